@@ -1,0 +1,199 @@
+r"""The initialization schemes by name, and the fans they are computed from.
+
+Every scheme is a call of :mod:`torch.nn.init`. Weights are those of ``nn.Linear`` and of the convolutions; their biases
+become zero, as in the papers, except under the scheme "default", which repeats what PyTorch's constructors do.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import init
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from tutorial_utils.gains import Activation, gain
+
+Nonlinearity = str | Activation
+Fill = Callable[..., Tensor]
+
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class Fans(NamedTuple):
+    """How many inputs one output sums over, and how many outputs one input feeds."""
+
+    fan_in: float
+    fan_out: float
+
+
+def fans(module: nn.Module) -> Fans:
+    r"""Count the connections of a linear or convolutional layer, away from the borders of the image.
+
+    With kernels of k entries, g groups and stride s (its product over the dimensions): Linear has (n_in, n_out); a
+    convolution :math:`(k\,c_\text{in}/g,\; k\,c_\text{out}/(g s))`; a transposed convolution
+    :math:`(k\,c_\text{in}/(g s),\; k\,c_\text{out}/g)`. torch.nn.init reads its fans from the weight's shape alone: it
+    ignores groups in fan_out and the stride in both, and takes a transposed convolution's output for its input.
+
+    Args:
+        module: an ``nn.Linear``, ``nn.Conv1d/2d/3d`` or ``nn.ConvTranspose1d/2d/3d``.
+
+    Returns:
+        The two counts; with a stride they are averages over positions and need not be integers.
+
+    Raises:
+        TypeError: for any other module.
+
+    >>> fans(nn.Conv2d(64, 64, 3, groups=64))
+    Fans(fan_in=9.0, fan_out=9.0)
+    """
+    if isinstance(module, nn.Linear):
+        return Fans(float(module.in_features), float(module.out_features))
+    if not isinstance(module, _ConvNd):
+        raise TypeError(f"fans of {type(module).__name__}: only Linear, Conv and ConvTranspose layers have them here")
+    kernel, stride = math.prod(module.kernel_size), math.prod(module.stride)
+    up, down = (stride, 1) if isinstance(module, _ConvTransposeNd) else (1, stride)
+    per_group = kernel / module.groups
+    return Fans(per_group * module.in_channels / up, per_group * module.out_channels / down)
+
+
+class Scheme(NamedTuple):
+    """One way to draw a weight: its name in print, the call that fills a tensor, and what that call takes."""
+
+    label: str
+    fill: Fill
+    nonlinearity: str | None = None  # the default of the gain; None where a scheme takes no gain
+    options: tuple[str, ...] = ()
+
+
+def _times_gain(fill: Fill, mode: str = "fan_in") -> Fill:
+    """Let a ``kaiming_`` call take any gain: torch offers the named ones only, of which "linear" is 1."""
+
+    def scaled(weight: Tensor, *, gain: float, generator: torch.Generator | None) -> Tensor:
+        with torch.no_grad():
+            return fill(weight, mode=mode, nonlinearity="linear", generator=generator).mul_(gain)
+
+    return scaled
+
+
+def _without_generator(fill: Fill) -> Fill:
+    return lambda weight, *, generator, **options: fill(weight, **options)
+
+
+def _default(weight: Tensor, *, generator: torch.Generator | None) -> Tensor:
+    return init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+
+
+#: The schemes by name. "lecun" and "kaiming" divide the variance by fan_in unless the name says fan_out.
+SCHEMES: dict[str, Scheme] = {
+    "zeros": Scheme("zeros", _without_generator(init.zeros_)),
+    "constant": Scheme("constant", _without_generator(init.constant_), options=("val",)),
+    "normal": Scheme("normal", init.normal_, options=("std",)),
+    "uniform": Scheme("uniform", init.uniform_, options=("a", "b")),
+    "lecun_normal": Scheme("LeCun", _times_gain(init.kaiming_normal_), "linear"),
+    "lecun_uniform": Scheme("LeCun uniform", _times_gain(init.kaiming_uniform_), "linear"),
+    "xavier_normal": Scheme("Glorot", init.xavier_normal_, "linear"),
+    "xavier_uniform": Scheme("Glorot uniform", init.xavier_uniform_, "linear"),
+    "kaiming_normal": Scheme("He", _times_gain(init.kaiming_normal_), "relu"),
+    "kaiming_uniform": Scheme("He uniform", _times_gain(init.kaiming_uniform_), "relu"),
+    "kaiming_normal_fan_out": Scheme("He fan_out", _times_gain(init.kaiming_normal_, "fan_out"), "relu"),
+    "kaiming_uniform_fan_out": Scheme("He fan_out uniform", _times_gain(init.kaiming_uniform_, "fan_out"), "relu"),
+    "orthogonal": Scheme("orthogonal", init.orthogonal_, "linear"),
+    "default": Scheme("PyTorch default", _default),
+}
+
+
+def initialize_(
+    model: Model,
+    scheme: str,
+    *,
+    generator: torch.Generator | None = None,
+    nonlinearity: Nonlinearity | float | None = None,
+    **options: float,
+) -> Model:
+    r"""Draw the weights of every Linear and convolutional layer in place; set their biases to zero.
+
+    With :math:`g` the gain of the nonlinearity: LeCun :math:`\operatorname{Var} w = g^2/n_\text{in}`, Glorot
+    :math:`2 g^2/(n_\text{in} + n_\text{out})`, He :math:`g^2/n_\text{in}` with :math:`g^2 = 2` unless said otherwise,
+    or :math:`g^2/n_\text{out}` for the fan_out forms; orthogonal: a (semi-)orthogonal matrix times g. "default" is
+    :math:`U(-1/\sqrt{n_\text{in}}, 1/\sqrt{n_\text{in}})` for weights and biases. Fans are torch.nn.init's, read from
+    the weight's shape. Normalization and embedding layers are left as they are.
+
+    Args:
+        model: any module; a layer that occurs twice is drawn once.
+        scheme: a key of :data:`SCHEMES`.
+        generator: makes all the draws; without one, torch's global generator is used.
+        nonlinearity: what the weights make up for, where the scheme takes a gain: a name that
+            ``torch.nn.init.calculate_gain`` knows, an elementwise callable (its gain is computed by
+            :func:`tutorial_utils.gains.gain`), or the gain itself. Without one: "relu" for He, "linear" for the others.
+        **options: the parameters of the plain schemes, named as in ``torch.nn.init``: ``val`` of "constant",
+            ``mean`` and ``std`` of "normal", ``a`` and ``b`` of "uniform".
+
+    Returns:
+        The model, so that calls can be chained.
+
+    Raises:
+        ValueError: for an unknown scheme or nonlinearity, a nonlinearity or option the scheme does not take, or a model
+            without such layers or whose weights are not there yet (lazy or on the meta device).
+
+    Source: LeCun et al. (1998); Glorot and Bengio (2010), equation 16; He et al. (2015), equations 10 and 14;
+    Saxe et al. (2014); the constructors of torch.nn.
+
+    >>> layer = initialize_(nn.Linear(400, 100), "xavier_uniform", generator=torch.Generator().manual_seed(0))
+    >>> bool(layer.weight.abs().max() <= (6 / 500) ** 0.5), bool((layer.bias == 0).all())
+    (True, True)
+    """
+    settings = _settings(scheme, nonlinearity, options)
+    for layer in _layers(model):
+        SCHEMES[scheme].fill(layer.weight, generator=generator, **settings)
+        if layer.bias is not None:
+            bound = 1 / math.sqrt(init._calculate_fan_in_and_fan_out(layer.weight)[0]) if scheme == "default" else 0.0
+            init.uniform_(layer.bias, -bound, bound, generator=generator)
+    return model
+
+
+def gain_of(nonlinearity: Nonlinearity | float) -> float:
+    """The gain of a nonlinearity given by torch's name, as an elementwise callable, or as the number itself.
+
+    >>> round(gain_of("relu"), 4), round(gain_of(torch.relu), 4), gain_of(1.1)
+    (1.4142, 1.4142, 1.1)
+    """
+    if isinstance(nonlinearity, str):
+        try:
+            return float(init.calculate_gain(nonlinearity))  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(
+                f"torch has no gain for {nonlinearity!r}: pass the function itself, such as torch.nn.functional.gelu"
+            ) from error
+    return gain(nonlinearity) if callable(nonlinearity) else float(nonlinearity)
+
+
+def _settings(scheme: str, nonlinearity: Nonlinearity | float | None, options: dict[str, float]) -> dict[str, float]:
+    """The keyword arguments of a scheme's call, once they have been found to be what it takes."""
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme = {scheme!r}, but it must be one of {', '.join(SCHEMES)}")
+    entry = SCHEMES[scheme]
+    if set(options) != set(entry.options):
+        raise ValueError(
+            f"options of {scheme!r}: {sorted(options) or 'none'}, needed: {sorted(entry.options) or 'none'}"
+        )
+    if nonlinearity is None:
+        nonlinearity = entry.nonlinearity
+    elif entry.nonlinearity is None:
+        raise ValueError(f"nonlinearity = {nonlinearity!r}, but the scheme {scheme!r} takes no gain")
+    return options if nonlinearity is None else options | {"gain": gain_of(nonlinearity)}
+
+
+def _layers(model: nn.Module) -> list[nn.Linear | _ConvNd]:
+    """The layers whose weights a scheme draws."""
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear | _ConvNd)]
+    if not layers:
+        raise ValueError(f"{type(model).__name__} has no Linear or convolutional layer to initialize")
+    for layer in layers:
+        if isinstance(layer.weight, nn.UninitializedParameter):
+            raise ValueError(f"{layer} has no weight yet: pass one batch through the model first")
+        if layer.weight.is_meta:
+            raise ValueError(f"{layer} is on the meta device: move the model with to_empty(device=...) first")
+    return layers

@@ -1,0 +1,154 @@
+"""Draw what was measured: one style sheet, one color per scheme, tables and samples in, ``Axes`` out."""
+
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+#: The color of each family of schemes, the same in every chapter.
+COLORS = {
+    "zeros": "#999999",
+    "constant": "#999999",
+    "normal": "#56B4E9",
+    "uniform": "#56B4E9",
+    "lecun": "#CC79A7",
+    "xavier": "#0072B2",
+    "kaiming": "#D55E00",
+    "orthogonal": "#009E73",
+    "default": "#E69F00",
+    "theory": "#000000",
+}
+
+
+def use_style() -> None:
+    """Use the book's style sheet for every figure from here on."""
+    with as_file(files("tutorial_utils") / "good_starts.mplstyle") as path:
+        plt.style.use(path)
+
+
+def color(scheme: str) -> str:
+    """Look up the color of a scheme of :data:`tutorial_utils.initializers.SCHEMES`, or of "theory".
+
+    >>> color("kaiming_normal_fan_out") == color("kaiming_uniform")
+    True
+    """
+    family = scheme.split("_")[0]
+    if family not in COLORS:
+        raise ValueError(f"scheme = {scheme!r} has no color; known: {', '.join(COLORS)}")
+    return COLORS[family]
+
+
+def plot_layers(table: pd.DataFrame, statistic: str, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw one statistic of a table of :func:`tutorial_utils.propagation.propagate` against the row number, from 1.
+
+    Args:
+        table: one row per layer.
+        statistic: the column to draw.
+        ax: where to draw; a new figure by default.
+        **line: passed to ``Axes.plot``, such as ``label`` and ``color``.
+
+    Raises:
+        ValueError: if the table has no such column.
+    """
+    if statistic not in table:
+        raise ValueError(f"statistic = {statistic!r} is no column of the table; it has {', '.join(table.columns)}")
+    ax = ax if ax is not None else plt.subplots()[1]
+    ax.plot(range(1, len(table) + 1), table[statistic], **line)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="layer")
+    return ax
+
+
+def plot_band(x: ArrayLike, samples: ArrayLike, ax: Axes | None = None, *, coverage: float = 0.9, **line: Any) -> Axes:
+    """Draw the median of repeated measurements as a line and their central share as a band.
+
+    Args:
+        x: positions, of shape (points,).
+        samples: one repetition a row, of shape (repetitions, points); NaN counts as the largest value.
+        ax: where to draw; a new figure by default.
+        coverage: share of the repetitions inside the band, strictly between 0 and 1.
+        **line: passed to ``Axes.plot``, such as ``label`` and ``color``.
+
+    Raises:
+        ValueError: if the shapes do not fit or the coverage is not a share.
+    """
+    positions, values = np.asarray(x), np.asarray(samples, dtype=float)
+    if values.ndim != 2 or values.shape[1] != len(positions):
+        raise ValueError(
+            f"samples of shape {values.shape} for {len(positions)} positions: it must be (repetitions, points)"
+        )
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage = {coverage}, but it must lie strictly between 0 and 1")
+    ax = ax if ax is not None else plt.subplots()[1]
+    ordered = np.where(np.isnan(values), np.inf, values)
+    low, median, high = np.quantile(ordered, [(1 - coverage) / 2, 0.5, (1 + coverage) / 2], axis=0, method="nearest")
+    (drawn,) = ax.plot(positions, median, **line)
+    ax.fill_between(positions, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
+    return ax
+
+
+def plot_histograms(
+    tensors: Mapping[str, Tensor], ax: Axes | None = None, *, bins: int = 81, limits: tuple[float, float] | None = None
+) -> Axes:
+    """Overlay the densities of several tensors, dark to light in the order given, each labeled by its key.
+
+    Args:
+        tensors: what to draw, for example one layer's activations per key.
+        ax: where to draw; a new figure by default.
+        bins: number of bins over the common range.
+        limits: the common range; the smallest and largest entry by default.
+
+    Raises:
+        ValueError: if there is nothing to draw.
+    """
+    if not tensors:
+        raise ValueError("tensors is empty, but there must be at least one to draw")
+    values = {label: tensor.detach().double().flatten().numpy() for label, tensor in tensors.items()}
+    if limits is None:
+        limits = (min(v.min() for v in values.values()), max(v.max() for v in values.values()))
+    ax = ax if ax is not None else plt.subplots()[1]
+    shades = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(values)))
+    for (label, entries), shade in zip(values.items(), shades, strict=True):
+        density, edges = np.histogram(entries, bins=bins, range=limits, density=True)
+        ax.plot((edges[:-1] + edges[1:]) / 2, density, color=shade, label=label, linewidth=1.4)
+    return ax
+
+
+def label_lines(ax: Axes, *, gap: float = 0.07) -> Axes:
+    """Write each line's label at its right end, in its color, instead of a legend; labels keep a distance.
+
+    Args:
+        ax: axes with labeled lines; limits and scales must be final.
+        gap: smallest vertical distance between two labels, as a share of the height of the axes.
+    """
+    lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
+    ends = sorted(((_height_of_end(ax, line), line) for line in lines), key=lambda end: end[0])
+    previous = -np.inf
+    for height, line in ends:
+        previous = max(height, previous + gap)
+        ax.annotate(
+            str(line.get_label()),
+            (1.0, previous),
+            xytext=(5, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=line.get_color(),
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+        )
+    return ax
+
+
+def _height_of_end(ax: Axes, line: Line2D) -> float:
+    """Where a line ends, as a share of the height of the axes."""
+    end = np.asarray(line.get_ydata(), dtype=float)[-1]
+    return float(np.clip(ax.transAxes.inverted().transform(ax.transData.transform((0, end)))[1], 0, 1))
