@@ -186,7 +186,7 @@ def _mean(f: Activation, q: float, what: str) -> Estimate:
     outer, error = _integrate(f, math.sqrt(q), _REACH)
     inner, _ = _integrate(f, math.sqrt(q), _REACH / 2)
     error += abs(outer - inner)
-    if not error <= _TOLERANCE * max(abs(outer), 1e-300):
+    if not (math.isfinite(outer) and error <= _TOLERANCE * abs(outer)) and outer != 0:
         warnings.warn(
             f"{what} does not converge: {outer:.3g} with an error of {error:.1e}",
             RuntimeWarning,

@@ -1,0 +1,145 @@
+import math
+import warnings
+from collections.abc import Callable
+
+import mpmath
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tutorial_utils.gains import Direction, chi, derivative, gain, gaussian_mean, length_map, stability
+
+mpmath.mp.dps = 30
+
+
+def phi_normal(x: float) -> mpmath.mpf:
+    return mpmath.ncdf(x)
+
+
+# Each activation in torch, in mpmath, its derivative in mpmath, and the points where either has a kink.
+ORACLE: dict[str, tuple[Callable[[Tensor], Tensor], Callable, Callable, list[float]]] = {
+    "relu": (torch.relu, lambda s: max(s, 0), lambda s: 1 if s > 0 else 0, [0]),
+    "leaky": (nn.LeakyReLU(0.2), lambda s: s if s > 0 else s / 5, lambda s: 1 if s > 0 else 0.2, [0]),
+    "tanh": (torch.tanh, mpmath.tanh, lambda s: mpmath.sech(s) ** 2, [0]),
+    "sigmoid": (
+        torch.sigmoid,
+        lambda s: 1 / (1 + mpmath.exp(-s)),
+        lambda s: mpmath.exp(-s) / (1 + mpmath.exp(-s)) ** 2,
+        [0],
+    ),
+    "softsign": (functional.softsign, lambda s: s / (1 + abs(s)), lambda s: 1 / (1 + abs(s)) ** 2, [0]),
+    "elu": (nn.ELU(), lambda s: s if s > 0 else mpmath.expm1(s), lambda s: 1 if s > 0 else mpmath.exp(s), [0]),
+    "gelu": (
+        functional.gelu,
+        lambda s: s * phi_normal(s),
+        lambda s: phi_normal(s) + s * mpmath.npdf(s),
+        [0],
+    ),
+    "silu": (
+        functional.silu,
+        lambda s: s / (1 + mpmath.exp(-s)),
+        lambda s: (1 + mpmath.exp(-s) * (1 + s)) / (1 + mpmath.exp(-s)) ** 2,
+        [0],
+    ),
+    "hardtanh": (nn.Hardtanh(), lambda s: max(-1, min(1, s)), lambda s: 1 if abs(s) < 1 else 0, [-1, 0, 1]),
+}
+
+
+def exact_mean(f: Callable, q: float, kinks: list[float]) -> float:
+    root = mpmath.sqrt(q)
+    edges = sorted({-40.0, *(float(k) / float(root) for k in kinks), 40.0})
+    return float(mpmath.quad(lambda z: f(root * z) * mpmath.npdf(z), edges))
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("q", [1.0, 0.37])
+@pytest.mark.parametrize("name", ORACLE)
+def test_gain_against_thirty_digits(name: str, q: float, direction: Direction) -> None:
+    activation, f, slope, kinks = ORACLE[name]
+    moment = (
+        exact_mean(lambda s: f(s) ** 2, q, kinks) / q
+        if direction == "forward"
+        else exact_mean(lambda s: slope(s) ** 2, q, kinks)
+    )
+    computed = gain(activation, direction, q=q)
+    assert computed == pytest.approx(1 / math.sqrt(moment), rel=1e-9)
+    assert abs(computed - 1 / math.sqrt(moment)) <= computed.error + 1e-13
+    assert computed.error < 1e-8
+
+
+@pytest.mark.parametrize("name", ORACLE)
+def test_stability_is_the_slope_of_the_length_map_in_logarithms(name: str) -> None:
+    activation = ORACLE[name][0]
+    step = 1e-4
+    up, down = (math.log(length_map(activation, math.exp(h), sigma_w=1.3)) for h in (step, -step))
+    assert stability(activation) == pytest.approx((up - down) / (2 * step), abs=1e-6)
+
+
+@given(st.floats(0.05, 20), st.floats(0.1, 3), st.floats(0, 2))
+def test_length_map_and_chi_of_relu_are_closed_forms(q: float, sigma_w: float, sigma_b: float) -> None:
+    assert length_map(torch.relu, q, sigma_w=sigma_w, sigma_b=sigma_b) == pytest.approx(
+        sigma_w**2 * q / 2 + sigma_b**2, rel=1e-9
+    )
+    assert chi(torch.relu, q, sigma_w=sigma_w) == pytest.approx(sigma_w**2 / 2, rel=1e-9)
+
+
+@given(st.floats(-0.9, 3), st.floats(0.05, 5))
+def test_leaky_gain_is_he_formula(slope: float, q: float) -> None:
+    assert gain(nn.LeakyReLU(slope), q=q) == pytest.approx(math.sqrt(2 / (1 + slope**2)), rel=1e-9)
+
+
+@given(st.integers(0, 6), st.floats(0.1, 9))
+def test_gaussian_mean_knows_the_moments_of_a_gaussian(k: int, q: float) -> None:
+    double_factorial = math.prod(range(2 * k - 1, 0, -2))
+    assert gaussian_mean(lambda s: s ** (2 * k), q) == pytest.approx(double_factorial * q**k, rel=1e-9)
+
+
+def test_derivative_is_autograd_at_each_entry_and_zero_for_a_step() -> None:
+    s = torch.linspace(-2, 2, 7, dtype=torch.float64)
+    torch.testing.assert_close(derivative(torch.tanh, s), 1 - torch.tanh(s) ** 2)
+    assert derivative(torch.sign, s).eq(0).all()
+    assert derivative(lambda t: (t > 0).double(), s).eq(0).all()
+    assert not s.requires_grad
+
+
+def test_modules_are_used_in_float64_and_left_alone() -> None:
+    prelu = nn.PReLU()
+    assert gain(prelu) == pytest.approx(math.sqrt(2 / (1 + 0.25**2)))
+    assert prelu.weight.dtype == torch.float32 and prelu.training and prelu.weight.grad is None
+
+
+@pytest.mark.parametrize("diverges", [lambda s: torch.exp(s**2 / 4), lambda s: torch.exp(s**2), lambda s: 1 / s])
+def test_integral_that_does_not_converge_warns(diverges: Callable[[Tensor], Tensor]) -> None:
+    with pytest.warns(RuntimeWarning, match="does not converge"):
+        gain(diverges)
+
+
+def test_slow_but_convergent_integral_does_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # E[exp(0.4 z²)] = 1/sqrt(1 - 0.8)
+        assert gaussian_mean(lambda s: torch.exp(0.4 * s**2)) == pytest.approx(1 / math.sqrt(0.2))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda: gain(torch.relu, "sideways"), r"direction = 'sideways', but it must be \"forward\" or \"backward\""),
+        (lambda: gain("relu"), "'relu' is not a function of one float64 tensor"),
+        (lambda: gain(torch.softmax), "softmax is not a function of one float64 tensor"),
+        (lambda: gain(nn.Softmax(dim=0)), r"Softmax\(dim=0\) is not elementwise"),
+        (lambda: gain(torch.sum), "sum is not elementwise"),
+        (lambda: gain(torch.zeros_like), "zeros_like has no forward signal to preserve"),
+        (lambda: gain(torch.sign, "backward"), "sign has no backward signal to preserve"),
+        (lambda: gain(torch.relu, q=0.0), "q = 0.0, but a second moment must be positive and finite"),
+        (lambda: length_map(torch.relu, -1.0), "q = -1.0"),
+        (lambda: chi(torch.relu, math.inf), "q = inf"),
+        (lambda: stability(torch.relu, math.nan), "q = nan"),
+    ],
+)
+def test_bad_input_is_repeated_in_the_error(bad: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        bad()

@@ -1,0 +1,77 @@
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tutorial_utils.initializers import SCHEMES
+from tutorial_utils.plotting import COLORS, color, label_lines, plot_band, plot_histograms, plot_layers, use_style
+
+
+def test_every_scheme_has_a_color_and_families_differ() -> None:
+    assert {scheme: color(scheme) for scheme in SCHEMES}
+    families = ["lecun", "xavier", "kaiming", "orthogonal", "default", "normal", "theory"]
+    assert len({COLORS[family] for family in families}) == len(families)
+    with pytest.raises(ValueError, match="scheme = 'fixup' has no color"):
+        color("fixup")
+
+
+def test_style_is_the_book_s() -> None:
+    with mpl.rc_context():
+        use_style()
+        assert mpl.rcParams["figure.dpi"] == 144 and mpl.rcParams["figure.constrained_layout.use"]
+
+
+def test_layers_are_numbered_from_one() -> None:
+    table = pd.DataFrame({"var": [3.0, 2.0, 1.0]})
+    (line,) = plot_layers(table, "var", label="He").get_lines()
+    assert line.get_xdata().tolist() == [1, 2, 3] and line.get_ydata().tolist() == [3, 2, 1]
+    with pytest.raises(ValueError, match="statistic = 'mean' is no column of the table; it has var"):
+        plot_layers(table, "mean")
+
+
+def test_band_holds_its_share_of_the_runs_and_nan_counts_as_largest() -> None:
+    samples = np.stack([np.arange(101.0), np.arange(101.0) ** 2], axis=1)
+    ax = plot_band([1, 2], samples, coverage=0.8)
+    vertices = ax.collections[0].get_paths()[0].vertices
+    assert ax.get_lines()[0].get_ydata().tolist() == [50, 2500]
+    assert {(1, 10), (1, 90), (2, 100), (2, 8100)} <= {tuple(v) for v in vertices.tolist()}
+    samples[51:, 0] = np.nan
+    assert plot_band([1, 2], samples).get_lines()[0].get_ydata().tolist() == [50, 2500]
+    samples[40:, 0] = np.nan
+    assert plot_band([1, 2], samples).get_lines()[0].get_ydata()[0] == np.inf
+
+
+def test_histograms_are_densities_over_a_common_range() -> None:
+    tensors = {"narrow": torch.linspace(-1, 1, 1001), "wide": torch.linspace(-2, 2, 1001)}
+    ax = plot_histograms(tensors, bins=40)
+    for line, height in zip(ax.get_lines(), (0.5, 0.25), strict=True):
+        x, density = line.get_data()
+        assert (density * (x[1] - x[0])).sum() == pytest.approx(1) and density.max() == pytest.approx(height, rel=0.1)
+    assert [line.get_label() for line in ax.get_lines()] == ["narrow", "wide"]
+
+
+def test_labels_stand_at_the_line_s_end_and_apart() -> None:
+    _, ax = plt.subplots()
+    for label, end in {"a": 1.0, "b": 1.01, "c": 5.0}.items():
+        ax.plot([0, 1], [0, end], label=label)
+    ax.plot([0, 1], [3, 3])
+    ax.set_ylim(0, 10)
+    label_lines(ax, gap=0.1)
+    heights = {text.get_text(): text.xy[1] for text in ax.texts}
+    assert heights == pytest.approx({"a": 0.1, "b": 0.2, "c": 0.5})
+    assert [text.get_color() for text in ax.texts] == [ax.get_lines()[i].get_color() for i in (0, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda: plot_band([1, 2, 3], np.zeros((4, 2))), r"samples of shape \(4, 2\) for 3 positions"),
+        (lambda: plot_band([1, 2], np.zeros((4, 2)), coverage=1.5), "coverage = 1.5"),
+        (lambda: plot_histograms({}), "tensors is empty"),
+    ],
+)
+def test_bad_input_is_repeated_in_the_error(bad, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        bad()
