@@ -1,0 +1,77 @@
+# `make` prints the targets. Every command runs in .venv, which tools/setup.py makes and keeps current.
+PYTHON ?= python3
+LOCKFLAGS ?=
+VENV := .venv/bin/python
+NBVAL := $(VENV) -m pytest --nbval -n 2 book/chapters
+
+# One thread and fixed hashes: what a notebook prints is the same on every machine.
+export OMP_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export PYTHONHASHSEED := 0
+export TQDM_DISABLE := 1
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup book notebooks serve site test test-style test-types test-code test-notebooks test-site \
+  fragility bench lock links clean
+
+help:  ## Print this list
+	@echo "make TARGET, with one of these targets:"
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{printf "%-12s%s\n", $$1, $$2}'
+
+book: notebooks site  ## Set up, run the chapters that changed, build the site, print where to open it
+
+test: test-style test-types test-code test-notebooks test-site  ## Everything that must hold: style, types, tests, notebooks, site
+
+notebooks: setup  ## Run the chapters whose .md changed and store them as .ipynb
+	@$(VENV) tools/notebooks.py compile
+
+serve: notebooks  ## Build the site and serve it on localhost
+	@$(VENV) tools/site.py serve
+
+fragility: setup  ## Run the notebooks as another processor would, with two threads
+	@echo "== notebooks, plain instruction set, two threads"
+	@ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(NBVAL)
+
+bench: setup  ## Measure speed
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(VENV) "$$script"; done
+
+lock:  ## Write requirements.lock from pyproject.toml (LOCKFLAGS=--upgrade: all to the newest)
+	@command -v uv > /dev/null || { echo "uv is needed: https://docs.astral.sh/uv" >&2; exit 1; }
+	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header $(LOCKFLAGS) \
+	  pyproject.toml -o requirements.lock
+
+links: setup  ## Write the public links into README.md and CITATION.cff
+	@$(VENV) tools/links.py
+
+clean:  ## Remove the built site and the caches (.venv and the notebooks stay)
+	rm -rf book/_build build .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
+	find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup:
+	@$(PYTHON) tools/setup.py
+
+site: setup
+	@$(VENV) tools/site.py build
+
+test-style: setup
+	@echo "== style"
+	@$(VENV) -m ruff check
+	@$(VENV) -m ruff format --check
+
+test-types: setup
+	@echo "== types"
+	@$(VENV) -m mypy
+
+test-code: setup
+	@echo "== code"
+	@$(VENV) -m pytest -n 2 --doctest-modules src tests --ignore=tests/site
+
+test-notebooks: setup
+	@echo "== notebooks"
+	@$(NBVAL)
+
+test-site: site
+	@echo "== site"
+	@$(VENV) tools/browser.py
+	@$(VENV) -m pytest tests/site
