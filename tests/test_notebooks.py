@@ -1,0 +1,429 @@
+"""The compiler: bytes that repeat, nothing stale, nothing lost."""
+
+import base64
+import io
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from PIL import Image
+
+import notebook_lint
+import notebooks
+from notebook_lint import code_cells
+
+HEADER = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3 (ipykernel)
+  language: python
+  name: python3
+---
+"""
+# Written as an author would, not as jupytext would: a long alt text on one line, no blank line after the tags.
+RICH = (
+    HEADER
+    + """
+# A chapter
+
+Goal, $x = 1$.
+
+```{code-cell} ipython3
+:tags: [hide-input]
+import sys
+import matplotlib.pyplot as plt
+from ipywidgets import IntSlider, interact
+
+for word in ["one", "two"]:
+    print(word, flush=True)
+```
+
+Some words.
++++
+More words.
+
+```{code-cell} ipython3
+---
+mystnb:
+  image:
+    alt: A sentence that says what the figure shows, and that is longer than the eighty columns after which YAML folds.
+---
+plt.plot([1, 2, 4])
+plt.show()
+```
+
+```{code-cell} ipython3
+_ = interact(lambda n: print(n), n=IntSlider(3, 0, 5))
+IntSlider(7)
+```
+"""
+)
+PLAIN = HEADER + "\n# A chapter\n\nWords.\n\n```{code-cell} ipython3\nprint(1 + 1)\n```\n\nLast words.\n"
+ADDRESS = "https://github.com/owner/name"
+
+
+def chapter(folder: Path, text: str) -> Path:
+    source = folder / "01-chapter.md"
+    source.write_text(text, encoding="utf-8")
+    return source
+
+
+def edit(source: Path, old: str, new: str) -> None:
+    text = source.read_text(encoding="utf-8")
+    assert old in text
+    source.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def load(source: Path) -> NotebookNode:
+    return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+
+
+def save(nb: NotebookNode, source: Path) -> None:
+    nbformat.write(nb, source.with_suffix(".ipynb"))
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The two chapters above with their notebooks, compiled once for all tests."""
+    notebooks_by_text = {}
+    for text in (RICH, PLAIN):
+        source = chapter(tmp_path_factory.mktemp("compiled"), text)
+        notebooks.compile_chapter(source)
+        notebooks_by_text[text] = source.with_suffix(".ipynb").read_text(encoding="utf-8")
+    return notebooks_by_text
+
+
+@pytest.fixture
+def rich(tmp_path: Path, compiled: dict[str, str]) -> Path:
+    (tmp_path / "01-chapter.ipynb").write_text(compiled[RICH], encoding="utf-8")
+    return chapter(tmp_path, RICH)
+
+
+@pytest.fixture
+def plain(tmp_path: Path, compiled: dict[str, str]) -> Path:
+    (tmp_path / "01-chapter.ipynb").write_text(compiled[PLAIN], encoding="utf-8")
+    return chapter(tmp_path, PLAIN)
+
+
+@pytest.fixture
+def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        pytest.fail("a kernel was started")
+
+    monkeypatch.setattr(notebooks, "execute", refuse)
+
+
+# --- compile ------------------------------------------------------------------------------------------
+
+
+def test_two_compilations_give_the_same_bytes(rich: Path, compiled: dict[str, str]) -> None:
+    notebook = rich.with_suffix(".ipynb")
+    notebook.unlink()
+    report = notebooks.compile_chapter(rich)
+    assert report.action == "executed"
+    assert report.seconds > 0
+    assert report.peak > 10
+    assert notebook.read_text(encoding="utf-8") == compiled[RICH]
+
+
+def test_compiled_notebook_has_outputs_and_nothing_that_varies(compiled: dict[str, str]) -> None:
+    nb = nbformat.reads(compiled[RICH], as_version=4)
+    first, figure, widget = code_cells(nb)
+    assert [output.text for output in first.outputs] == ["one\ntwo\n"]
+    assert "image/png" in figure.outputs[0].data
+    assert widget.outputs[-1].data["text/plain"].startswith("IntSlider")
+    assert not re.search(r"iopub|\d{4}-\d\d-\d\dT", compiled[RICH]), "a time stamp"
+    assert nb.metadata.language_info == {"name": "python"}
+    names = nb.metadata.widgets[notebook_lint.WIDGETS]["state"]
+    assert sorted(names) == [f"{number:032x}" for number in range(len(names))]
+
+
+def test_pieces_of_printed_text_are_joined() -> None:
+    pieces = [nbformat.v4.new_output("stream", name="stdout", text=text) for text in ("a", "b")]
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("...", outputs=pieces)])
+    notebooks.merge_streams(nb)
+    assert [output.text for output in nb.cells[0].outputs] == ["ab"]
+
+
+def test_ids_survive_an_insertion(plain: Path) -> None:
+    before = [cell.id for cell in notebooks.read_source(plain).cells]
+    edit(plain, "\nLast", "\n```{code-cell} ipython3\nprint(1 + 1)\n```\n\nLast")
+    after = [cell.id for cell in notebooks.read_source(plain).cells]
+    assert set(before) < set(after)
+    assert len(set(after)) == len(after) == len(before) + 1
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_what_is_up_to_date_is_not_executed(plain: Path) -> None:
+    assert notebooks.compile_chapter(plain).action == "up to date"
+
+
+@pytest.mark.usefixtures("no_kernel")
+def test_edited_prose_is_compiled_without_execution(plain: Path) -> None:
+    edit(plain, "Last", "Final")
+    notebooks.compile_chapter(plain)
+    assert notebooks.check(plain) == []
+    assert load(plain).cells[-1].source == "Final words."
+    assert code_cells(load(plain))[0].outputs[0].text == "2\n"
+
+
+def test_edited_code_is_executed(plain: Path) -> None:
+    edit(plain, "1 + 1", "2 + 1")
+    assert notebooks.compile_chapter(plain).action == "executed"
+    assert code_cells(load(plain))[0].outputs[0].text == "3\n"
+
+
+def test_outputs_changed_by_hand_are_made_anew(plain: Path, compiled: dict[str, str]) -> None:
+    nb = load(plain)
+    code_cells(nb)[0].outputs[0].text = "3\n"
+    save(nb, plain)
+    assert notebooks.compile_chapter(plain).action == "executed"
+    assert plain.with_suffix(".ipynb").read_text(encoding="utf-8") == compiled[PLAIN]
+
+
+def test_forced_run_leaves_a_picture_that_looks_the_same(rich: Path) -> None:
+    nb, stored = load(rich), load(rich)
+    data = code_cells(stored)[1].outputs[0].data
+    data["image/png"] = reencoded(data["image/png"])
+    notebooks.write(stored, rich.with_suffix(".ipynb"))
+    assert data["image/png"] != code_cells(nb)[1].outputs[0].data["image/png"]
+    before = rich.with_suffix(".ipynb").stat()
+    assert notebooks.compile_chapter(rich, force=True).action == "executed, nothing changed"
+    assert rich.with_suffix(".ipynb").stat() == before
+
+
+def reencoded(png: str) -> str:
+    """The same picture in other bytes, as another processor might write it."""
+    file = io.BytesIO()
+    Image.open(io.BytesIO(base64.b64decode(png))).save(file, format="png", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [("1 / 0", "ZeroDivisionError: division by zero"), ("import os; os._exit(1)", "died")],
+)
+def test_failing_cell_leaves_the_old_notebook(plain: Path, compiled: dict[str, str], code: str, message: str) -> None:
+    edit(plain, "Last", f"```{{code-cell}} ipython3\n{code}\n```\n\nLast")
+    with pytest.raises(notebooks.ChapterError, match=r"01-chapter\.md: code cell 2 failed") as caught:
+        notebooks.compile_chapter(plain)
+    assert message in str(caught.value)
+    assert plain.with_suffix(".ipynb").read_text(encoding="utf-8") == compiled[PLAIN]
+    assert sorted(path.name for path in plain.parent.iterdir()) == ["01-chapter.ipynb", "01-chapter.md"]
+
+
+def test_interruption_while_writing_leaves_the_old_notebook(
+    plain: Path, compiled: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    edit(plain, "Last", "Final")
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        notebooks.compile_chapter(plain)
+    assert plain.with_suffix(".ipynb").read_text(encoding="utf-8") == compiled[PLAIN]
+    assert sorted(path.name for path in plain.parent.iterdir()) == ["01-chapter.ipynb", "01-chapter.md"]
+
+
+def test_a_text_without_kernelspec_is_refused(tmp_path: Path) -> None:
+    source = chapter(tmp_path, "# A chapter\n\n```{code-cell} ipython3\n1\n```\n")
+    with pytest.raises(notebooks.ChapterError, match="kernelspec"):
+        notebooks.read_source(source)
+
+
+def test_command_line_compiles_the_rest_when_one_chapter_fails(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "01-good.md", tmp_path / "02-bad.md"
+    good.write_text(PLAIN, encoding="utf-8")
+    bad.write_text(PLAIN.replace("1 + 1", "1 / 0"), encoding="utf-8")
+    assert notebooks.main(["compile", str(good), str(bad)]) == 1
+    written = capfd.readouterr()
+    assert re.fullmatch(r"\S*01-good\.md: executed, \d+\.\d s, \d+ MiB\n", written.out)
+    assert "02-bad.md: code cell 1 failed" in written.err
+    assert good.with_suffix(".ipynb").exists()
+    assert not bad.with_suffix(".ipynb").exists()
+
+
+# --- check --------------------------------------------------------------------------------------------
+
+
+def test_compiled_chapters_have_no_findings(rich: Path) -> None:
+    assert notebooks.check(rich) == []
+
+
+def code_cell(code: str) -> str:
+    return f"\n```{{code-cell}} ipython3\n{code}\n```\n"
+
+
+FORBIDDEN = {
+    "unknown tag hide-inptu": ":tags: [hide-inptu]\n\n1",
+    "trailing ';'": "x = 1;",
+    "comment NBVAL_IGNORE_OUTPUT": "# NBVAL_IGNORE_OUTPUT\nx = 1",
+    "output on stderr": "import sys\nprint('oh', file=sys.stderr)",
+    "address or path of one computer": "object()",
+    "figure without alt text": "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+    "figure that is not a PNG": "from IPython.display import SVG\nSVG('<svg/>')",
+    "exception inside a widget": "from ipywidgets import interact\n_ = interact(lambda n: 1 / n, n=[0, 1])",
+    "empty code cell": "",
+}
+
+
+@pytest.fixture(scope="module")
+def forbidden(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    source = chapter(tmp_path_factory.mktemp("forbidden"), HEADER + "".join(map(code_cell, FORBIDDEN.values())))
+    notebooks.compile_chapter(source)
+    lines = notebooks.check(source)
+    assert all(line.endswith(notebooks.command("compile", source)) for line in lines)
+    return lines
+
+
+@pytest.mark.parametrize("finding", FORBIDDEN)
+def test_check_finds_what_is_not_allowed(forbidden: list[str], finding: str) -> None:
+    (line,) = [line for line in forbidden if finding in line]
+    number = list(FORBIDDEN).index(finding) + 1
+    assert f"code cell {number}:" in line or "widget" in finding
+
+
+def test_check_finds_a_stored_error() -> None:
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="no")
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("f()", outputs=[error])])
+    assert list(notebook_lint.findings(nb)) == ["code cell 1: stored error ValueError: no"]
+    nb.cells[0].metadata["tags"] = ["raises-exception"]
+    assert list(notebook_lint.findings(nb)) == []
+
+
+def make_stale(source: Path) -> None:
+    edit(source, "1 + 1", "2 + 1")
+
+
+def make_tag_stale(source: Path) -> None:
+    edit(source, "print", ":tags: [hide-input]\n\nprint")
+
+
+def change_output(source: Path) -> None:
+    nb = load(source)
+    code_cells(nb)[0].outputs[0].text = "3\n"
+    save(nb, source)
+
+
+def strip_outputs(source: Path) -> None:
+    nb = load(source)
+    code_cells(nb)[0].update(outputs=[], execution_count=None)
+    save(nb, source)
+
+
+def run_out_of_order(source: Path) -> None:
+    nb = load(source)
+    code_cells(nb)[0].execution_count = 7
+    notebooks.write(nb, source.with_suffix(".ipynb"))
+
+
+def change_language(source: Path) -> None:
+    nb = load(source)
+    nb.metadata.language_info["version"] = "3.11.9"
+    save(nb, source)
+
+
+def delete(source: Path) -> None:
+    source.with_suffix(".ipynb").unlink()
+
+
+def truncate(source: Path) -> None:
+    source.with_suffix(".ipynb").write_text("{", encoding="utf-8")
+
+
+SPOILS = [make_stale, make_tag_stale, change_output, strip_outputs, run_out_of_order, change_language, delete, truncate]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_check_names_the_command_that_mends(
+    plain: Path, spoil: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(plain)
+    assert notebooks.main(["compile", "--check", str(plain)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    commands = {line.rpartition("; run: ")[2] for line in lines}
+    (mend,) = commands
+    words = shlex.split(mend)
+    assert words[0] == "python"
+    assert Path(words[1]).samefile(notebooks.__file__)
+    assert words[2] == "compile"
+    notebooks.compile_chapter(Path(words[3]))
+    assert notebooks.check(plain) == []
+
+
+# --- adopt --------------------------------------------------------------------------------------------
+
+
+def test_adopting_a_fresh_notebook_changes_not_one_byte(rich: Path) -> None:
+    assert notebooks.adopt(rich.with_suffix(".ipynb")) is False
+    assert rich.read_text(encoding="utf-8") == RICH
+
+
+def test_adopting_writes_edits_back_and_touches_nothing_else(rich: Path) -> None:
+    nb = load(rich)
+    nb.cells[0].source = nb.cells[0].source.replace("Goal", "Aim")
+    cell = code_cells(nb)[1]
+    cell.source = cell.source.replace("[1, 2, 4]", "[1, 2, 5]")
+    cell.metadata["scrolled"] = True  # what Jupyter adds of its own
+    save(nb, rich)
+    assert notebooks.adopt(rich.with_suffix(".ipynb")) is True
+    expected = RICH.replace("Goal", "Aim").replace("[1, 2, 4]", "[1, 2, 5]")
+    assert rich.read_text(encoding="utf-8") == expected
+
+
+def test_adopting_takes_new_and_deleted_cells(rich: Path) -> None:
+    nb = load(rich)
+    del nb.cells[2]
+    nb.cells.append(nbformat.v4.new_code_cell("print('new')", metadata={"tags": ["hide-input"]}))
+    save(nb, rich)
+    notebooks.adopt(rich.with_suffix(".ipynb"))
+    parsed = notebooks.read_source(rich)
+    assert [cell.source for cell in parsed.cells] == [cell.source for cell in nb.cells]
+    assert parsed.cells[-1].metadata == {"tags": ["hide-input"]}
+
+
+def test_adopting_refuses_to_overwrite_an_edited_source(plain: Path) -> None:
+    edit(plain, "Last", "Final")
+    before = plain.read_text(encoding="utf-8")
+    with pytest.raises(notebooks.ChapterError, match="would lose that edit"):
+        notebooks.adopt(plain.with_suffix(".ipynb"))
+    assert plain.read_text(encoding="utf-8") == before
+
+
+def test_adopting_says_what_to_run_next(plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nb = load(plain)
+    nb.cells[0].source = "# Another title"
+    save(nb, plain)
+    assert notebooks.main(["adopt", str(plain.with_suffix(".ipynb"))]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(notebooks.command("compile", plain))
+
+
+# --- Colab --------------------------------------------------------------------------------------------
+
+
+def test_without_address_there_is_no_colab_cell(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebooks, "repository", lambda: None)
+    assert "colab" not in json.dumps(notebooks.read_source(plain))
+
+
+def test_with_address_the_first_cell_installs_on_colab(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebooks, "repository", lambda: ADDRESS)
+    notebooks.compile_chapter(plain)
+    first = load(plain).cells[0]
+    assert first.source.endswith(f"%pip install --quiet git+{ADDRESS}")
+    assert first.metadata.tags == ["remove-cell"]
+    assert (first.execution_count, first.outputs) == (1, [])
+    assert notebooks.check(plain) == []
+    assert notebooks.adopt(plain.with_suffix(".ipynb")) is False

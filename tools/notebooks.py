@@ -1,0 +1,430 @@
+"""Compile chapters (MyST Markdown) into executed notebooks beside them, check them, take edits back.
+
+    python tools/notebooks.py compile                # every chapter that is out of date
+    python tools/notebooks.py compile --check        # execute nothing, say what is out of date or not allowed
+    python tools/notebooks.py adopt chapter.ipynb    # edited in Jupyter: write the inputs back to chapter.md
+
+The `.md` is what people edit. The `.ipynb` follows from it byte for byte, like a lock file.
+"""
+
+import argparse
+import json
+import os
+import re
+import resource
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+import notebook_lint
+import pictures
+from links import repository
+from notebook_lint import code_cells, digest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ("book/chapters/*.md",)
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+COLAB = 'import sys\n\nif "google.colab" in sys.modules:\n    %pip install --quiet git+'
+CELL_TIMEOUT = 300
+"""Seconds after which a cell counts as hanging."""
+WORKERS = 2
+HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class ChapterError(Exception):
+    """A chapter cannot be read, executed or adopted; the message names it."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What compiling one chapter did, its seconds and its kernel's peak memory in MiB (0 if none ran)."""
+
+    source: Path
+    action: str
+    seconds: float = 0.0
+    peak: float = 0.0
+
+    def __str__(self) -> str:
+        """One line for the terminal."""
+        return f"{show(self.source)}: {self.action}, {self.seconds:.1f} s, {self.peak:.0f} MiB"
+
+
+def show(path: Path) -> str:
+    """The path as one would type it from here."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def command(*words: str | Path) -> str:
+    """The command line that mends something."""
+    typed = [show(word) if isinstance(word, Path) else word for word in words]
+    return shlex.join(["python", show(Path(__file__).resolve()), *typed])
+
+
+# --- the source ---------------------------------------------------------------------------------------
+
+
+def outputs_digest(nb: NotebookNode) -> str:
+    """The digest of all stored outputs: shows that they were changed by anything but the compiler."""
+    return digest(json.dumps([[cell.execution_count, cell.outputs] for cell in code_cells(nb)], sort_keys=True))
+
+
+def set_ids(nb: NotebookNode) -> None:
+    """Name each cell after its content, so that inserting one leaves the names of the others alone."""
+    seen: Counter[str] = Counter()
+    for cell in nb.cells:
+        name = notebook_lint.content_name(cell)
+        seen[name] += 1
+        cell.id = f"{name}-{seen[name]}"
+
+
+def colab_cell(address: str) -> NotebookNode:
+    """The first cell of a chapter: installs the package, on Google Colab alone."""
+    cell: NotebookNode = nbformat.v4.new_code_cell(COLAB + address, metadata={"tags": ["remove-cell"]})
+    return cell
+
+
+def parse(text: str, name: str) -> NotebookNode:
+    """The notebook a MyST text describes; raises ChapterError if it is none."""
+    try:
+        nb: NotebookNode = jupytext.reads(text, fmt="md:myst")
+    except Exception as error:
+        raise ChapterError(f"{name}: not a MyST notebook: {error}") from error
+    if "kernelspec" not in nb.metadata:
+        raise ChapterError(f"{name}: the header names no kernelspec, so its code would never run")
+    nb.metadata.pop("jupytext", None)
+    return nb
+
+
+def read_source(source: Path) -> NotebookNode:
+    """The notebook that a chapter describes, not executed."""
+    text = source.read_text(encoding="utf-8")
+    nb = parse(text, show(source))
+    nb.metadata.update(kernelspec=KERNELSPEC, language_info={"name": "python"}, book={"source": digest(text)})
+    if address := repository():
+        nb.cells.insert(0, colab_cell(address))
+    set_ids(nb)
+    return nb
+
+
+# --- execution ----------------------------------------------------------------------------------------
+
+
+def execute(nb: NotebookNode, folder: Path, name: str) -> None:
+    """Run all cells in a fresh kernel, in the given folder; raises ChapterError with cell and traceback."""
+    started: list[str] = []
+    client = NotebookClient(
+        nb,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+        on_cell_start=lambda cell, cell_index: started.append(cell.source) if cell.cell_type == "code" else None,
+    )
+    try:
+        client.execute(env=os.environ | notebook_lint.KERNEL_ENVIRONMENT, stderr=subprocess.DEVNULL)
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        raise ChapterError(f"{name}: code cell {len(started)} failed\n{ANSI.sub('', str(error))}") from error
+
+
+def merge_streams(nb: NotebookNode) -> None:
+    """Join the pieces in which printed text arrives, whose number depends on timing."""
+    for cell in code_cells(nb):
+        merged: list[NotebookNode] = []
+        for output in cell.outputs:
+            if merged and output.output_type == "stream" and merged[-1].get("name") == output.name:
+                merged[-1].text += output.text
+            else:
+                merged.append(output)
+        cell.outputs = merged
+
+
+def name_widgets(nb: NotebookNode) -> NotebookNode:
+    """The notebook with the random names of its widgets replaced by their numbers, in order of creation."""
+    state = nb.metadata.get("widgets", {}).get(notebook_lint.WIDGETS, {}).get("state", {})
+    text = nbformat.writes(nb)
+    shown = re.findall(r'"model_id": "([0-9a-f]{32})"', text)
+    for number, name in enumerate(dict.fromkeys([*state, *shown])):
+        text = text.replace(name, f"{number:032x}")
+    named: NotebookNode = nbformat.reads(text, as_version=4)
+    return named
+
+
+def run(nb: NotebookNode, folder: Path, name: str) -> NotebookNode:
+    """The notebook executed, and freed from all that changes from run to run."""
+    execute(nb, folder, name)
+    nb.metadata.language_info = {"name": "python"}
+    merge_streams(nb)
+    return name_widgets(nb)
+
+
+# --- compilation --------------------------------------------------------------------------------------
+
+
+def read_stored(notebook: Path) -> NotebookNode | None:
+    """The notebook as stored, or None if there is none that can be read."""
+    try:
+        stored: NotebookNode = nbformat.read(notebook, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError):
+        return None
+    return stored
+
+
+def _inputs(nb: NotebookNode) -> list[tuple[str, str, str, object]]:
+    return [(cell.id, cell.cell_type, cell.source, cell.metadata) for cell in nb.cells]
+
+
+def is_compiled(stored: NotebookNode) -> bool:
+    """Whether the compiler made the stored outputs: its digest of them holds, each cell ran once and in order."""
+    counts = [cell.execution_count for cell in code_cells(stored)]
+    return counts == list(range(1, len(counts) + 1)) and (
+        stored.metadata.get("book", {}).get("outputs") == outputs_digest(stored)
+    )
+
+
+def differences(nb: NotebookNode, stored: NotebookNode) -> Iterator[str]:
+    """In what a stored notebook is not what its source describes, one line each."""
+    if [cell.get("id") for cell in stored.cells] != [cell.id for cell in nb.cells]:
+        yield "its cells are not those of the source"
+    elif _inputs(nb) != _inputs(stored):
+        yield "tags or metadata of its cells are not those of the source"
+    if stored.metadata.get("book", {}).get("source") != nb.metadata.book.source:
+        yield "the source changed since it was compiled"
+    if not is_compiled(stored):
+        yield "its outputs are not those of one compilation from top to bottom"
+    if any(stored.metadata.get(key) != nb.metadata[key] for key in nb.metadata if key != "book"):
+        yield "its metadata is not that of the source"
+
+
+def _code(nb: NotebookNode) -> list[tuple[str, set[str]]]:
+    return [(cell.source, notebook_lint.tags(cell)) for cell in code_cells(nb)]
+
+
+def keep_outputs(nb: NotebookNode, stored: NotebookNode | None) -> bool:
+    """Copy stored outputs that the compiler made for the very same code; False if there are none."""
+    if stored is None or not is_compiled(stored) or _code(nb) != _code(stored):
+        return False
+    for new, old in zip(code_cells(nb), code_cells(stored), strict=True):
+        new.outputs, new.execution_count = old.outputs, old.execution_count
+    if "widgets" in stored.metadata:
+        nb.metadata.widgets = stored.metadata.widgets
+    return True
+
+
+def keep_pictures(nb: NotebookNode, stored: NotebookNode | None) -> None:
+    """Keep each stored picture that looks like the fresh one: another processor moves single pixels."""
+    old_cells = {cell.get("id"): cell for cell in code_cells(stored)} if stored else {}
+    for cell in code_cells(nb):
+        old_outputs = old_cells[cell.id].outputs if cell.id in old_cells else []
+        for new, old in zip(cell.outputs, old_outputs, strict=False):
+            fresh, kept = (output.get("data", {}).get("image/png") for output in (new, old))
+            if fresh and kept and pictures.distance(fresh, kept) <= pictures.TOLERANCE:
+                new.data["image/png"] = kept
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file in one step, so that an interruption leaves the old one."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        fresh = Path(folder) / path.name
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+
+
+def write(nb: NotebookNode, notebook: Path) -> bool:
+    """Write the notebook in one step, unless the file already says the same; True if it was written."""
+    nb.metadata.book["outputs"] = outputs_digest(nb)
+    nbformat.validate(nb)
+    text = nbformat.writes(nb) + "\n"
+    if notebook.exists() and notebook.read_text(encoding="utf-8") == text:
+        return False
+    replace(notebook, text)
+    return True
+
+
+def peak_memory() -> float:
+    """The largest resident memory of any finished child process, in MiB."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
+
+
+def compile_chapter(source: Path, force: bool = False) -> Report:
+    """Compile one chapter, executing it only if its code changed or `force` asks for it."""
+    begin = time.perf_counter()
+    notebook = source.with_suffix(".ipynb")
+    nb, stored = read_source(source), read_stored(notebook)
+    if not force and stored is not None and not list(differences(nb, stored)):
+        return Report(source, "up to date")
+    if not force and keep_outputs(nb, stored):
+        write(nb, notebook)
+        return Report(source, "text changed, code did not: outputs kept", time.perf_counter() - begin)
+    nb = run(nb, source.parent, show(source))
+    keep_pictures(nb, stored)
+    action = "executed" if write(nb, notebook) else "executed, nothing changed"
+    return Report(source, action, time.perf_counter() - begin, peak_memory())
+
+
+def compile_here(source: Path, force: bool) -> int:
+    """Compile one chapter and say so; 1 if it failed."""
+    try:
+        print(compile_chapter(source, force), flush=True)
+    except ChapterError as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def compile_apart(source: Path, force: bool) -> int:
+    """Compile one chapter in a process of its own, whose children's peak memory is that of one kernel."""
+    words = [sys.executable, __file__, "compile", *(["--force"] if force else []), str(source)]
+    return int(subprocess.run(words).returncode != 0)
+
+
+def compile_all(sources: Sequence[Path], force: bool) -> int:
+    """Compile chapters two at a time, one line each; the number that failed."""
+    if len(sources) == 1:
+        return compile_here(sources[0], force)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        try:
+            return sum(pool.map(partial(compile_apart, force=force), sources))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+# --- check --------------------------------------------------------------------------------------------
+
+
+def check(source: Path) -> list[str]:
+    """What is wrong with the notebook of a chapter; each line ends with the command that mends it."""
+    notebook = source.with_suffix(".ipynb")
+    mend = command("compile", source)
+    try:
+        nb, stored = read_source(source), read_stored(notebook)
+    except ChapterError as error:
+        return [f"{error}; edit it, then: {mend}"]
+    if stored is None:
+        return [f"{show(notebook)}: missing or unreadable; run: {mend}"]
+    lines = [f"{show(notebook)}: {finding}; run: {mend}" for finding in differences(nb, stored)]
+    return lines + [f"{show(source)}: {finding}; edit it, then: {mend}" for finding in notebook_lint.findings(stored)]
+
+
+# --- adoption -----------------------------------------------------------------------------------------
+
+
+def body(nb: NotebookNode) -> str:
+    """The cells of a notebook as MyST text, without header."""
+    bare = nbformat.from_dict(nb)
+    bare.metadata = {"kernelspec": KERNELSPEC, "jupytext": {"cell_metadata_filter": "tags,mystnb,-all"}}
+    return HEADER.sub("", jupytext.writes(bare, fmt="md:myst"), count=1)
+
+
+def merge(text: str, old: str, new: str) -> str:
+    """The text with the lines changed that differ between old and new; where both changed, new holds."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("text", "old", "new")]
+        for file, content in zip(files, (text, old, new), strict=True):
+            file.write_text(content, encoding="utf-8")
+        words = ["git", "merge-file", "--stdout", "--theirs", *map(str, files)]
+        return subprocess.run(words, check=True, capture_output=True, encoding="utf-8").stdout
+
+
+def adopted(text: str, stored: NotebookNode, name: str) -> str:
+    """The source text with its cells changed to those of the notebook, and nothing else."""
+    stored.cells = [cell for cell in stored.cells if not cell.source.startswith(COLAB)]
+    header = HEADER.match(text)
+    if header is None:
+        raise ChapterError(f"{name}: does not begin with a header between two lines of ---")
+    new = header.group() + merge(text[header.end() :], body(parse(text, name)), body(stored))
+    if [cell.source for cell in parse(new, name).cells] != [cell.source for cell in stored.cells]:
+        raise ChapterError(f"{name}: the notebook's cells cannot be written as MyST text without changing them")
+    return new
+
+
+def adopt(notebook: Path) -> bool:
+    """Write the inputs of a notebook edited in Jupyter back to its source; True if the source changed.
+
+    Raises ChapterError if the source itself was edited since it was compiled.
+    """
+    source = notebook.with_suffix(".md")
+    stored = read_stored(notebook)
+    if stored is None or not source.exists():
+        raise ChapterError(f"{show(notebook)}: needs both a readable notebook and {show(source)}")
+    text = source.read_text(encoding="utf-8")
+    if stored.metadata.get("book", {}).get("source") != digest(text):
+        raise ChapterError(
+            f"{show(source)} was edited after {show(notebook)} was compiled: adopting would lose that edit. "
+            f"Keep the .md with: {command('compile', source)}"
+        )
+    new = adopted(text, stored, show(source))
+    if new != text:
+        replace(source, new)
+    return new != text
+
+
+# --- command line -------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(description="Compile chapters into executed notebooks, and back.")
+    commands = result.add_subparsers(dest="command", required=True)
+    compiling = commands.add_parser("compile", help="execute what is out of date")
+    compiling.add_argument("paths", nargs="*", type=Path, help="chapters (default: all)")
+    compiling.add_argument("--check", action="store_true", help="execute nothing, report what is wrong")
+    compiling.add_argument("--force", action="store_true", help="execute what is up to date, too")
+    adopting = commands.add_parser("adopt", help="write the inputs of edited notebooks back to the sources")
+    adopting.add_argument("paths", nargs="+", type=Path, help="notebooks")
+    return result
+
+
+def chapters(paths: Sequence[Path]) -> list[Path]:
+    """The sources of the given chapters or notebooks; all sources of the book if none is given."""
+    if not paths:
+        return sorted(path for pattern in SOURCES for path in ROOT.glob(pattern))
+    sources = [path.resolve().with_suffix(".md") for path in paths]
+    if missing := [show(source) for source in sources if not source.exists()]:
+        raise ChapterError(f"no such chapter: {', '.join(missing)}")
+    return sources
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        sources = chapters(options.paths)
+        if options.command == "adopt":
+            for source in sources:
+                changed = adopt(source.with_suffix(".ipynb"))
+                print(
+                    f"{show(source)}: {'changed; now run: ' + command('compile', source) if changed else 'unchanged'}"
+                )
+            return 0
+        if options.check:
+            lines = [line for source in sources for line in check(source)]
+            print(*lines, sep="\n", end="\n" if lines else "")
+            return 1 if lines else 0
+        return 1 if sources and compile_all(sources, options.force) else 0
+    except ChapterError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: notebooks not yet compiled are as they were", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
