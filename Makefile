@@ -27,7 +27,7 @@ notebooks: setup  ## Run the chapters whose .md changed and store them as .ipynb
 	@$(VENV) tools/notebooks.py compile
 
 serve: notebooks  ## Build the site and serve it on localhost
-	@$(VENV) tools/site.py serve
+	@$(VENV) tools/website.py serve
 
 fragility: setup  ## Run the notebooks as another processor would, with two threads
 	@echo "== notebooks, plain instruction set, two threads"
@@ -52,7 +52,7 @@ setup:
 	@$(PYTHON) tools/setup.py
 
 site: setup
-	@$(VENV) tools/site.py build
+	@$(VENV) tools/website.py build
 
 test-style: setup
 	@echo "== style"

@@ -11,7 +11,7 @@ import tutorial_utils
 
 PACKAGE = Path(tutorial_utils.__file__).parent
 # From the bottom up; a module may import those on lower levels only.
-LEVELS = [{"data", "gains"}, {"initializers", "networks"}, {"propagation", "training"}, {"plotting"}]
+LEVELS = [{"data", "gains"}, {"initializers", "networks"}, {"propagation", "training", "audit"}, {"plotting"}]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
 

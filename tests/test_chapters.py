@@ -31,7 +31,7 @@ NOT_PROSE = re.compile(
     | \{[\w:.+-]+\}`[^`]*`                # roles: citations and references
     | (?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)   # code
     | !?\[[^\]]*\]\([^)]*\)               # links
-    | ^\([\w:.-]+\)=\s*$ | \$\$\s*\([\w:.-]+\)           # labels""",
+    | ^\([\w:.-]+\)=\s*$ | (?<=\$\$)[ ]*\([\w:.-]+\)     # labels""",
     re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
 MATH = re.compile(r"\$\$.*?\$\$|\$.*?\$", re.DOTALL)

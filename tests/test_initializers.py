@@ -3,9 +3,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import seeded, std_bound
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sampling import seeded, std_bound
 from torch import nn
 from torch.nn import init
 

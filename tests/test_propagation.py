@@ -3,9 +3,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from conftest import seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import seeded
 from torch import Tensor, nn
 
 from tutorial_utils.networks import conv_net, mlp

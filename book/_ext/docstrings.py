@@ -1,0 +1,30 @@
+"""Read "Returns:" as prose: the signature already shows the type.
+
+Google's style allows "Returns: type: description", so Sphinx would take the words before a colon for a type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+PROSE_SECTIONS = ("Returns:", "Yields:")
+
+
+def mark_as_prose(lines: list[str]) -> None:
+    """Put the empty type before the description of what is returned, in place."""
+    for i, line in enumerate(lines[:-1]):
+        if line.strip() in PROSE_SECTIONS:
+            text = lines[i + 1].lstrip()
+            lines[i + 1] = f"{lines[i + 1].removesuffix(text)}: {text}"
+
+
+def _process(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
+    mark_as_prose(lines)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Run before napoleon, which parses the sections at priority 500."""
+    app.connect("autodoc-process-docstring", _process, priority=400)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,16 @@
+// What is wider than its box scrolls in it. Only then is the box a tab stop, with a name for screen readers.
+(() => {
+  const boxes = { "div.math": "Formula", ".bd-article pre": "Code", ".pst-scrollable-table-container, .cell_output .output.text_html": "Table" };
+  const mark = () => Object.entries(boxes).forEach(([selector, what]) =>
+    document.querySelectorAll(selector).forEach((box) => {
+      if (box.scrollWidth > box.clientWidth + 1) {
+        box.tabIndex = 0;
+        box.setAttribute("role", "group");
+        box.setAttribute("aria-label", `${what}, scrolls sideways`);
+      } else {
+        ["tabindex", "role", "aria-label"].forEach((name) => box.removeAttribute(name));
+      }
+    }));
+  addEventListener("load", mark);
+  addEventListener("resize", mark);
+})();

@@ -1,0 +1,155 @@
+"""What is wrong with a page, as lists of sentences, empty when nothing is; test_site_checks.py makes each one fail."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import axe_playwright_python
+from bs4 import BeautifulSoup
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
+
+HTML = Path(__file__).parents[2] / "book" / "_build" / "html"
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+WIDE, PHONE = 1280, 360
+# A fetched stylesheet's @import would be resolved against the page, so axe must not fetch any.
+# A formula has the color of its sentence, and its parts are most of a page.
+RUN_AXE = """(rules) => axe.run({exclude: [['.katex']]}, {
+  preload: false, resultTypes: ['violations', 'incomplete'], ...(rules.length ? {runOnly: rules} : {})})"""
+
+# Formulas that nobody typeset, in text a reader sees; code may show them.
+UNRENDERED = r"""() => {
+  const found = [...document.querySelectorAll('.katex-error')].map((e) => e.textContent);
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (node.parentElement.closest('script, style, noscript, code, pre, .katex')) continue;
+    if (/\$[^$]+\$|\\[a-zA-Z]{2,}/.test(node.data)) found.push(node.data.trim());
+  }
+  return found;
+}"""
+
+IMAGES = r"""() => [...document.images].flatMap((image) => {
+  const name = image.getAttribute('src'), alt = image.getAttribute('alt'), problems = [];
+  if (image.complete && !image.naturalWidth) problems.push(`${name} does not load`);
+  if (alt === null) problems.push(`${name} has no alt`);
+  else if (image.closest('article') && (alt.trim().length < 15 || /_images|\.(png|svg|jpe?g)$/.test(alt)))
+    problems.push(`${name} has the alt ${JSON.stringify(alt)}`);
+  return problems;
+})"""
+
+TOO_WIDE = """() => {
+  const excess = document.documentElement.scrollWidth - innerWidth;
+  if (excess <= 0) return [];
+  const sticksOut = (element) => element.getBoundingClientRect().right > innerWidth + 1;
+  const culprits = [...document.querySelectorAll('article *')].filter(sticksOut);
+  return [`${excess} px too wide for ${innerWidth}, first: ${culprits[0]?.outerHTML.slice(0, 120)}`];
+}"""
+
+IDLE_TAB_STOPS = """() => [...document.querySelectorAll('article [role=group][tabindex="0"]')]
+  .filter((box) => box.scrollWidth <= box.clientWidth + 1).map((box) => box.outerHTML.slice(0, 120))"""
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on a free port of this computer; yield its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+class Visit:
+    """An open page, and what went wrong since it began to load."""
+
+    def __init__(self, context: BrowserContext, address: str, width: int = WIDE) -> None:
+        self.problems: list[str] = []
+        self.host = urlsplit(address).netloc
+        self.page: Page = context.new_page()
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
+        self.page.on("request", self._request)
+        self.page.on("requestfailed", lambda request: self.problems.append(f"request failed: {request.url}"))
+        self.page.on("response", self._response)
+        self.page.goto(address, wait_until="load")
+        self.page.evaluate("document.fonts.ready.then(() => true)")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(f"console: {message.text}")
+
+    def _request(self, request: Request) -> None:
+        if urlsplit(request.url).netloc not in (self.host, ""):
+            self.problems.append(f"request to another host: {request.url}")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.problems.append(f"{response.status}: {response.url}")
+
+    def resize(self, width: int) -> None:
+        """Change the width of the window and wait for the page to follow."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def content(self) -> list[str]:
+        """Return unrendered formulas and images that do not load or have no meaningful alternative."""
+        formulas = [f"unrendered formula: {text}" for text in self.page.evaluate(UNRENDERED)]
+        return formulas + [str(problem) for problem in self.page.evaluate(IMAGES)]
+
+    def layout(self) -> list[str]:
+        """Return what makes the page scroll sideways, and tab stops on boxes that do not scroll."""
+        idle = [f"tab stop without scrolling: {box}" for box in self.page.evaluate(IDLE_TAB_STOPS)]
+        return [str(problem) for problem in self.page.evaluate(TOO_WIDE)] + idle
+
+    def accessibility(self, rules: Sequence[str] = ()) -> list[str]:
+        """Return what axe finds with some or all rules, and text that may have the color of its background."""
+        self.page.add_script_tag(path=AXE)
+        result = self.page.evaluate(RUN_AXE, list(rules))
+        broken = [(rule, node) for rule in result["violations"] for node in rule["nodes"]]
+        unsure = [(rule, node) for rule in result["incomplete"] for node in rule["nodes"] if _equal_ratio(node)]
+        return [f"{rule['id']}: {node['html'][:150]}" for rule, node in broken + unsure]
+
+
+def _equal_ratio(node: dict) -> bool:
+    data = [check["data"] for check in node["any"]]
+    return any(isinstance(item, dict) and item.get("messageKey") == "equalRatio" for item in data)
+
+
+def pages(folder: Path) -> list[str]:
+    """Return the pages of a site by their path from its folder; fragments of the theme and redirections are none."""
+    found = (path for path in folder.rglob("*.html") if "</html>" in path.read_text("utf-8"))
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def broken_links(folder: Path) -> list[str]:
+    """Return the links of all pages that lead to no file or to no place on the page."""
+
+    @cache
+    def soup(path: Path) -> BeautifulSoup:
+        return BeautifulSoup(path.read_text("utf-8"), "html.parser")
+
+    @cache
+    def places(path: Path) -> set[str]:
+        return {tag.get("id") or tag.get("name") for tag in soup(path).find_all(True)}
+
+    def is_broken(page: Path, link: str) -> bool:
+        address, place = urldefrag(link)
+        target = (page.parent / unquote(urlsplit(address).path)).resolve() if address else page
+        if not target.is_file():
+            return True
+        return bool(place) and target.suffix == ".html" and unquote(place) not in places(target)
+
+    return [
+        f"{name}: {link}"
+        for name in pages(folder)
+        for link in sorted({tag["href"] for tag in soup(folder / name).find_all("a", href=True)})
+        if not urlsplit(link).scheme and link != "#" and is_broken((folder / name).resolve(), link)
+    ]

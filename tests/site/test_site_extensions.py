@@ -1,0 +1,132 @@
+"""The Sphinx extensions of the book, one by one."""
+
+from io import StringIO
+from types import SimpleNamespace
+
+import docstrings
+import katex_math
+import pytest
+import repository_links
+from sphinx.application import Sphinx
+from sphinx_book_theme.header_buttons.launch import add_launch_buttons
+from theme_fixes import FIXES, Fix
+
+import links
+
+
+def test_formula_becomes_html_and_mathml():
+    html = katex_math.render(r"\sigma_w^2", display=False)
+    assert 'class="katex-html"' in html and "<math" in html
+
+
+@pytest.mark.parametrize("tex", [r"\nosuch", "x^", r"\frac{1}", r"\begin{aligned} a", r"\label{a}"])
+def test_bad_formula_is_refused(tex):
+    with pytest.raises(ValueError, match="KaTeX"):
+        katex_math.render(tex, display=True)
+
+
+@pytest.mark.parametrize(
+    "tex, expected",
+    [
+        (r"a \\ b", r"\begin{aligned}a \\ b\end{aligned}"),
+        (r"\begin{align}a\end{align}", r"\begin{align*}a\end{align*}"),
+        (r"\begin{cases}a \\ b\end{cases}", r"\begin{cases}a \\ b\end{cases}"),
+        ("a", "a"),
+    ],
+)
+def test_standalone(tex, expected):
+    assert katex_math.standalone(tex) == expected
+    katex_math.render(expected, display=True)
+
+
+def test_bad_formula_is_a_warning_and_fails_a_strict_build(tmp_path):
+    (tmp_path / "index.rst").write_text("Title\n=====\n\n:math:`x^2` and\n\n.. math:: \\nosuch\n")
+    settings = {"extensions": ["katex_math"], "html_math_renderer": "katex"}
+    folders = [tmp_path, None, tmp_path / "out", tmp_path / "trees"]
+    warnings = StringIO()
+    app = Sphinx(*folders, "html", settings, None, warnings, warningiserror=True, keep_going=True)
+    app.build()
+    assert r"index.rst:6: WARNING: KaTeX parse error: Undefined control sequence: \nosuch" in warnings.getvalue()
+    assert app.statuscode == 1
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert 'class="katex"' in page and "katex/fonts/KaTeX_Main-Regular.woff2" in page
+
+
+# What the theme writes, and what it has to be.
+MARKUP = {
+    "1.5 MB": ('<script defer src="_static/scripts/fontawesome.js?digest=1"></script>', ""),
+    "the search scripts": ('<script src="searchindex.js"></script>', '<script defer src="searchindex.js"></script>'),
+    "the viewport": ('<meta name="viewport" content="width=device-width, initial-scale=1"/>', ""),
+    "the name of the search": (
+        '<button class="btn search-button-field search-button__button pst-js-only" title="Search" aria-label="Search">',
+        '<button class="btn search-button-field search-button__button pst-js-only">',
+    ),
+    "the name of a folded": ('<summary aria-label="Toggle hidden content">', "<summary>"),
+    "the arrow": (
+        '<summary><span class="toctree-toggle">',
+        '<summary aria-label="Pages of this section"><span class="toctree-toggle">',
+    ),
+    "the empty corner": ("<th></th>", "<td></td>"),
+    "doc-biblioentry": ('<div role="doc-biblioentry">', '<div role="listitem">'),
+    "the sidebar": (
+        '<div id="pst-primary-sidebar" class="bd">',
+        '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class="bd">',
+    ),
+}
+
+
+def test_every_fix_has_markup_to_be_tested_on():
+    assert len(MARKUP) == len(FIXES) and all(any(f.why.startswith(key) for key in MARKUP) for f in FIXES)
+
+
+@pytest.mark.parametrize("fix", FIXES, ids=lambda fix: fix.why)
+def test_fix(fix):
+    before, after = next(markup for key, markup in MARKUP.items() if fix.why.startswith(key))
+    assert fix.symptom in before
+    assert fix.apply(f"<p>{before}</p>") == (f"<p>{after}</p>", None)
+
+
+@pytest.mark.parametrize("fix", FIXES, ids=lambda fix: fix.why)
+def test_fix_tells_when_the_markup_has_changed(fix):
+    page, complaint = fix.apply("<html>nothing of the kind</html>")
+    assert page == "<html>nothing of the kind</html>" and bool(complaint) is fix.everywhere
+
+
+def test_fix_tells_when_its_fault_is_left():
+    fix = Fix(why="why", pattern=r'<b id="a">', replacement="<b>", symptom='id="a"', everywhere=False)
+    assert fix.apply("<b>") == ("<b>", None)
+    assert "is left" in fix.apply('<b lang="en" id="a">')[1]
+
+
+def test_no_repository_no_buttons():
+    assert repository_links.theme_options(None) == {"repository_url": "", "launch_buttons": {}}
+
+
+def test_buttons_lead_where_the_badges_lead(tmp_path):
+    address = "https://github.com/someone/some-book"
+    (tmp_path / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{address}"\n')
+    options = repository_links.theme_options(links.repository(tmp_path))
+    assert options["repository_url"] == address
+    notebook = "book/chapters/03-glorot.ipynb"
+    buttons = launch_buttons(options, "chapters/03-glorot", address)
+    assert buttons == {
+        "Binder": links.binder_url(notebook, tmp_path),
+        "Colab": links.colab_url(notebook, tmp_path),
+    }
+
+
+def launch_buttons(options, page, address):
+    """Return the theme's launch buttons for a page: text and address."""
+    env = SimpleNamespace(metadata={page: {"kernelspec": {}}}, doc2path=lambda name: f"{name}.ipynb")
+    app = SimpleNamespace(env=env, config={"html_theme_options": options})
+    host, owner, name = address.rsplit("/", 2)
+    context = {"pagename": page, "sourcename": f"{page}.ipynb", "header_buttons": []}
+    context |= {"github_url": host, "github_user": owner, "github_repo": name}
+    add_launch_buttons(app, page, "page.html", context, None)
+    return {button["text"]: button["url"] for button in context["header_buttons"][0]["buttons"]}
+
+
+def test_returns_is_prose():
+    lines = ["Sum.", "", "Returns:", "    Two columns: a and b."]
+    docstrings.mark_as_prose(lines)
+    assert lines[3] == "    : Two columns: a and b."

@@ -1,0 +1,104 @@
+"""Every page of the built site in Chromium: wide and narrow, light and dark."""
+
+import re
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from site_checks import HTML, PHONE, WIDE, broken_links, pages
+from theme_fixes import FIXES
+
+import website
+
+PAGES = pages(HTML)
+
+
+def test_every_page_of_the_contents_is_here(html):
+    entries = yaml.safe_load((html.parents[1] / "_toc.yml").read_text("utf-8"))
+    named = re.findall(r"'(?:root|file)': '([^']+)'", str(entries))
+    assert len(named) > 15 and {f"{name}.html" for name in named} <= set(PAGES)
+
+
+def test_the_site_is_current(html):
+    assert website.is_current(), "The site is older than the files it is made from. Run: make book"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page, theme, open_page, address):
+    first, second = (WIDE, PHONE) if theme == "light" else (PHONE, WIDE)
+    visit = open_page(address + page, theme, first)
+    assert visit.page.locator("html").get_attribute("data-theme") == theme
+    # Only the colors differ between the themes.
+    rules = [] if theme == "light" else ["color-contrast"]
+    problems = visit.content() + visit.layout() + visit.accessibility(rules)
+    visit.resize(second)
+    assert visit.problems + problems + visit.layout() == []
+
+
+def test_the_start_page_leads_to_the_introduction(chromium, address):
+    page = chromium.new_page()
+    page.goto(address)
+    page.wait_for_url(address + "intro.html")
+    page.close()
+
+
+def test_links(html):
+    assert broken_links(html) == []
+
+
+def test_no_fix_is_left_to_do(html):
+    left = [
+        f"{page}: {fix.symptom}" for page in PAGES for fix in FIXES if fix.symptom in (html / page).read_text("utf-8")
+    ]
+    assert left == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("chapters/")])
+def test_search_finds_the_chapter(page, open_page, address, html):
+    title = BeautifulSoup((html / page).read_text("utf-8"), "html.parser").h1.find(string=True)
+    visit = open_page(f"{address}search.html?q={title}")
+    result = visit.page.locator(f'#search-results a[href*="{page}"]').first
+    result.wait_for(timeout=10_000)
+    assert visit.problems == []
+
+
+def test_search_opens_from_the_keyboard(open_page, address):
+    visit = open_page(address + "intro.html")
+    visit.page.keyboard.press("Control+K")
+    visit.page.keyboard.type("saturation")
+    visit.page.keyboard.press("Enter")
+    visit.page.locator('#search-results a[href*="glossary"]').first.wait_for(timeout=10_000)
+
+
+def test_there_is_one_search_field(html):
+    soup = BeautifulSoup((html / "intro.html").read_text("utf-8"), "html.parser")
+    assert len(soup.select("form.bd-search")) == 1
+
+
+def test_theme_switch(chromium, address):
+    page = chromium.new_page(color_scheme="light")  # with a memory of its own: the choice is stored
+    page.goto(address + "intro.html")
+    background = "getComputedStyle(document.body).backgroundColor"
+    before, switch = page.evaluate(background), page.locator(".theme-switch-button:visible").first
+    for _ in range(3):
+        if page.locator("html").get_attribute("data-theme") != "dark":
+            switch.click()
+    assert page.evaluate(background) != before
+    page.reload()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    page.close()
+
+
+def test_skip_link_and_visible_focus(open_page, address):
+    page = open_page(address + "intro.html").page
+    page.keyboard.press("Tab")
+    focused = "document.activeElement.textContent"
+    assert page.evaluate(focused) == "Skip to main content"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#main-content")
+
+
+def test_no_folder_named_static():
+    assert not (HTML.parents[1] / "_static").exists(), "Jupyter Book would put every script in it on every page"

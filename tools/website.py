@@ -1,0 +1,129 @@
+"""Build the site of the book, or show it.
+
+`python tools/website.py build` writes book/_build/html and prints the address to open; if nothing has changed since, it
+only prints. A build happens beside the site and replaces it when it is whole, so what is there is always complete.
+`python tools/website.py serve` shows the site at an address of this computer, which nobody else can reach.
+"""
+
+import argparse
+import functools
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PORT = 8000
+DIGEST = "built-from.txt"
+INPUTS = ("book", "src/tutorial_utils", "tools/links.py", "tools/website.py", "pyproject.toml", "requirements.lock")
+NOT_READ = {"_build", "__pycache__", ".ipynb_checkpoints"}
+
+
+def site(root: Path = ROOT) -> Path:
+    """Return the folder of the site."""
+    return root / "book" / "_build" / "html"
+
+
+def build(root: Path = ROOT) -> int:
+    """Build the site unless it is up to date, and print where it is; return the exit code."""
+    if is_current(root) or _rebuild(root):
+        print(f"Open {(site(root) / 'index.html').as_uri()}")
+        return 0
+    return 1
+
+
+def is_current(root: Path = ROOT) -> bool:
+    """Say whether the site is there and was built from the files as they are now."""
+    try:
+        return (site(root) / DIGEST).read_text() == digest(root)
+    except FileNotFoundError:
+        return False
+
+
+def digest(root: Path = ROOT) -> str:
+    """Return a digest of the names and contents of all files that the site is made from."""
+    parts = hashlib.sha256()
+    for path in _inputs(root):
+        parts.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return parts.hexdigest()
+
+
+def _inputs(root: Path) -> Iterator[Path]:
+    for name in INPUTS:
+        start = root / name
+        found = sorted(start.rglob("*")) if start.is_dir() else [start]
+        yield from (path for path in found if path.is_file() and not NOT_READ & set(path.relative_to(root).parts))
+
+
+def _rebuild(root: Path) -> bool:
+    """Build from nothing into a draft, then put the draft in the place of the site; say whether that worked.
+
+    From nothing, because Sphinx repeats no warning about a page that it does not read again.
+    """
+    before = digest(root)
+    site(root).parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="draft-", dir=site(root).parent) as folder:
+        draft = Path(folder)
+        result = _jupyter_book(root / "book", draft)
+        if result.returncode:
+            print(f"{result.stdout}{result.stderr}\nThe site was not built; the reason is above.", file=sys.stderr)
+            if site(root).exists():
+                print(f"{site(root)} is still the last site that was whole, now out of date.", file=sys.stderr)
+            return False
+        html = draft / "_build" / "html"
+        (html / DIGEST).write_text(before)
+        if site(root).exists():
+            site(root).rename(draft / "old")
+        html.rename(site(root))
+    return True
+
+
+def _jupyter_book(book: Path, draft: Path) -> "subprocess.CompletedProcess[str]":
+    # Not the script jupyter-book: its first line cannot hold a path with spaces.
+    program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command = [*program, "build", "-W", "-n", "--keep-going", "-q"]
+    # One thread is enough to import torch for the docstrings.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    return subprocess.run(
+        [*command, "--path-output", str(draft), str(book)], capture_output=True, text=True, env=environment
+    )
+
+
+def serve(port: int = PORT, root: Path = ROOT) -> int:
+    """Show the site on this computer until Ctrl+C; return the exit code."""
+    if not (site(root) / "index.html").exists():
+        print("There is no site yet. Run: make book", file=sys.stderr)
+        return 1
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(site(root)))
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as error:
+        print(
+            f"Port {port} cannot be used ({error.strerror}). Choose another: --port 0 takes a free one", file=sys.stderr
+        )
+        return 1
+    with server:
+        print(f"Open http://127.0.0.1:{server.server_port}/ and press Ctrl+C here to stop", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Build or serve, as the first argument says; return the exit code."""
+    parser = argparse.ArgumentParser(description="Build the site of the book, or show it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help="build the site if something has changed")
+    commands.add_parser("serve", help="show the site").add_argument("--port", type=int, default=PORT)
+    options = parser.parse_args(arguments)
+    return build() if options.command == "build" else serve(options.port)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
