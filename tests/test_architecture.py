@@ -11,7 +11,12 @@ import tutorial_utils
 
 PACKAGE = Path(tutorial_utils.__file__).parent
 # From the bottom up; a module may import those on lower levels only.
-LEVELS = [{"data", "gains"}, {"initializers", "networks"}, {"propagation", "training", "audit"}, {"plotting"}]
+LEVELS = [
+    {"data", "gains", "sampling"},
+    {"initializers", "networks"},
+    {"propagation", "training", "audit"},
+    {"plotting"},
+]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
 
@@ -54,6 +59,11 @@ def test_measuring_needs_no_drawing() -> None:
 @pytest.mark.parametrize("module", [name for name in MODULES if name != "plotting"])
 def test_every_module_that_computes_shows_an_example(module: str) -> None:
     assert ">>>" in (PACKAGE / f"{module}.py").read_text()
+
+
+def test_every_module_has_its_page_of_the_reference() -> None:
+    pages = {path.stem for path in (PACKAGE.parents[1] / "book" / "api").glob("*.md")} - {"index"}
+    assert pages == set(MODULES)
 
 
 def public_functions() -> list[tuple[str, ast.FunctionDef]]:

@@ -16,6 +16,8 @@ BOOK = notebooks.ROOT / "book"
 CHAPTERS = sorted((BOOK / "chapters").glob("*.md"))
 MIN_CHAPTERS = 5
 MAX_CODE_LINES = 20
+MAX_WIDTH = 84
+"""Characters in a line of code or of printed text: what a page shows on a laptop without scrolling sideways."""
 MAX_SUMMARY_LINES = 5
 MAX_IGNORED_OUTPUTS = 2
 """Cells of one chapter whose outputs nbval may leave uncompared: chaotic training curves, nothing else."""
@@ -106,6 +108,10 @@ def length_problems(nb: NotebookNode) -> Iterator[str]:
     for number, cell in enumerate(code_cells(nb), 1):
         if (lines := len(cell.source.splitlines())) > MAX_CODE_LINES:
             yield f"code cell {number} has {lines} lines, allowed are {MAX_CODE_LINES}"
+        printed = "".join(output.get("text", "") for output in cell.outputs)
+        for what, text in (("code", cell.source), ("printed text", printed)):
+            if (width := max(map(len, text.splitlines()), default=0)) > MAX_WIDTH:
+                yield f"code cell {number} has a line of {what} of {width} characters, allowed are {MAX_WIDTH}"
     if (ignored := sum("nbval-ignore-output" in tags(cell) for cell in code_cells(nb))) > MAX_IGNORED_OUTPUTS:
         yield f"{ignored} cells with the tag nbval-ignore-output, allowed are {MAX_IGNORED_OUTPUTS}"
 

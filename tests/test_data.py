@@ -1,6 +1,6 @@
 import pytest
 import torch
-from sampling import seeded
+from randomness import seeded
 
 from tutorial_utils.data import N_DIGITS, digits
 

@@ -117,6 +117,13 @@ def test_integral_that_does_not_converge_warns(diverges: Callable[[Tensor], Tens
         gain(diverges)
 
 
+@pytest.mark.parametrize("odd", [torch.tanh, functional.softsign, nn.SELU(), torch.zeros_like])
+def test_a_mean_of_zero_does_not_warn(odd: Callable[[Tensor], Tensor]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gaussian_mean(odd) == pytest.approx(0, abs=1e-10)
+
+
 def test_slow_but_convergent_integral_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

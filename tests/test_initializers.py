@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sampling import seeded, std_bound
+from randomness import seeded, std_bound
 from torch import nn
 from torch.nn import init
 

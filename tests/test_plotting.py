@@ -6,13 +6,24 @@ import pytest
 import torch
 
 from tutorial_utils.initializers import SCHEMES
-from tutorial_utils.plotting import COLORS, color, label_lines, plot_band, plot_histograms, plot_layers, use_style
+from tutorial_utils.plotting import (
+    ACTIVATION_COLORS,
+    COLORS,
+    color,
+    label_lines,
+    plot_band,
+    plot_histograms,
+    plot_layers,
+    use_style,
+)
 
 
 def test_every_scheme_has_a_color_and_families_differ() -> None:
     assert {scheme: color(scheme) for scheme in SCHEMES}
     families = ["lecun", "xavier", "kaiming", "orthogonal", "default", "normal", "theory"]
     assert len({COLORS[family] for family in families}) == len(families)
+    assert not set(COLORS.values()) & set(ACTIVATION_COLORS.values())
+    assert len(set(ACTIVATION_COLORS.values())) == len(ACTIVATION_COLORS) and color("relu") == ACTIVATION_COLORS["relu"]
     with pytest.raises(ValueError, match="scheme = 'fixup' has no color"):
         color("fixup")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sampling import seeded
+from randomness import seeded
 from torch import Tensor, nn
 
 from tutorial_utils.networks import conv_net, mlp

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from sampling import seeded
+from randomness import seeded
 from torch import nn
 from torch.nn import functional
 

@@ -1,6 +1,11 @@
 // What is wider than its box scrolls in it. Only then is the box a tab stop, with a name for screen readers.
 (() => {
-  const boxes = { "div.math": "Formula", ".bd-article pre": "Code", ".pst-scrollable-table-container, .cell_output .output.text_html": "Table" };
+  const boxes = {
+    "div.math": "Formula",
+    ".bd-article pre": "Code",
+    ".cell_output:has(> img)": "Figure",
+    ".pst-scrollable-table-container, .cell_output .output.text_html": "Table",
+  };
   const mark = () => Object.entries(boxes).forEach(([selector, what]) =>
     document.querySelectorAll(selector).forEach((box) => {
       if (box.scrollWidth > box.clientWidth + 1) {

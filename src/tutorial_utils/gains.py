@@ -19,7 +19,8 @@ Activation = Callable[[Tensor], Tensor]
 Direction = Literal["forward", "backward"]
 
 _REACH = 38.0  # the density of N(0, 1) underflows beyond
-_TOLERANCE = 1e-6  # relative error above which a result is reported as not converged
+_TOLERANCE = 1e-6  # relative error above which a result is reported as not converged,
+_FLOOR = 1e-12  # unless its absolute error is below this: a mean may be 0 by symmetry
 
 
 class Estimate(float):
@@ -186,7 +187,7 @@ def _mean(f: Activation, q: float, what: str) -> Estimate:
     outer, error = _integrate(f, math.sqrt(q), _REACH)
     inner, _ = _integrate(f, math.sqrt(q), _REACH / 2)
     error += abs(outer - inner)
-    if not (math.isfinite(outer) and error <= _TOLERANCE * abs(outer)) and outer != 0:
+    if not (math.isfinite(outer) and error <= max(_TOLERANCE * abs(outer), _FLOOR)):
         warnings.warn(
             f"{what} does not converge: {outer:.3g} with an error of {error:.1e}",
             RuntimeWarning,

@@ -26,6 +26,18 @@ COLORS = {
     "default": "#E69F00",
     "theory": "#000000",
 }
+#: The color of each activation: another palette, Tol's, so that no activation is taken for a scheme.
+ACTIVATION_COLORS = {
+    "identity": "#777777",
+    "relu": "#117733",
+    "leaky_relu": "#999933",
+    "tanh": "#332288",
+    "sigmoid": "#CC6677",
+    "softsign": "#88CCEE",
+    "selu": "#44AA99",
+    "gelu": "#882255",
+    "silu": "#AA4499",
+}
 
 
 def use_style() -> None:
@@ -35,15 +47,16 @@ def use_style() -> None:
 
 
 def color(scheme: str) -> str:
-    """Look up the color of a scheme of :data:`tutorial_utils.initializers.SCHEMES`, or of "theory".
+    """Look up the color of a scheme of :data:`tutorial_utils.initializers.SCHEMES`, an activation, or "theory".
 
-    >>> color("kaiming_normal_fan_out") == color("kaiming_uniform")
-    True
+    >>> color("kaiming_normal_fan_out") == color("kaiming_uniform"), color("tanh")
+    (True, '#332288')
     """
-    family = scheme.split("_")[0]
-    if family not in COLORS:
-        raise ValueError(f"scheme = {scheme!r} has no color; known: {', '.join(COLORS)}")
-    return COLORS[family]
+    known = COLORS | ACTIVATION_COLORS
+    for key in (scheme, scheme.split("_")[0]):
+        if key in known:
+            return known[key]
+    raise ValueError(f"scheme = {scheme!r} has no color; known: {', '.join(known)}")
 
 
 def plot_layers(table: pd.DataFrame, statistic: str, ax: Axes | None = None, **line: Any) -> Axes:
@@ -129,6 +142,7 @@ def label_lines(ax: Axes, *, gap: float = 0.07) -> Axes:
         ax: axes with labeled lines; limits and scales must be final.
         gap: smallest vertical distance between two labels, as a share of the height of the axes.
     """
+    ax.autoscale_view()  # limits that matplotlib has not computed yet would put the labels elsewhere
     lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
     ends = sorted(((_height_of_end(ax, line), line) for line in lines), key=lambda end: end[0])
     previous = -np.inf
