@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from randomness import seeded, std_bound
 from torch import nn
 from torch.nn import init
+from torch.nn.utils.parametrizations import weight_norm
 
 from tutorial_utils.initializers import SCHEMES, Fans, fans, gain_of, initialize_
 from tutorial_utils.networks import mlp
@@ -182,11 +183,19 @@ def test_fans_of_linear_and_depthwise() -> None:
         (lambda: initialize_(nn.ReLU(), "zeros"), "ReLU has no Linear or convolutional layer"),
         (lambda: initialize_(nn.LazyLinear(2), "zeros"), "has no weight yet"),
         (lambda: initialize_(nn.Linear(2, 2, device="meta"), "zeros"), "on the meta device"),
+        (lambda: initialize_(weight_norm(nn.Linear(2, 2)), "zeros"), "computed by a parametrization"),
     ],
 )
 def test_bad_input_is_repeated_in_the_error(bad: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         bad()
+
+
+def test_zero_biases_cost_no_draw() -> None:
+    with_bias, without = (mlp([5, 7, 3], bias=bias) for bias in (True, False))
+    for net in (with_bias, without):
+        initialize_(net, "kaiming_normal", generator=seeded())
+    assert torch.equal(with_bias.linear2.weight, without.linear2.weight)
 
 
 def test_nothing_is_drawn_when_a_later_layer_is_refused() -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils.parametrize import is_parametrized
 
 from tutorial_utils.gains import Activation, gain
 
@@ -136,7 +137,8 @@ def initialize_(
 
     Raises:
         ValueError: for an unknown scheme or nonlinearity, a nonlinearity or option the scheme does not take, or a model
-            without such layers or whose weights are not there yet (lazy or on the meta device).
+            without such layers or with one whose weight is not there yet (lazy, on the meta device) or is computed by
+            a parametrization.
 
     Source: LeCun et al. (1998); Glorot and Bengio (2010), equation 16; He et al. (2015), equations 10 and 14;
     Saxe et al. (2014); the constructors of torch.nn.
@@ -149,8 +151,7 @@ def initialize_(
     for layer in _layers(model):
         SCHEMES[scheme].fill(layer.weight, generator=generator, **settings)
         if layer.bias is not None:
-            bound = 1 / math.sqrt(init._calculate_fan_in_and_fan_out(layer.weight)[0]) if scheme == "default" else 0.0
-            init.uniform_(layer.bias, -bound, bound, generator=generator)
+            _fill_bias(layer.bias, layer.weight, scheme, generator)
     return model
 
 
@@ -186,12 +187,25 @@ def _settings(scheme: str, nonlinearity: Nonlinearity | float | None, options: d
     return options if nonlinearity is None else options | {"gain": gain_of(nonlinearity)}
 
 
+def _fill_bias(bias: Tensor, weight: Tensor, scheme: str, generator: torch.Generator | None) -> None:
+    """Zero, without a draw, so that a model with biases gets the weights of one without; or PyTorch's default."""
+    if scheme != "default":
+        init.zeros_(bias)
+        return
+    bound = 1 / math.sqrt(init._calculate_fan_in_and_fan_out(weight)[0])
+    init.uniform_(bias, -bound, bound, generator=generator)
+
+
 def _layers(model: nn.Module) -> list[nn.Linear | _ConvNd]:
     """The layers whose weights a scheme draws."""
     layers = [module for module in model.modules() if isinstance(module, nn.Linear | _ConvNd)]
     if not layers:
         raise ValueError(f"{type(model).__name__} has no Linear or convolutional layer to initialize")
     for layer in layers:
+        if is_parametrized(layer, "weight"):
+            raise ValueError(
+                f"{layer}: its weight is computed by a parametrization; initialize it before that is added"
+            )
         if isinstance(layer.weight, nn.UninitializedParameter):
             raise ValueError(f"{layer} has no weight yet: pass one batch through the model first")
         if layer.weight.is_meta:

@@ -4,17 +4,18 @@ r"""Record what flows through a network: each layer's output going forward, the 
 to keep of the tensors.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 Moments = dict[str, float]
+Batch = Tensor | tuple[Any, ...] | Mapping[str, Any]
 
 
 @dataclass
@@ -61,7 +62,8 @@ def record(
 
     Args:
         model: any module.
-        layers: the classes to watch, for example ``(nn.Linear,)``; without it, every module that has no children.
+        layers: the classes to watch, for example ``(nn.Linear,)``; without it, every module that has no children or has
+            parameters of its own.
         keep: what to keep of a tensor, by default its :func:`moments`; ``torch.clone`` keeps the tensor itself.
 
     Yields:
@@ -78,7 +80,7 @@ def record(
 
     def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, _: Any, output: Any) -> None:
-            for tensor in _floating(output):
+            for tensor in floating(output):
                 signals.append(Signal(name, module, keep(tensor.detach())))
                 if tensor.requires_grad:
                     handles.append(tensor.register_hook(_filler(signals[-1], keep)))
@@ -86,7 +88,7 @@ def record(
         return hook
 
     for name, module in model.named_modules():
-        if isinstance(module, layers) if layers else not list(module.children()):
+        if isinstance(module, layers) if layers else _computes(name, module):
             handles.append(module.register_forward_hook(watch(name)))
     try:
         yield signals
@@ -97,25 +99,29 @@ def record(
 
 def propagate(
     model: nn.Module,
-    inputs: Tensor,
+    batch: Batch,
     loss: Callable[[Any], Tensor] | None = None,
     *,
     layers: tuple[type[nn.Module], ...] | None = None,
+    keep: Callable[[Tensor], Moments] = moments,
 ) -> pd.DataFrame:
     """Send one batch through a model, and a gradient back, and tabulate the moments at every layer.
 
-    The model is left as it was: parameters' ``grad``, buffers such as running statistics, mode, hooks.
+    The model is left as it was, also when it raises: parameters' ``grad``, buffers such as running statistics, mode,
+    hooks; so is torch's global random state.
 
     Args:
         model: any module.
-        inputs: one batch, of any shape the model accepts.
+        batch: what the model is called with: a tensor, a tuple of positional or a dictionary of keyword arguments.
         loss: makes a scalar of the model's output; without it only the forward pass is measured.
-        layers: the classes to measure, for example ``(nn.Linear,)``; without it, every module that has no children.
+        layers: the classes to measure, for example ``(nn.Linear,)``; without it, every module that has no children or
+            has parameters of its own.
+        keep: the statistics of a tensor, by default its :func:`moments`.
 
     Returns:
         One row per call of a module, in order. Columns: ``layer`` (its name), ``kind`` (its class), ``mean``, ``var``,
         ``second_moment``, ``zero_share`` of the output, ``grad_...`` the same of the loss's gradient with respect to
-        the output, and ``weight_grad_...`` of its gradient with respect to the module's ``weight``. Entries that do not
+        the output, and ``weight_grad_...`` of its gradient with respect to the module's weight. Entries that do not
         exist (no loss, no weight, not on the path to the loss) are NaN.
 
     Raises:
@@ -125,15 +131,30 @@ def propagate(
     >>> list(table.kind), float(table.grad_mean[1])
     (['Linear', 'ReLU'], 1.0)
     """
-    with _buffers_kept(model), record(model, layers) as signals, torch.set_grad_enabled(loss is not None):
-        if loss is not None and inputs.is_floating_point():
-            inputs = inputs.detach().requires_grad_()
-        output = model(inputs)
+    with _untouched(model), record(model, layers, keep=keep) as signals, torch.set_grad_enabled(loss is not None):
+        inputs: list[Tensor] = []
+        if loss is not None:
+            batch = tree_map_only(Tensor, lambda tensor: _tracked(tensor, inputs), batch)
+        output = _call(model, batch)
         gradients = _backward(model, inputs, loss(output)) if loss is not None else {}
-    return pd.DataFrame([_row(signal, gradients) for signal in signals])
+    return pd.DataFrame([_row(signal, gradients, keep) for signal in signals])
 
 
-def _backward(model: nn.Module, inputs: Tensor, loss: Tensor) -> dict[int, Tensor]:
+def _call(model: nn.Module, batch: Batch) -> Any:
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    return model(*batch) if isinstance(batch, tuple) else model(batch)
+
+
+def _tracked(tensor: Tensor, inputs: list[Tensor]) -> Tensor:
+    """A copy of an input that gradients reach, so that they reach every layer, trained or not."""
+    if not tensor.is_floating_point():
+        return tensor
+    inputs.append(tensor.detach().requires_grad_())
+    return inputs[-1]
+
+
+def _backward(model: nn.Module, inputs: list[Tensor], loss: Tensor) -> dict[int, Tensor]:
     """The gradients of the parameters by the parameter's id, without touching their ``grad``."""
     if loss.numel() != 1 or not loss.requires_grad:
         raise ValueError(
@@ -141,21 +162,36 @@ def _backward(model: nn.Module, inputs: Tensor, loss: Tensor) -> dict[int, Tenso
             " it must be a scalar that depends on the model's output"
         )
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    sources = parameters + [inputs] * inputs.requires_grad
+    sources = parameters + inputs
     found = torch.autograd.grad(loss, sources, allow_unused=True)
     return {id(source): gradient for source, gradient in zip(sources, found, strict=True) if gradient is not None}
 
 
-def _row(signal: Signal, gradients: dict[int, Tensor]) -> dict[str, Any]:
+def _row(signal: Signal, gradients: dict[int, Tensor], keep: Callable[[Tensor], Moments]) -> dict[str, Any]:
     row: dict[str, Any] = {"layer": signal.layer, "kind": type(signal.module).__name__, **signal.forward}
-    weight_gradient = gradients.get(id(getattr(signal.module, "weight", None)))
-    of_weight = None if weight_gradient is None else moments(weight_gradient)
-    return row | _prefixed("grad_", signal.backward) | _prefixed("weight_grad_", of_weight)
+    weight = weight_of(signal.module)
+    weight_gradient = None if weight is None else gradients.get(id(weight))
+    of_weight = None if weight_gradient is None else keep(weight_gradient)
+    missing = dict.fromkeys(signal.forward, float("nan"))
+    for prefix, statistics in (("grad_", signal.backward), ("weight_grad_", of_weight)):
+        row |= {prefix + name: value for name, value in (statistics or missing).items()}
+    return row
 
 
-def _prefixed(prefix: str, statistics: Moments | None) -> Moments:
-    missing = dict.fromkeys(("mean", "var", "second_moment", "zero_share"), float("nan"))
-    return {prefix + name: value for name, value in (statistics or missing).items()}
+def weight_of(module: nn.Module) -> Tensor | None:
+    """Find a module's own ``weight``, else its first matrix, which may be held by a parametrization."""
+    own = dict(module.named_parameters(recurse=False))
+    held = {name: p for name, p in module.named_parameters() if name.startswith("parametrizations.")}
+    matrices = [p for p in (own | held).values() if p.dim() > 1]
+    return own.get("weight", matrices[0] if matrices else None)
+
+
+def _computes(name: str, module: nn.Module) -> bool:
+    """Whether a module does work of its own rather than only call its children."""
+    if "parametrizations" in name.split("."):
+        return False
+    children = [child for child, _ in module.named_children() if child != "parametrizations"]
+    return not children or any(True for _ in module.parameters(recurse=False))
 
 
 def _filler(signal: Signal, keep: Callable[[Tensor], Any]) -> Callable[[Tensor], None]:
@@ -165,18 +201,24 @@ def _filler(signal: Signal, keep: Callable[[Tensor], Any]) -> Callable[[Tensor],
     return fill
 
 
-def _floating(output: Any) -> list[Tensor]:
-    """The floating-point tensors in whatever a module returned."""
-    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+def floating(output: Any) -> list[Tensor]:
+    """List the floating-point tensors in whatever a module returned: nested tuples, dictionaries, dataclasses."""
+    leaves = tree_leaves(output)
+    fields = [vars(leaf) for leaf in leaves if is_dataclass(leaf) and not isinstance(leaf, type)]
+    return [leaf for leaf in leaves + tree_leaves(fields) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
 
 @contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Put every buffer back to what it was: in train mode a forward pass moves running statistics."""
-    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(before[name])
+def _untouched(model: nn.Module) -> Iterator[None]:
+    """Put buffers and the global random state back: a pass in train mode moves statistics and draws dropout masks."""
+    places = [(module, name) for module in model.modules() for name in module._buffers]
+    before = [(module, name, module._buffers[name]) for module, name in places]
+    contents = [None if buffer is None else buffer.clone() for _, _, buffer in before]
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            yield
+        finally:
+            for (module, name, buffer), content in zip(before, contents, strict=True):
+                module._buffers[name] = buffer
+                if buffer is not None and content is not None:
+                    buffer.data.copy_(content)

@@ -1,0 +1,462 @@
+"""Recognition against draws made by torch.nn.init, at the error rate it promises; the audit against what torch does."""
+
+import copy
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from randomness import seeded
+from scipy import stats
+from torch import Tensor, nn
+from torch.nn import init
+
+from tutorial_utils.audit import CANDIDATES, Recognition, audit, main, recognize
+
+Draw = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def kaiming(draw: Callable[..., Tensor], mode: str = "fan_in", nonlinearity: str = "relu") -> Draw:
+    return lambda w, generator: draw(w, mode=mode, nonlinearity=nonlinearity, generator=generator)
+
+
+DRAWS: dict[str, Draw] = {
+    "default": lambda w, generator: init.kaiming_uniform_(w, a=math.sqrt(5), generator=generator),
+    "xavier_uniform": lambda w, generator: init.xavier_uniform_(w, generator=generator),
+    "xavier_normal": lambda w, generator: init.xavier_normal_(w, generator=generator),
+    "kaiming_uniform": kaiming(init.kaiming_uniform_),
+    "kaiming_normal": kaiming(init.kaiming_normal_),
+    "kaiming_uniform_fan_out": kaiming(init.kaiming_uniform_, "fan_out"),
+    "kaiming_normal_fan_out": kaiming(init.kaiming_normal_, "fan_out"),
+    "lecun_uniform": kaiming(init.kaiming_uniform_, nonlinearity="linear"),
+    "lecun_normal": kaiming(init.kaiming_normal_, nonlinearity="linear"),
+    "normal_1": lambda w, generator: init.normal_(w, generator=generator),
+    "normal_0.02": lambda w, generator: init.normal_(w, std=0.02, generator=generator),
+    "trunc_normal_0.02": lambda w, generator: init.trunc_normal_(w, std=0.02, a=-0.04, b=0.04, generator=generator),
+}
+LARGE = [(256, 256), (512, 256), (256, 1024), (64, 96, 3, 3)]  # from here on every draw gets its name
+SMALL = [(3, 2), (8, 5), (12, 16), (24, 20), (50, 30), (16, 4, 3), (6, 5, 3, 3), (64, 48)]
+
+
+def identify(w: Tensor, alpha: float = 1e-3) -> Recognition:
+    fan_in, fan_out = init._calculate_fan_in_and_fan_out(w)
+    return recognize(w, fan_in=fan_in, fan_out=fan_out, alpha=alpha)
+
+
+def is_right(found: Recognition, name: str) -> bool:
+    return found.scheme in CANDIDATES and found.scheme == found.candidates[0] and name in found.candidates
+
+
+def is_wrong(found: Recognition, name: str) -> bool:
+    return not is_right(found, name) and not (found.scheme == "undecided" and name in found.candidates)
+
+
+def most_alarms(draws: int, alpha: float) -> int:
+    """How many false alarms a test of rate alpha exceeds once in a million."""
+    return int(stats.binom.isf(1e-6, draws, alpha))
+
+
+def test_over_a_thousand_draws_wrong_names_are_as_rare_as_promised() -> None:
+    generator, wrong, right = seeded(1), [], 0
+    for _ in range(11):
+        for shape in SMALL:
+            for name, draw in DRAWS.items():
+                found = identify(draw(torch.empty(shape), generator))
+                right += is_right(found, name)
+                wrong += [(shape, name, found)] if is_wrong(found, name) else []
+    draws = 11 * len(SMALL) * len(DRAWS)
+    assert draws > 1000
+    assert len(wrong) <= most_alarms(draws, 1e-3), wrong
+    assert right > draws / 2  # and the answer is not merely always "undecided"
+
+
+@pytest.mark.parametrize("name", ["default", "normal_1", "normal_0.02", "trunc_normal_0.02"])
+def test_alpha_is_the_false_alarm_rate(name: str) -> None:
+    generator, draws, alpha = seeded(2), 250, 0.2
+    columns = [DRAWS[name](torch.empty(200, 12), generator)[:, 0] for _ in range(draws)]
+    wrong = sum(is_wrong(recognize(column, fan_in=12, alpha=alpha), name) for column in columns)
+    assert wrong <= most_alarms(draws, alpha)
+    assert wrong >= stats.binom.ppf(1e-6, draws, alpha / 3)  # Bonferroni wastes some of it, not most
+
+
+@pytest.mark.parametrize("shape", LARGE, ids=str)
+def test_every_draw_of_a_large_tensor_gets_its_name(shape: tuple[int, ...]) -> None:
+    generator, alpha = seeded(3), 1e-6  # of all these draws none should be a false alarm
+    for name, draw in DRAWS.items():
+        for _ in range(2):
+            found = identify(draw(torch.empty(shape), generator), alpha)
+            assert is_right(found, name), (name, found)
+            assert found.ratio == pytest.approx(1, abs=0.02) and alpha <= found.p <= 1
+
+
+def test_nothing_is_undecided_from_two_thousand_entries_on_when_fans_differ_by_two() -> None:
+    generator = seeded(8)
+    found = [identify(draw(torch.empty(64, 32), generator)).scheme for draw in DRAWS.values() for _ in range(8)]
+    assert "undecided" not in found
+
+
+def test_aliases_are_the_same_distribution() -> None:
+    square = init.xavier_normal_(torch.empty(256, 256), generator=seeded())
+    assert identify(square).candidates == ("xavier_normal", "lecun_normal")
+    square = init.kaiming_uniform_(square, generator=seeded())
+    assert identify(square).candidates == ("kaiming_uniform", "kaiming_uniform_fan_out")
+    wide = init.kaiming_normal_(torch.empty(512, 256), generator=seeded(), nonlinearity="linear")
+    assert identify(wide).candidates == ("kaiming_normal_fan_out", "lecun_normal")
+
+
+def test_fans_that_are_nearly_equal_stay_undecided() -> None:
+    found = identify(init.xavier_normal_(torch.empty(200, 201), generator=seeded()))
+    assert found.scheme == "undecided" and set(found.candidates) == {"xavier_normal", "lecun_normal"}
+
+
+def test_truncation_far_out_is_no_truncation() -> None:
+    assert identify(init.trunc_normal_(torch.empty(256, 128), std=0.02, generator=seeded())).scheme == "normal_0.02"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+@pytest.mark.parametrize("native", [True, False], ids=["drawn", "converted"])
+def test_rounding_raises_no_alarm_and_hides_no_name(dtype: torch.dtype, native: bool) -> None:
+    generator = seeded(4)
+    for name, draw in DRAWS.items():
+        for shape in [(512, 256), (300, 1000)]:
+            w = draw(torch.empty(shape, dtype=dtype if native else torch.float32), generator).to(dtype)
+            assert is_right(identify(w), name), (name, identify(w))
+    w = init.orthogonal_(torch.empty(96, 64), gain=0.5, generator=generator).to(dtype)
+    found = identify(w)
+    assert found.scheme == "orthogonal" and found.ratio == pytest.approx(0.5, rel=4 * torch.finfo(dtype).eps + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "native"), [(torch.bfloat16, True), (torch.bfloat16, False), (torch.float8_e4m3fn, False)], ids=str
+)
+def test_rounding_keeps_the_rate(dtype: torch.dtype, native: bool) -> None:
+    generator, draws, alpha = seeded(9), 60, 0.2
+    drawn = [torch.empty(20_000, dtype=dtype if native else torch.float32) for _ in range(draws)]
+    found = [
+        recognize(init.uniform_(w, -0.1, 0.1, generator=generator).to(dtype), fan_in=100, alpha=alpha) for w in drawn
+    ]
+    assert sum(f.scheme != "default" for f in found) <= most_alarms(draws, alpha / 2)  # the test is on the safe side
+
+
+@pytest.mark.parametrize(("factor", "nearest"), [(0.9, "xavier_normal"), (1.3, "kaiming_normal"), (30, "normal_1")])
+def test_a_scaled_normal_is_called_that_with_the_nearest_scheme(factor: float, nearest: str) -> None:
+    w = factor * init.kaiming_normal_(torch.empty(256, 256), nonlinearity="linear", generator=seeded())
+    found = identify(w)
+    std = {"xavier_normal": 1 / 16, "kaiming_normal": math.sqrt(2) / 16, "normal_1": 1.0}[nearest]
+    assert (found.scheme, found.candidates) == ("normal", (nearest,))
+    assert found.ratio == pytest.approx(factor / 16 / std, rel=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_free_families_keep_the_rate(dtype: torch.dtype) -> None:
+    generator, draws, alpha = seeded(5), 60, 0.1
+    for family, draw in {
+        "normal": init.normal_,
+        "uniform": lambda w, a, b, **kw: init.uniform_(w, -b, b, **kw),
+    }.items():
+        found = [
+            recognize(draw(torch.empty(9000), 0, 7, generator=generator).to(dtype), alpha=alpha) for _ in range(draws)
+        ]
+        assert {f.scheme for f in found} <= {family, "unknown"}
+        assert sum(f.scheme == "unknown" for f in found) <= most_alarms(draws, alpha)
+
+
+def test_a_scaled_uniform_is_called_that() -> None:
+    found = identify(0.5 * DRAWS["default"](torch.empty(300, 256), seeded()))
+    assert (found.scheme, found.candidates) == ("uniform", ("default",)) and found.ratio == pytest.approx(0.5, rel=0.01)
+    assert recognize(torch.empty(5000).uniform_(-3, 3, generator=seeded())).candidates == ()  # nothing to compare with
+
+
+def half_pruned(w: Tensor) -> Tensor:
+    """Every other entry zero, the sum of squares kept: the scale is right, the shape is not."""
+    pruned = w * (torch.arange(w.numel()) % 2).view_as(w)
+    return pruned * w.norm() / pruned.norm()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        half_pruned,
+        torch.abs,
+        lambda w: w + 0.3 * w.std(),
+        lambda w: w.sign() * w.std(),
+        lambda w: w.index_put((torch.tensor(0),), w.max() * 9),
+    ],
+    ids=["pruned", "positive", "shifted", "signs", "outlier"],
+)
+@pytest.mark.parametrize("name", ["kaiming_normal", "default"])
+def test_what_no_scheme_draws_is_unknown(name: str, change: Callable[[Tensor], Tensor]) -> None:
+    found = identify(change(DRAWS[name](torch.empty(128, 192), seeded(6))))
+    assert found.scheme == "unknown" and math.isnan(found.ratio) and found.p < 1e-3 and found.candidates == ()
+
+
+def test_small_tensors_of_no_scheme_are_undecided_about_the_family() -> None:
+    assert recognize(50 + torch.tensor([-1.0, 2.0])).scheme == "undecided"
+    assert recognize(torch.tensor([-50.0, 61.0, 38.0, -12.0])).candidates == ("normal", "uniform")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "scheme"),
+    [
+        (torch.zeros(5), "zeros"),
+        (torch.zeros(4, 4), "zeros"),
+        (torch.ones(1), "ones"),
+        (torch.full((7,), 0.3), "constant"),
+        (torch.tensor(math.pi).expand(3, 3), "constant"),
+        (torch.tensor([0.25]), "constant"),
+        (torch.tensor(0.1), "constant"),
+        (torch.tensor([1e6]), "constant"),
+        (torch.eye(6), "identity"),
+        (torch.eye(6, 9), "identity"),
+        (init.dirac_(torch.empty(8, 8, 3)), "identity"),
+        (init.dirac_(torch.empty(8, 4, 3, 3)), "identity"),
+        (init.dirac_(torch.empty(8, 1, 3, 3), groups=8), "identity"),
+        (init.dirac_(torch.empty(8, 2, 3, 3, 3), groups=4), "identity"),
+        (3 * torch.eye(6), "orthogonal"),
+        (torch.tensor([[0.0, 1.0], [1.0, 0.0]]), "orthogonal"),
+    ],
+)  # fmt: skip
+def test_exact_structures(tensor: Tensor, scheme: str) -> None:
+    found = recognize(tensor, fan_in=3, fan_out=7)
+    assert found.scheme == scheme and found.p == 1 and found.candidates == (scheme,)
+
+
+@pytest.mark.parametrize("value", [0.2534127, -1.234567])
+def test_a_single_random_number_stays_undecided(value: float) -> None:
+    found = recognize(torch.tensor([value]))
+    assert found.scheme == "undecided" and {"constant", "normal_1"} <= set(found.candidates)
+    assert recognize(torch.tensor([0.25], dtype=torch.bfloat16)).scheme == "undecided"  # each bfloat16 is that short
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 200), (200, 64), (2, 9), (32, 16, 3, 3)], ids=str)
+@pytest.mark.parametrize("gain", [1.0, math.sqrt(2)])
+def test_orthogonal_with_its_gain(shape: tuple[int, ...], gain: float) -> None:
+    found = identify(init.orthogonal_(torch.empty(shape), gain=gain, generator=seeded()))
+    assert found.scheme == "orthogonal" and found.ratio == pytest.approx(gain, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_random_rows_are_not_orthogonal_by_chance(dtype: torch.dtype) -> None:
+    generator = seeded(7)
+    for shape in [(2, 2), (2, 1000), (2, 20_000), (9, 20_000)]:
+        draws = [init.normal_(torch.empty(shape), generator=generator).to(dtype) for _ in range(40)]
+        assert sum(recognize(w).scheme == "orthogonal" for w in draws) <= most_alarms(40, 1e-3)
+
+
+def test_one_wrong_row_is_not_orthogonal() -> None:
+    w = init.orthogonal_(torch.empty(64, 64), generator=seeded())
+    assert identify(w.index_fill(0, torch.tensor(63), 0.125)).scheme != "orthogonal"
+
+
+def test_recognition_only_reads() -> None:
+    w = init.normal_(torch.empty(40, 30), generator=seeded()).requires_grad_()
+    before, state = w.detach().clone(), torch.get_rng_state()
+    assert identify(w) == identify(w)
+    assert torch.equal(w, before) and w._version == 1 and torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"tensor": [1.0]}, TypeError, r"tensor = \[1.0\]"),
+        ({"tensor": torch.ones(3, dtype=torch.int64)}, ValueError, "int64 that is not real"),
+        ({"tensor": torch.ones(3, dtype=torch.complex64)}, ValueError, "complex64 that is not real"),
+        ({"tensor": torch.tensor([math.nan])}, ValueError, "not finite"),
+        ({"tensor": torch.ones(0)}, ValueError, "empty"),
+        ({"tensor": torch.ones(3, device="meta")}, ValueError, "not there yet"),
+        ({"fan_in": 0}, ValueError, "fan_in = 0"),
+        ({"hidden_size": -1}, ValueError, "hidden_size = -1"),
+        ({"alpha": 0.0}, ValueError, "alpha = 0.0"),
+        ({"alpha": 1}, ValueError, "alpha = 1"),
+    ],
+)
+def test_recognize_refuses(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        recognize(**{"tensor": torch.ones(3), **arguments})  # type: ignore[arg-type]
+
+
+def names(table: pd.DataFrame) -> dict[str, str]:
+    full = (table.path + "." + table.parameter).str.removeprefix(".")
+    return dict(zip(full, table.scheme, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("make", "schemes"),
+    [
+        (lambda: nn.Linear(100, 300), "default default"),
+        (lambda: nn.Conv2d(32, 64, 3), "default default"),
+        (lambda: nn.Conv2d(128, 256, 3, groups=8), "default default"),
+        (lambda: nn.ConvTranspose2d(64, 32, 3, groups=2), "default default"),
+        (lambda: nn.Bilinear(10, 100, 200), "bilinear_default bilinear_default"),
+        (lambda: nn.Embedding(300, 50, padding_idx=3), "normal_1"),
+        (lambda: nn.EmbeddingBag(300, 50, padding_idx=3), "normal_1"),
+        (lambda: nn.LSTM(32, 64), "rnn_default rnn_default rnn_default rnn_default"),
+        (lambda: nn.LSTM(50, 128, proj_size=40, bias=False), "rnn_default rnn_default rnn_default"),
+        (lambda: nn.GRUCell(32, 100), "rnn_default rnn_default rnn_default rnn_default"),
+        (lambda: nn.MultiheadAttention(100, 4), "xavier_uniform zeros default zeros"),
+        (lambda: nn.BatchNorm1d(5), "ones zeros"),
+        (lambda: nn.RMSNorm(5), "ones"),
+        (nn.PReLU, "constant"),
+    ],
+)  # fmt: skip
+def test_what_torch_constructs_is_recognized(make: Callable[[], nn.Module], schemes: str) -> None:
+    torch.manual_seed(0)
+    table = audit(make())
+    assert list(table.scheme) == schemes.split(), table
+
+
+def test_the_columns_are_the_statistics() -> None:
+    torch.manual_seed(0)
+    conv = nn.ConvTranspose2d(64, 32, 3, groups=2)
+    weight, bias = (row for _, row in audit(nn.ModuleDict({"up": conv})).iterrows())
+    w = conv.weight.detach().double()
+    assert (weight.path, weight["class"], weight.parameter) == ("up", "ConvTranspose2d", "weight")
+    assert weight["shape"] == (64, 16, 3, 3) and (weight.fan_in, weight.fan_out) == (144, 576)
+    assert weight.nearest == "default" and weight.aliases == "" and weight.shared == ""
+    expected = [w.mean(), w.std(correction=0), w.min(), w.max(), 12 * w.std(correction=0), w.std() * 12 * math.sqrt(3)]
+    measured = weight[["mean", "std", "min", "max", "sigma_w", "ratio"]].astype(float)
+    assert measured.tolist() == pytest.approx([e.item() for e in expected], rel=1e-4)
+    assert bias.fan_in == 144 and pd.isna(bias.fan_out) and math.isnan(bias.sigma_w)
+
+
+def test_schemes_drawn_into_layers_are_recognized() -> None:
+    gru = nn.GRU(48, 96)
+    for gate in gru.weight_hh_l0.chunk(3):
+        init.orthogonal_(gate)
+    bilinear = nn.Bilinear(10, 100, 200)
+    init.xavier_uniform_(bilinear.weight, generator=seeded())
+    residual = nn.Linear(256, 256)
+    init.normal_(residual.weight, std=0.02 / math.sqrt(24), generator=seeded())
+    hidden, mixed, scaled = (audit(module).iloc[index] for module, index in ((gru, 1), (bilinear, 0), (residual, 0)))
+    assert hidden.scheme == "orthogonal" and hidden.ratio == pytest.approx(1)
+    assert mixed.scheme == "xavier_uniform"
+    assert (scaled.scheme, scaled.nearest) == ("normal", "normal_0.02")
+    assert scaled.ratio == pytest.approx(1 / math.sqrt(24), rel=0.02)
+
+
+def test_shared_parameters_have_one_row_with_all_their_names() -> None:
+    model = nn.ModuleDict({"decoder": nn.Linear(64, 400, bias=False), "encoder": nn.Embedding(400, 64, padding_idx=0)})
+    model["decoder"].weight = model["encoder"].weight
+    model["again"] = model["encoder"]
+    table = audit(model)
+    assert list(table.shared) == ["encoder.weight, again.weight"]
+    assert list(table.path) == ["decoder"] and list(table.scheme) == ["normal_1"]
+    assert table["mean"][0] == pytest.approx(model["encoder"].weight[1:].mean().item(), abs=1e-6)  # without the padding
+
+
+def test_a_broken_model_says_so_in_its_rows() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.counts = nn.Parameter(torch.arange(4), requires_grad=False)
+            self.phases = nn.Parameter(torch.ones(3, dtype=torch.complex64))
+            self.lazy = nn.LazyLinear(5)
+            self.meta = nn.Linear(3, 2, device="meta")
+            self.none = nn.Parameter(torch.empty(0, 7))
+            self.nan = nn.Parameter(torch.tensor([[1.0, math.nan]]))
+            self.inf = nn.Parameter(torch.tensor(math.inf))
+            self.fanless = nn.Linear(0, 4)
+            self.fine = nn.Parameter(torch.ones(3, 3, dtype=torch.bfloat16))
+
+    with pytest.warns(UserWarning, match="zero-element"):
+        table = audit(Odd())
+    assert names(table) == {
+        "counts": "not real",
+        "phases": "not real",
+        "none": "empty",
+        "nan": "not finite",
+        "inf": "not finite",
+        "fine": "ones",
+        "lazy.weight": "not there yet",
+        "lazy.bias": "not there yet",
+        "meta.weight": "not there yet",
+        "meta.bias": "not there yet",
+        "fanless.weight": "empty",
+        "fanless.bias": "zeros",
+    }
+    assert table[["ratio", "sigma_w"]].isna().sum().min() >= 11
+
+
+def test_parametrized_layers_are_read_without_being_run() -> None:
+    torch.manual_seed(0)
+    spectral = nn.utils.parametrizations.spectral_norm(nn.Linear(100, 200))
+    weight_norm = nn.utils.parametrizations.weight_norm(nn.Linear(100, 200))
+    before = copy.deepcopy(spectral.state_dict())
+    state = torch.get_rng_state()
+    assert names(audit(spectral)) == {"bias": "default", "parametrizations.weight.original": "default"}
+    found = names(audit(weight_norm))
+    assert found["bias"] == found["parametrizations.weight.original1"] == "default"
+    torch.testing.assert_close(spectral.state_dict(), before, rtol=0, atol=0)  # the power iteration took no step
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_audit_refuses() -> None:
+    with pytest.raises(TypeError, match="an instance, not its class"):
+        audit(nn.Linear)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="ReLU has no parameters"):
+        audit(nn.ReLU())
+    with pytest.raises(ValueError, match="alpha = 2"):
+        audit(nn.LazyLinear(3), alpha=2)
+
+
+FACTORY = """
+import torch
+def make():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(300, 200), torch.nn.LazyLinear(4))
+model = make()
+def broken():
+    raise ValueError("the factory's own")
+number = 3
+"""
+
+
+@pytest.fixture
+def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "my_models.py").write_text(FACTORY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_models", raising=False)
+    return tmp_path
+
+
+def test_the_command_prints_the_table_of_a_model_in_the_reader_s_own_code(factories: Path) -> None:
+    command = [sys.executable, "-m", "tutorial_utils.audit", "my_models:make"]
+    lines = subprocess.check_output(command, text=True, cwd=factories).splitlines()
+    assert lines[0].split()[:4] == ["path", "class", "parameter", "shape"]
+    assert len(lines) == 5 and "default" in lines[1] and "(200, 300)" in lines[1] and "not there yet" in lines[3]
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_the_command_takes_a_model_a_function_or_a_class(factories: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["my_models:make"])
+    made = capsys.readouterr().out
+    main(["my_models:model"])
+    assert capsys.readouterr().out == made
+    main(["torch.nn:PReLU", "--alpha", "0.01"])
+    assert "constant" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="the factory's own"):  # not dressed up as a mistake on the command line
+        main(["my_models:broken"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("my_models", "not of the form package.module:factory"),
+        ("my_models:", "not of the form"),
+        ("my_models:absent", "absent"),
+        ("no_such_module:make", "no_such_module"),
+        ("my_models:number", "model = 3"),
+        ("torch.nn:ReLU", "ReLU has no parameters"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_the_command_explains_mistakes(
+    argument: str, message: str, factories: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([argument])
+    assert message in capsys.readouterr().err
