@@ -51,6 +51,13 @@ def test_a_deep_default_network_is_blind_and_its_gradient_vanishes(batch: tuple[
     assert says(findings, "mean cosine between examples is 0.99") in {f"linear{n}" for n in range(5, 12)}
 
 
+def test_inputs_that_were_alike_to_begin_with_are_not_held_against_the_model(batch: tuple[Tensor, Tensor]) -> None:
+    alike = 1 + 1e-3 * batch[0]
+    result = diagnosed(deep("kaiming_normal", depth=3), (alike, batch[1]))
+    assert result.table.cosine.iloc[-1] > 0.9999
+    assert not any("mean cosine" in finding.measured for finding in result.findings)
+
+
 def test_a_signal_that_vanishes_or_explodes(batch: tuple[Tensor, Tensor]) -> None:
     small, large = (found(deep("lecun_normal", nonlinearity=gain), batch) for gain in (0.7, 3.0))
     assert says(small, "its output has rms") == "linear20" and says(large, "its output has rms") == "linear20"

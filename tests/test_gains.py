@@ -105,6 +105,17 @@ def test_derivative_is_autograd_at_each_entry_and_zero_for_a_step() -> None:
     assert not s.requires_grad
 
 
+def test_what_lies_beyond_the_reach_of_the_quadrature_warns() -> None:
+    # E[exp(0.4998 z²)] = 50, but a third of it comes from |z| > 38.
+    with pytest.warns(RuntimeWarning, match="does not converge"):
+        gain(lambda s: torch.exp(0.2499 * s**2))
+
+
+def test_modules_are_used_in_eval_mode() -> None:
+    slope = (1 / 8 + 1 / 3) / 2
+    assert gain(nn.RReLU()) == pytest.approx(math.sqrt(2 / (1 + slope**2)))
+
+
 def test_modules_are_used_in_float64_and_left_alone() -> None:
     prelu = nn.PReLU()
     assert gain(prelu) == pytest.approx(math.sqrt(2 / (1 + 0.25**2)))
