@@ -15,7 +15,7 @@ LEVELS = [
     {"data", "gains", "sampling"},
     {"initializers", "networks"},
     {"propagation", "training", "audit"},
-    {"plotting", "diagnose"},
+    {"plotting", "diagnose", "defaults"},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 

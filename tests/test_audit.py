@@ -239,6 +239,16 @@ def test_orthogonal_with_its_gain(shape: tuple[int, ...], gain: float) -> None:
     assert found.scheme == "orthogonal" and found.ratio == pytest.approx(gain, rel=1e-5)
 
 
+@pytest.mark.parametrize("by_gate", [True, False])
+def test_orthogonal_recurrent_weights_by_gate_or_as_one_stack(by_gate: bool) -> None:
+    lstm, generator = nn.LSTM(20, 30), seeded(3)
+    weight = lstm.weight_hh_l0.detach()
+    for part in weight.split(30) if by_gate else [weight]:
+        init.orthogonal_(part, generator=generator)
+    table = audit(lstm).set_index("parameter")
+    assert table.scheme["weight_hh_l0"] == "orthogonal" and table.ratio["weight_hh_l0"] == pytest.approx(1, rel=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_random_rows_are_not_orthogonal_by_chance(dtype: torch.dtype) -> None:
     generator = seeded(7)

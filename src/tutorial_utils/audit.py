@@ -133,7 +133,7 @@ def recognize(
         fan_in: as torch.nn.init counts it; schemes whose numbers are not given are left out.
         fan_out: as torch.nn.init counts it.
         hidden_size: of the recurrent module the tensor belongs to; its gates are stacked in blocks of so many rows,
-            and a tensor whose blocks are orthogonal with one gain counts as orthogonal.
+            and a tensor that is orthogonal block by block, with one gain, counts as orthogonal too.
         in1_features: of the Bilinear module the tensor belongs to.
         alpha: the false-alarm rate, between 0 and 1.
 
@@ -388,10 +388,12 @@ def _structure(values: Tensor, eps: float, hidden_size: int | None, alpha: float
         return None
     if _is_identity(values):
         return Recognition("identity", 1.0, 1.0, ("identity",))
-    blocks = values.flatten(1).double().split(hidden_size or len(values))
-    gains = [_orthogonal_gain(block, eps, alpha) for block in blocks]
-    same = all(math.isclose(gain, gains[0], rel_tol=_tolerance(eps)) for gain in gains)  # NaN is close to nothing
-    return Recognition("orthogonal", gains[0], 1.0, ("orthogonal",)) if same else None
+    matrix = values.flatten(1).double()
+    for rows in (hidden_size or len(matrix), len(matrix)):  # gate by gate first, then the stack of gates as one
+        gains = [_orthogonal_gain(block, eps, alpha) for block in matrix.split(rows)]
+        if all(math.isclose(gain, gains[0], rel_tol=_tolerance(eps)) for gain in gains):  # NaN is close to nothing
+            return Recognition("orthogonal", gains[0], 1.0, ("orthogonal",))
+    return None
 
 
 def _is_identity(values: Tensor) -> bool:

@@ -6,6 +6,7 @@ conventions about orders of magnitude, not tests: a finding says where to look.
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from tutorial_utils.propagation import Batch, Moments, floating, moments, propagate, weight_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import matplotlib.figure
 
 #: Where a number becomes a finding.
 LIMITS = {
@@ -59,8 +60,13 @@ class Finding(NamedTuple):
     chapter: str
 
     def __str__(self) -> str:
-        """Three lines to read."""
-        return f"{self.layer}: {self.measured}\n    cause: {self.cause}\n    cure:  {self.cure} ({self.chapter})"
+        """Three lines to read, folded where they are long."""
+        lines = (
+            f"{self.layer}: {self.measured}",
+            f"    cause: {self.cause}",
+            f"    cure:  {self.cure} ({self.chapter})",
+        )
+        return "\n".join(textwrap.fill(line, 80, subsequent_indent=" " * 11) for line in lines)
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,8 +76,9 @@ class Diagnosis:
     ``table`` has the columns of :func:`~tutorial_utils.propagation.propagate` for every computing module, and
     ``cosine`` (mean over pairs of examples, of one module's outputs), ``dead_share`` (outputs that are 0 for every
     example), ``saturated_share`` (outputs within one percent of an end of the activation's range), ``finite_share``,
-    ``update_ratio`` (rms of the weight's gradient over rms of the weight), ``weight_shape`` and ``trains``. ``findings`` come in order of severity. ``loss`` is NaN without a
-    loss, ``expected_loss`` is ln(classes) where that applies, else NaN.
+    ``update_ratio`` (rms of the weight's gradient over rms of the weight), ``weight_shape`` and ``trains``.
+    ``findings`` come in order of severity. ``loss`` is NaN without a loss, ``expected_loss`` is ln(classes) where that
+    applies, else NaN.
     """
 
     table: pd.DataFrame
@@ -87,7 +94,7 @@ class Diagnosis:
         listed = [f"{number}. {finding}" for number, finding in enumerate(self.findings, 1)]
         return "\n".join([layers + loss + expected, *(listed or ["Nothing found."])])
 
-    def plot(self) -> "Figure":
+    def plot(self) -> "matplotlib.figure.Figure":
         """Draw the second moment of outputs and gradients, and the cosine, against the number of the module call."""
         import matplotlib.pyplot as plt  # measuring needs no drawing
 
@@ -270,7 +277,7 @@ def _blind(matrices: pd.DataFrame, input_cosine: float) -> Iterator[Finding]:
     blind = matrices[left < LIMITS["blindness"]]
     if len(blind):
         measured = f"the mean cosine between examples is {blind['cosine'].iloc[0]:.5f}, at the input {input_cosine:.2g}"
-        cause = "biases outweigh a signal that shrinks, or depth pulls all directions together"
+        cause = "biases or the activation's mean outweigh the signal, or depth pulls all directions together"
         cure = "zero biases and weights that keep the signal (He for ReLU), fewer layers, or residual branches"
         severity = math.log10(LIMITS["blindness"] / max(float(left.min()), 1e-16))
         yield Finding(severity, blind["layer"].iloc[0], measured, cause, cure, "Chapter 6")

@@ -26,7 +26,7 @@ COLORS = {
     "default": "#E69F00",
     "theory": "#000000",
 }
-#: The color of each activation: another palette, Tol's, so that no activation is taken for a scheme.
+#: The color of each activation, from Tol's palette, so that no activation is taken for a scheme.
 ACTIVATION_COLORS = {
     "identity": "#777777",
     "relu": "#117733",

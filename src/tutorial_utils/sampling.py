@@ -22,7 +22,7 @@ class Comparison(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether they are within four standard errors: by chance alone they are not once in 16,000 times."""
+        """Whether they are within four standard errors; an honest sample is not, about once in 16,000 times."""
         return abs(self.z) <= 4
 
     def __str__(self) -> str:
