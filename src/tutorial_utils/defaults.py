@@ -90,7 +90,7 @@ EXAMPLES: dict[str, Callable[[], nn.Module]] = {
     "AdaptiveLogSoftmaxWithLoss": lambda: nn.AdaptiveLogSoftmaxWithLoss(96, 400, [60]),
     "LinearCrossEntropyLoss": lambda: nn.LinearCrossEntropyLoss(60, 150),
 }
-#: Values for the arguments, by name, of all other classes: enough to build them and see that they own no parameter.
+#: Values for the arguments of all other classes, by name; enough to build them and see that they own no parameter.
 ARGUMENTS: dict[str, Any] = {
     "affine": True,
     "dim": 1,
