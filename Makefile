@@ -26,11 +26,11 @@ test: test-style test-types test-code test-notebooks test-site  ## Everything th
 notebooks: setup  ## Run the chapters whose .md changed and store them as .ipynb
 	@$(VENV) tools/notebooks.py compile
 
-serve: notebooks  ## Build the site and serve it on localhost
+serve: notebooks site  ## Build the site and serve it on localhost
 	@$(VENV) tools/website.py serve
 
-fragility: setup  ## Run the notebooks as another processor would, with two threads
-	@echo "== notebooks, plain instruction set, two threads"
+fragility: setup  ## Run the notebooks with the instructions of an older processor
+	@echo "== notebooks, plain instruction set"
 	@ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(NBVAL)
 
 bench: setup  ## Measure speed

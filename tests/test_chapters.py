@@ -14,7 +14,7 @@ from notebook_lint import code_cells, tags
 
 BOOK = notebooks.ROOT / "book"
 CHAPTERS = sorted((BOOK / "chapters").glob("*.md"))
-MIN_CHAPTERS = 5
+MIN_CHAPTERS = 8
 MAX_CODE_LINES = 20
 MAX_WIDTH = 84
 """Characters in a line of code or of printed text: what a page shows on a laptop without scrolling sideways."""

@@ -111,6 +111,11 @@ def test_what_lies_beyond_the_reach_of_the_quadrature_warns() -> None:
         gain(lambda s: torch.exp(0.2499 * s**2))
 
 
+def test_activations_that_work_in_place() -> None:
+    relu = nn.ReLU(inplace=True)
+    assert gain(relu, "backward") == pytest.approx(math.sqrt(2)) and stability(relu) == pytest.approx(1)
+
+
 def test_modules_are_used_in_eval_mode() -> None:
     slope = (1 / 8 + 1 / 3) / 2
     assert gain(nn.RReLU()) == pytest.approx(math.sqrt(2 / (1 + slope**2)))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from randomness import seeded, std_bound
 from torch import nn
 from torch.nn import init
+from torch.nn.utils import spectral_norm
 from torch.nn.utils.parametrizations import weight_norm
 
 from tutorial_utils.initializers import SCHEMES, Fans, fans, gain_of, initialize_
@@ -183,7 +184,9 @@ def test_fans_of_linear_and_depthwise() -> None:
         (lambda: initialize_(nn.ReLU(), "zeros"), "ReLU has no Linear or convolutional layer"),
         (lambda: initialize_(nn.LazyLinear(2), "zeros"), "has no weight yet"),
         (lambda: initialize_(nn.Linear(2, 2, device="meta"), "zeros"), "on the meta device"),
-        (lambda: initialize_(weight_norm(nn.Linear(2, 2)), "zeros"), "computed by a parametrization"),
+        (lambda: initialize_(weight_norm(nn.Linear(2, 2)), "zeros"), "computed .by a parametrization, weight_norm"),
+        (lambda: initialize_(spectral_norm(nn.Linear(2, 2)), "zeros"), "weight is computed"),
+        (lambda: initialize_(nn.Linear(2, 2), "xavier_normal", nonlinearity=math.nan), "nonlinearity = nan"),
     ],
 )
 def test_bad_input_is_repeated_in_the_error(bad: Callable[[], object], message: str) -> None:

@@ -75,6 +75,13 @@ def test_labels_stand_at_the_line_s_end_and_apart() -> None:
     assert [text.get_color() for text in ax.texts] == [ax.get_lines()[i].get_color() for i in (0, 1, 2)]
 
 
+def test_a_line_that_diverges_keeps_its_label() -> None:
+    _, ax = plt.subplots()
+    ax.plot([0, 1, 2], [0, 1, np.inf], label="lost")
+    ax.plot([0, 1, 2], [0, 1, 1], label="fine")
+    assert {text.get_text() for text in label_lines(ax).texts if 0 <= text.xy[1] <= 1.1} == {"lost", "fine"}
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from randomness import seeded
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from tutorial_utils.networks import conv_net, mlp
-from tutorial_utils.propagation import moments, propagate, record
+from tutorial_utils.propagation import moments, propagate, record, weight_of
 
 LOSS = torch.sum
 
@@ -140,6 +141,24 @@ def test_odd_modules_integer_inputs_and_structures() -> None:
 def test_half_precision_and_models_without_parameters() -> None:
     assert propagate(nn.Linear(3, 2).bfloat16(), batch(4, 3).bfloat16(), LOSS).grad_mean[0] == 1
     assert propagate(nn.Sequential(nn.Tanh(), nn.ReLU()), batch(4, 3), LOSS).grad_mean[1] == 1
+
+
+def test_a_model_may_begin_in_place_and_its_input_is_left_alone() -> None:
+    x = batch(4, 3)
+    before = x.clone()
+    table = propagate(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 2)), x, LOSS)
+    assert table.grad_mean.notna().all() and torch.equal(x.requires_grad_(False), before)
+
+
+def test_the_weight_under_a_parametrization_is_its_largest_matrix() -> None:
+    assert weight_of(weight_norm(nn.Linear(4, 6))).shape == (6, 4)
+    assert weight_of(nn.MultiheadAttention(4, 2)).shape == (12, 4)
+    assert weight_of(nn.ReLU()) is None and weight_of(nn.LayerNorm(3)).shape == (3,)
+
+
+def test_a_loss_that_is_no_tensor_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"loss gave 1\.0, but it must be a scalar tensor"):
+        propagate(mlp([3, 2]), batch(5, 3), lambda out: 1.0)
 
 
 def test_keep_decides_what_is_kept() -> None:

@@ -64,9 +64,9 @@ class Finding(NamedTuple):
         lines = (
             f"{self.layer}: {self.measured}",
             f"    cause: {self.cause}",
-            f"    cure:  {self.cure} ({self.chapter})",
+            f"    cure:  {self.cure} (chapters/{self.chapter})",
         )
-        return "\n".join(textwrap.fill(line, 80, subsequent_indent=" " * 11) for line in lines)
+        return "\n".join(textwrap.fill(line, 80, subsequent_indent=" " * 11, break_on_hyphens=False) for line in lines)
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,21 +88,21 @@ class Diagnosis:
 
     def __repr__(self) -> str:
         """Give the loss, then each finding."""
-        layers = f"{len(self.table)} module calls measured"
+        layers = f"{len(self.table)} outputs measured"
         loss = "" if math.isnan(self.loss) else f", initial loss {self.loss:.3g}"
         expected = "" if math.isnan(self.expected_loss) else f" (ln of the number of classes: {self.expected_loss:.3g})"
         listed = [f"{number}. {finding}" for number, finding in enumerate(self.findings, 1)]
         return "\n".join([layers + loss + expected, *(listed or ["Nothing found."])])
 
     def plot(self) -> "matplotlib.figure.Figure":
-        """Draw the second moment of outputs and gradients, and the cosine, against the number of the module call."""
+        """Draw the second moment of outputs and gradients, and the cosine, in the order of the calls."""
         import matplotlib.pyplot as plt  # measuring needs no drawing
 
         panels = {"second_moment": "output", "grad_second_moment": "gradient", "cosine": "cosine between examples"}
         figure, axes = plt.subplots(1, len(panels), figsize=(7.2, 2.6))
         for ax, (column, title) in zip(axes, panels.items(), strict=True):
             ax.plot(range(1, len(self.table) + 1), self.table[column], ".-")
-            ax.set(title=title, xlabel="module call", yscale="linear" if column == "cosine" else "log")
+            ax.set(title=title, xlabel="output", yscale="linear" if column == "cosine" else "log")
         return figure
 
 
@@ -121,7 +121,8 @@ def diagnose(
         model: any module.
         batch: what it is called with: a tensor, a tuple of positional or a dictionary of keyword arguments. For cosines
             and dead outputs the first dimension counts the examples.
-        loss_fn: called with the model's output, and ``target`` if there is one; returns a scalar. Without it the
+        loss_fn: called with the model's output, and ``target`` if there is one; returns a scalar. With integer targets
+            it is taken for a mean cross-entropy. Without it the
             gradient sent back is a fixed random one, standard normal in every output.
         target: what ``loss_fn`` needs beside the output, such as labels.
 
@@ -148,22 +149,23 @@ def diagnose(
     def loss(output: Any) -> Tensor:
         seen["output"] = output
         value = _random_direction(output) if loss_fn is None else loss_fn(*[output, target][: 1 + (target is not None)])
-        seen["loss"] = math.nan if loss_fn is None else float(value.detach().mean())
+        seen["loss"] = math.nan if loss_fn is None else float(torch.as_tensor(value).detach().double().mean())
         return value
 
     table = propagate(model, batch, loss, keep=statistics)
     if table.empty:
         raise ValueError(f"{type(model).__name__} has no module that computes floating-point numbers")
     table = _with_readings(table, model)
+    table.attrs["never called"] = _never_called(model, table)
     expected = _expected_loss(seen["output"], target) if loss_fn is not None else math.nan
-    inputs = [_cosine(leaf) for leaf in floating(batch)]
+    inputs = [cosine for leaf in floating(batch) if not math.isnan(cosine := _cosine(leaf))]
     findings = list(_findings(table, seen["loss"], expected, min(inputs, default=math.nan)))
     return Diagnosis(table, sorted(findings, key=lambda finding: -finding.severity), seen["loss"], expected)
 
 
 def statistics(tensor: Tensor) -> Moments:
     """Summarize a layer's output: its moments, and what tells whether units and examples are still distinct."""
-    flat = tensor.detach().double().reshape(len(tensor) if tensor.dim() else 1, -1)
+    flat = tensor.detach().cpu().double().reshape(len(tensor) if tensor.dim() else 1, -1)
     return moments(tensor) | {
         "cosine": _cosine(tensor),
         "dead_share": float((flat == 0).all(dim=0).double().mean()),
@@ -177,7 +179,7 @@ def _cosine(tensor: Tensor) -> float:
     """The mean cosine over pairs of different examples; NaN if there are no two."""
     if tensor.dim() < 2 or len(tensor) < 2:
         return math.nan
-    directions = functional.normalize(tensor.detach().double().flatten(1), dim=1, eps=1e-300)
+    directions = functional.normalize(tensor.detach().cpu().double().flatten(1), dim=1, eps=1e-300)
     n = len(directions)
     return float((directions.sum(dim=0).square().sum() - directions.square().sum()) / (n * (n - 1)))
 
@@ -199,6 +201,18 @@ def _expected_loss(output: Any, target: Any) -> float:
     return math.nan
 
 
+def _never_called(model: nn.Module, table: pd.DataFrame) -> list[str]:
+    """The layers with a trainable weight that put nothing out; children of a layer that did may be used unseen."""
+    called = set(table["layer"])
+    inside = tuple(f"{name}." for name in called if name)
+    weights = {name: module._parameters.get("weight") for name, module in model.named_modules()}
+    return [
+        name
+        for name, weight in weights.items()
+        if weight is not None and weight.requires_grad and name not in called and not name.startswith(inside)
+    ]
+
+
 def _check_devices(model: nn.Module, batch: Batch) -> None:
     of_model = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
     of_batch = {leaf.device for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)}
@@ -213,27 +227,26 @@ def _with_readings(table: pd.DataFrame, model: nn.Module) -> pd.DataFrame:
     edges = zip(table["edge_share_-1_1"], table["edge_share_0_1"], low_ends, strict=True)
     table["saturated_share"] = [wide if low == -1 else unit if low == 0 else math.nan for wide, unit, low in edges]
     weights = [weight_of(modules[layer]) for layer in table["layer"]]
-    sizes = pd.Series([math.nan if w is None else float(w.detach().double().square().mean()) for w in weights])
+    sizes = pd.Series([math.nan if w is None else float(w.detach().cpu().double().square().mean()) for w in weights])
     table["update_ratio"] = (table["weight_grad_second_moment"] / sizes) ** 0.5
     table["weight_shape"] = [() if w is None else tuple(w.shape) for w in weights]
     table["trains"] = [w is not None and w.requires_grad for w in weights]
     of_gradients = [column for column in table if str(column).startswith(("grad_", "weight_grad_"))]
-    wanted = ("mean", "var", "second_moment", "zero_share")
+    wanted = ("mean", "var", "second_moment", "zero_share", "finite_share")
     idle = [column for column in of_gradients if str(column).split("grad_")[1] not in wanted]
     return table.drop(columns=[*idle, "edge_share_-1_1", "edge_share_0_1"])
 
 
 def _findings(table: pd.DataFrame, loss: float, expected: float, input_cosine: float) -> Iterator[Finding]:
     """Every rule in turn; where numbers are not finite, the others would say nothing."""
-    broken = table[table["finite_share"] < 1]
-    if len(broken):
-        yield _not_finite(broken.iloc[0])
-        return
+    for column, signal in (("finite_share", "outputs"), ("grad_finite_share", "gradient")):
+        broken = table[table[column] < 1]
+        if len(broken):
+            yield _not_finite(broken.iloc[0 if signal == "outputs" else -1], column, signal)
+            return
     matrices = table[table["weight_shape"].map(len) > 1]
-    yield from _uneven(
-        matrices.iloc[:-1], "second_moment", "output", "Chapter 4"
-    )  # the last layer may be small on purpose
-    yield from _uneven(matrices, "grad_second_moment", "gradient", "Chapter 3")
+    yield from _uneven(matrices.iloc[:-1], "second_moment", "output", "04-he")  # the last layer may be small on purpose
+    yield from _uneven(matrices, "grad_second_moment", "gradient", "03-glorot")
     yield from _blind(matrices, input_cosine)
     yield from _mostly(table, "dead_share", *DEAD)
     yield from _mostly(table, "saturated_share", *SATURATED)
@@ -241,11 +254,11 @@ def _findings(table: pd.DataFrame, loss: float, expected: float, input_cosine: f
     yield from _unreached(table)
 
 
-def _not_finite(row: pd.Series) -> Finding:
-    measured = f"{1 - row['finite_share']:.0%} of its outputs are not finite"
-    cause = "NaN or infinity in the weights or the batch, or a signal that overflowed before this layer"
+def _not_finite(row: pd.Series, column: str, signal: str) -> Finding:
+    measured = f"{1 - row[column]:.0%} of its {signal} {'are' if signal == 'outputs' else 'is'} not finite"
+    cause = "NaN or infinity in the weights or the batch, a slope that is infinite, or a signal that overflowed"
     cure = "look for such parameters with audit(model), or start smaller"
-    return Finding(math.inf, row["layer"], measured, cause, cure, "Chapter 1")
+    return Finding(math.inf, row["layer"], measured, cause, cure, "01-why-the-start-matters")
 
 
 def _uneven(matrices: pd.DataFrame, column: str, signal: str, chapter: str) -> Iterator[Finding]:
@@ -257,7 +270,9 @@ def _uneven(matrices: pd.DataFrame, column: str, signal: str, chapter: str) -> I
             "a layer of zeros stands in its way",
             "draw that layer at random, unless it is meant to start at zero",
         )
-        yield Finding(1.0, layers[sizes.argmin()], f"its {signal} is exactly 0", cause, cure, "Chapter 1")
+        yield Finding(
+            1.0, layers[sizes.argmin()], f"its {signal} is exactly 0", cause, cure, "01-why-the-start-matters"
+        )
         return
     ratio = sizes.max() / sizes.min() if len(sizes) > 1 else 1.0
     if ratio <= LIMITS["ratio of rms"]:
@@ -280,7 +295,7 @@ def _blind(matrices: pd.DataFrame, input_cosine: float) -> Iterator[Finding]:
         cause = "biases or the activation's mean outweigh the signal, or depth pulls all directions together"
         cure = "zero biases and weights that keep the signal (He for ReLU), fewer layers, or residual branches"
         severity = math.log10(LIMITS["blindness"] / max(float(left.min()), 1e-16))
-        yield Finding(severity, blind["layer"].iloc[0], measured, cause, cure, "Chapter 6")
+        yield Finding(severity, blind["layer"].iloc[0], measured, cause, cure, "06-reset-parameters")
 
 
 def _mostly(table: pd.DataFrame, column: str, what: str, cause: str, cure: str) -> Iterator[Finding]:
@@ -290,7 +305,7 @@ def _mostly(table: pd.DataFrame, column: str, what: str, cause: str, cure: str) 
         worst = affected.iloc[0]
         measured = f"{worst[column]:.0%} of its outputs are {what}"
         severity = math.log10(worst[column] / LIMITS["share"])
-        yield Finding(severity, worst["layer"], measured, cause, cure, "Chapter 1")
+        yield Finding(severity, worst["layer"], measured, cause, cure, "01-why-the-start-matters")
 
 
 def _confident(table: pd.DataFrame, loss: float, expected: float) -> Iterator[Finding]:
@@ -300,13 +315,18 @@ def _confident(table: pd.DataFrame, loss: float, expected: float) -> Iterator[Fi
         measured = f"the initial loss is {loss:.3g}, ln(classes) is {expected:.3g}"
         cause = "logits far apart before anything was learned"
         severity = math.log10(excess / LIMITS["excess loss"])
-        yield Finding(severity, table["layer"].iloc[-1], measured, cause, "a smaller last layer", "Chapter 1")
+        yield Finding(
+            severity, table["layer"].iloc[-1], measured, cause, "a smaller last layer", "01-why-the-start-matters"
+        )
 
 
 def _unreached(table: pd.DataFrame) -> Iterator[Finding]:
     """Layers with weights that no gradient reaches."""
-    deaf = table[table["trains"] & table["weight_grad_second_moment"].isna()]
-    if len(deaf):
-        layers = ", ".join(deaf["layer"].unique()[:5])
-        cause = "its output does not enter the loss, or was detached"
-        yield Finding(0.0, layers, "no gradient reaches its weight", cause, "use it, or remove it", "Chapter 7")
+    deaf = table[table["trains"] & table["weight_grad_finite_share"].isna()]
+    names = [*deaf["layer"].unique(), *table.attrs["never called"]]
+    if names:
+        layers = ", ".join(names[:5])
+        cause = "it was not called, its output does not enter the loss, or was detached"
+        yield Finding(
+            0.0, layers, "no gradient reaches its weight", cause, "use it, or remove it", "07-initialize-your-model"
+        )

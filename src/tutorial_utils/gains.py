@@ -24,7 +24,7 @@ _FLOOR = 1e-12  # unless its absolute error is below this: a mean may be 0 by sy
 
 
 class Estimate(float):
-    """A float that also says how far off it may be: ``error`` bounds the quadrature's absolute error.
+    """A float that also says how far off it may be: ``error`` estimates the quadrature's absolute error.
 
     >>> gain(torch.relu).error < 1e-9
     True
@@ -215,7 +215,11 @@ def elementwise(function: Activation) -> Activation:
     Raises:
         ValueError: if it does not, or is no function of one tensor.
     """
-    f = copy.deepcopy(function).double().eval() if isinstance(function, nn.Module) else function
+    original = copy.deepcopy(function).double().eval() if isinstance(function, nn.Module) else function
+
+    def f(s: Tensor) -> Tensor:
+        return original(s.clone())  # an activation may work in place
+
     probe = torch.linspace(-2, 2, 5, dtype=torch.float64)
     try:
         whole, part = f(probe), f(probe[:3])

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.utils.parametrize import is_parametrized
 
 from tutorial_utils.gains import Activation, gain
 
@@ -120,7 +119,8 @@ def initialize_(
     :math:`2 g^2/(n_\text{in} + n_\text{out})`, He :math:`g^2/n_\text{in}` with :math:`g^2 = 2` unless said otherwise,
     or :math:`g^2/n_\text{out}` for the fan_out forms; orthogonal: a (semi-)orthogonal matrix times g. "default" is
     :math:`U(-1/\sqrt{n_\text{in}}, 1/\sqrt{n_\text{in}})` for weights and biases. Fans are torch.nn.init's, read from
-    the weight's shape. Normalization and embedding layers are left as they are.
+    the weight's shape. Normalization, embedding, recurrent and
+    packed attention weights are left as they are.
 
     Args:
         model: any module; a layer that occurs twice is drawn once.
@@ -129,8 +129,8 @@ def initialize_(
         nonlinearity: what the weights make up for, where the scheme takes a gain: a name that
             ``torch.nn.init.calculate_gain`` knows, an elementwise callable (its gain is computed by
             :func:`tutorial_utils.gains.gain`), or the gain itself. Without one: "relu" for He, "linear" for the others.
-        **options: the parameters of the plain schemes, named as in ``torch.nn.init``: ``val`` of "constant",
-            ``mean`` and ``std`` of "normal", ``a`` and ``b`` of "uniform".
+        **options: the parameters of the plain schemes, named as in ``torch.nn.init``, all required: ``val`` of
+            "constant", ``std`` of "normal", ``a`` and ``b`` of "uniform".
 
     Returns:
         The model, so that calls can be chained.
@@ -138,7 +138,7 @@ def initialize_(
     Raises:
         ValueError: for an unknown scheme or nonlinearity, a nonlinearity or option the scheme does not take, or a model
             without such layers or with one whose weight is not there yet (lazy, on the meta device) or is computed by
-            a parametrization.
+            a parametrization, weight_norm or pruning.
 
     Source: LeCun et al. (1998); Glorot and Bengio (2010), equation 16; He et al. (2015), equations 10 and 14;
     Saxe et al. (2014); the constructors of torch.nn.
@@ -168,7 +168,10 @@ def gain_of(nonlinearity: Nonlinearity | float) -> float:
             raise ValueError(
                 f"torch has no gain for {nonlinearity!r}: pass the function itself, such as torch.nn.functional.gelu"
             ) from error
-    return gain(nonlinearity) if callable(nonlinearity) else float(nonlinearity)
+    value = gain(nonlinearity) if callable(nonlinearity) else float(nonlinearity)
+    if not 0 < value < math.inf:
+        raise ValueError(f"nonlinearity = {nonlinearity!r}, but a gain must be positive and finite")
+    return value
 
 
 def _settings(scheme: str, nonlinearity: Nonlinearity | float | None, options: dict[str, float]) -> dict[str, float]:
@@ -202,9 +205,10 @@ def _layers(model: nn.Module) -> list[nn.Linear | _ConvNd]:
     if not layers:
         raise ValueError(f"{type(model).__name__} has no Linear or convolutional layer to initialize")
     for layer in layers:
-        if is_parametrized(layer, "weight"):
+        if "weight" not in layer._parameters:
             raise ValueError(
-                f"{layer}: its weight is computed by a parametrization; initialize it before that is added"
+                f"{layer}: its weight is computed (by a parametrization, weight_norm or pruning);"
+                " initialize the layer before that is added"
             )
         if isinstance(layer.weight, nn.UninitializedParameter):
             raise ValueError(f"{layer} has no weight yet: pass one batch through the model first")

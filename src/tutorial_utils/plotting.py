@@ -165,4 +165,6 @@ def label_lines(ax: Axes, *, gap: float = 0.07) -> Axes:
 def _height_of_end(ax: Axes, line: Line2D) -> float:
     """Where a line ends, as a share of the height of the axes."""
     end = np.asarray(line.get_ydata(), dtype=float)[-1]
+    if not np.isfinite(end):  # a run that diverged leaves at the top
+        return float(end != -np.inf)
     return float(np.clip(ax.transAxes.inverted().transform(ax.transData.transform((0, end)))[1], 0, 1))

@@ -37,7 +37,7 @@ def moments(tensor: Tensor) -> Moments:
     >>> moments(torch.tensor([0.0, 0.0, 2.0, 2.0]))
     {'mean': 1.0, 'var': 1.0, 'second_moment': 2.0, 'zero_share': 0.5}
     """
-    values = tensor.detach().double()
+    values = tensor.detach().cpu().double()
     statistics = {
         "mean": values.mean(),
         "var": values.var(correction=0),
@@ -88,7 +88,7 @@ def record(
         return hook
 
     for name, module in model.named_modules():
-        if isinstance(module, layers) if layers else _computes(name, module):
+        if isinstance(module, layers) if layers is not None else _computes(name, module):
             handles.append(module.register_forward_hook(watch(name)))
     try:
         yield signals
@@ -108,7 +108,7 @@ def propagate(
     """Send one batch through a model, and a gradient back, and tabulate the moments at every layer.
 
     The model is left as it was, also when it raises: parameters' ``grad``, buffers such as running statistics, mode,
-    hooks; so is torch's global random state.
+    hooks; so is torch's global random state on CPU and CUDA.
 
     Args:
         model: any module.
@@ -119,10 +119,11 @@ def propagate(
         keep: the statistics of a tensor, by default its :func:`moments`.
 
     Returns:
-        One row per call of a module, in order. Columns: ``layer`` (its name), ``kind`` (its class), ``mean``, ``var``,
-        ``second_moment``, ``zero_share`` of the output, ``grad_...`` the same of the loss's gradient with respect to
-        the output, and ``weight_grad_...`` of its gradient with respect to the module's weight. Entries that do not
-        exist (no loss, no weight, not on the path to the loss) are NaN.
+        One row per floating-point tensor that a module puts out, in the order of the calls. Columns: ``layer`` (the
+        module's name), ``kind`` (its class), ``mean``, ``var``, ``second_moment``, ``zero_share`` of the output,
+        ``grad_...`` the same of the loss's gradient with respect to the output, and ``weight_grad_...`` of its gradient
+        with respect to the module's weight. Entries that do not exist (no loss, no weight, not on the path to the loss)
+        are NaN.
 
     Raises:
         ValueError: if ``loss`` does not return a scalar that depends on the model's floating-point computation.
@@ -151,11 +152,13 @@ def _tracked(tensor: Tensor, inputs: list[Tensor]) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     inputs.append(tensor.detach().requires_grad_())
-    return inputs[-1]
+    return inputs[-1].clone()  # a model may work on its input in place
 
 
 def _backward(model: nn.Module, inputs: list[Tensor], loss: Tensor) -> dict[int, Tensor]:
     """The gradients of the parameters by the parameter's id, without touching their ``grad``."""
+    if not isinstance(loss, Tensor):
+        raise ValueError(f"loss gave {loss!r}, but it must be a scalar tensor that depends on the model's output")
     if loss.numel() != 1 or not loss.requires_grad:
         raise ValueError(
             f"loss gave a tensor of shape {tuple(loss.shape)}, requires_grad={loss.requires_grad};"
@@ -179,11 +182,11 @@ def _row(signal: Signal, gradients: dict[int, Tensor], keep: Callable[[Tensor], 
 
 
 def weight_of(module: nn.Module) -> Tensor | None:
-    """Find a module's own ``weight``, else its first matrix, which may be held by a parametrization."""
+    """Find a module's own ``weight``, else its largest matrix, which may be held by a parametrization."""
     own = dict(module.named_parameters(recurse=False))
     held = {name: p for name, p in module.named_parameters() if name.startswith("parametrizations.")}
     matrices = [p for p in (own | held).values() if p.dim() > 1]
-    return own.get("weight", matrices[0] if matrices else None)
+    return own.get("weight", max(matrices, key=Tensor.numel, default=None))
 
 
 def _computes(name: str, module: nn.Module) -> bool:

@@ -61,4 +61,5 @@ def compare(samples: Tensor, theory: float, *, over: Tensor | None = None) -> Co
         )
     ratio = a.mean() / b.mean()
     error = (a - ratio * b).std() / (b.mean().abs() * math.sqrt(a.numel()))
-    return Comparison(ratio.item(), error.item(), theory)
+    rounding = 4 * torch.finfo(torch.float64).eps * ratio.abs()  # samples without any spread still round
+    return Comparison(ratio.item(), max(error, rounding).item(), theory)
