@@ -1,13 +1,18 @@
 """What every test of the package shares."""
 
+import os
 from collections.abc import Iterator
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from hypothesis import settings
 
 mpl.use("Agg")
+# A slow machine is no failure; where tests decide about a change, the same examples are tried each time.
+settings.register_profile("book", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("book")
 
 
 @pytest.fixture(autouse=True)

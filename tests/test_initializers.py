@@ -29,7 +29,7 @@ def variance(scheme: str, n_in: float, n_out: float, g: float) -> float:
     return VARIANCE[family](n_in, n_out, g)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(SCALED),
     st.integers(50, 400),
@@ -151,7 +151,6 @@ conv = st.integers(1, 3).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(conv, st.booleans())
 def test_fans_are_the_connections_counted(arguments: dict[str, int], transposed: bool) -> None:
     """Count by hand: with unit weights and inputs, an output is its number of inputs; gradients count the outputs."""

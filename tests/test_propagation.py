@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from randomness import seeded
 from torch import Tensor, nn
@@ -31,7 +31,6 @@ def test_moments_are_numpy_s(entries: list[float]) -> None:
     assert found == pytest.approx(expected | {"zero_share": (array == 0).mean()}, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.integers(1, 4), st.sampled_from([nn.ReLU, nn.Tanh]))
 def test_table_agrees_with_hand_made_forward_and_backward(widths: list[int], m: int, act: type[nn.Module]) -> None:
     net, x = mlp(widths, act).double(), batch(m, widths[0]).double()
