@@ -265,9 +265,9 @@ def compile_chapter(source: Path, force: bool = False) -> Report:
     """Compile one chapter, executing it only if its code changed or `force` asks for it."""
     begin = time.perf_counter()
     notebook = source.with_suffix(".ipynb")
-    nb, stored = read_source(source), read_stored(notebook)
-    if not force and stored is not None and not list(differences(nb, stored)):
+    if not force and is_current(source):
         return Report(source, "up to date")
+    nb, stored = read_source(source), read_stored(notebook)
     if not force and keep_outputs(nb, stored):
         write(nb, notebook)
         return Report(source, "text changed, code did not: outputs kept", time.perf_counter() - begin)
@@ -275,6 +275,15 @@ def compile_chapter(source: Path, force: bool = False) -> Report:
     keep_pictures(nb, stored)
     action = "executed" if write(nb, notebook) else "executed, nothing changed"
     return Report(source, action, time.perf_counter() - begin, peak_memory())
+
+
+def is_current(source: Path) -> bool:
+    """Whether a chapter's notebook is there and is what the chapter describes."""
+    try:
+        nb, stored = read_source(source), read_stored(source.with_suffix(".ipynb"))
+    except ChapterError:
+        return False
+    return stored is not None and not list(differences(nb, stored))
 
 
 def compile_here(source: Path, force: bool) -> int:
@@ -294,12 +303,12 @@ def compile_apart(source: Path, force: bool) -> int:
 
 
 def compile_all(sources: Sequence[Path], force: bool) -> int:
-    """Compile chapters two at a time, one line each; the number that failed."""
-    if len(sources) == 1:
-        return compile_here(sources[0], force)
+    """Compile chapters, those to be executed two at a time, one line each; the number that failed."""
+    quick = [source for source in sources if len(sources) == 1 or (not force and is_current(source))]
+    failed = sum(compile_here(source, force) for source in quick)
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            return sum(pool.map(partial(compile_apart, force=force), sources))
+            return failed + sum(pool.map(partial(compile_apart, force=force), [s for s in sources if s not in quick]))
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise
