@@ -9,23 +9,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from myst import HEADER
 from nbformat import NotebookNode
 
 import notebooks
 from notebook_lint import code_cells
 
-CHAPTER = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3 (ipykernel)
-  language: python
-  name: python3
----
-
+CHAPTER = (
+    HEADER
+    + """
 # A chapter
 
 ```{code-cell} ipython3
@@ -65,6 +57,7 @@ from ipywidgets import interact
 _ = interact(lambda n: print(f"{n} layers"), n=3)
 ```
 """
+)
 NUMBER, CURVE, IGNORED, WIDGET = range(4)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from myst import HEADER
 from nbformat import NotebookNode
 from PIL import Image
 
@@ -17,18 +18,6 @@ import notebook_lint
 import notebooks
 from notebook_lint import code_cells
 
-HEADER = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3 (ipykernel)
-  language: python
-  name: python3
----
-"""
 # Written as an author would, not as jupytext would: a long alt text on one line, no blank line after the tags.
 RICH = (
     HEADER

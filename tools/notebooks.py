@@ -304,11 +304,14 @@ def compile_apart(source: Path, force: bool) -> int:
 
 def compile_all(sources: Sequence[Path], force: bool) -> int:
     """Compile chapters, those to be executed two at a time, one line each; the number that failed."""
-    quick = [source for source in sources if len(sources) == 1 or (not force and is_current(source))]
-    failed = sum(compile_here(source, force) for source in quick)
+    if len(sources) == 1:
+        return compile_here(sources[0], force)
+    current = [] if force else [source for source in sources if is_current(source)]
+    for source in current:
+        print(Report(source, "up to date"), flush=True)
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            return failed + sum(pool.map(partial(compile_apart, force=force), [s for s in sources if s not in quick]))
+            return sum(pool.map(partial(compile_apart, force=force), [s for s in sources if s not in current]))
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise

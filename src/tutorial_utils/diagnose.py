@@ -122,8 +122,8 @@ def diagnose(
         batch: what it is called with: a tensor, a tuple of positional or a dictionary of keyword arguments. For cosines
             and dead outputs the first dimension counts the examples.
         loss_fn: called with the model's output, and ``target`` if there is one; returns a scalar. With integer targets
-            it is taken for a mean cross-entropy. Without it the
-            gradient sent back is a fixed random one, standard normal in every output.
+            it is taken for a mean cross-entropy. Without it the gradient sent back is a fixed random one, standard
+            normal in every output.
         target: what ``loss_fn`` needs beside the output, such as labels.
 
     Returns:
@@ -156,10 +156,10 @@ def diagnose(
     if table.empty:
         raise ValueError(f"{type(model).__name__} has no module that computes floating-point numbers")
     table = _with_readings(table, model)
-    table.attrs["never called"] = _never_called(model, table)
     expected = _expected_loss(seen["output"], target) if loss_fn is not None else math.nan
     inputs = [cosine for leaf in floating(batch) if not math.isnan(cosine := _cosine(leaf))]
-    findings = list(_findings(table, seen["loss"], expected, min(inputs, default=math.nan)))
+    idle = _never_called(model, table)
+    findings = list(_findings(table, seen["loss"], expected, min(inputs, default=math.nan), idle))
     return Diagnosis(table, sorted(findings, key=lambda finding: -finding.severity), seen["loss"], expected)
 
 
@@ -237,7 +237,9 @@ def _with_readings(table: pd.DataFrame, model: nn.Module) -> pd.DataFrame:
     return table.drop(columns=[*idle, "edge_share_-1_1", "edge_share_0_1"])
 
 
-def _findings(table: pd.DataFrame, loss: float, expected: float, input_cosine: float) -> Iterator[Finding]:
+def _findings(
+    table: pd.DataFrame, loss: float, expected: float, input_cosine: float, idle: list[str]
+) -> Iterator[Finding]:
     """Every rule in turn; where numbers are not finite, the others would say nothing."""
     for column, signal in (("finite_share", "outputs"), ("grad_finite_share", "gradient")):
         broken = table[table[column] < 1]
@@ -251,7 +253,7 @@ def _findings(table: pd.DataFrame, loss: float, expected: float, input_cosine: f
     yield from _mostly(table, "dead_share", *DEAD)
     yield from _mostly(table, "saturated_share", *SATURATED)
     yield from _confident(table, loss, expected)
-    yield from _unreached(table)
+    yield from _unreached(table, idle)
 
 
 def _not_finite(row: pd.Series, column: str, signal: str) -> Finding:
@@ -320,10 +322,10 @@ def _confident(table: pd.DataFrame, loss: float, expected: float) -> Iterator[Fi
         )
 
 
-def _unreached(table: pd.DataFrame) -> Iterator[Finding]:
-    """Layers with weights that no gradient reaches."""
+def _unreached(table: pd.DataFrame, idle: list[str]) -> Iterator[Finding]:
+    """Layers with weights that no gradient reaches, those that were never called among them."""
     deaf = table[table["trains"] & table["weight_grad_finite_share"].isna()]
-    names = [*deaf["layer"].unique(), *table.attrs["never called"]]
+    names = [*deaf["layer"].unique(), *idle]
     if names:
         layers = ", ".join(names[:5])
         cause = "it was not called, its output does not enter the loss, or was detached"
