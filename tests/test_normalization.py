@@ -16,7 +16,7 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.autograd import grad
+from torch.autograd import forward_ad, grad
 
 from tutorial_utils import normalization
 from tutorial_utils.normalization import batch_norm, batch_statistics, update_running_statistics_
@@ -346,6 +346,17 @@ def test_state_dicts_load_both_ways(shape: tuple[int, ...], affine: bool, track_
     assert_same_step(mine, torchs.eval(), case.batch(), case.normal(*shape))
 
 
+@pytest.mark.parametrize("options", [{}, {"affine": False}, {"track_running_stats": False}])
+def test_a_state_dict_from_before_the_count(options: dict[str, bool]) -> None:
+    case, mine, torchs = pair((5, 3), **options)
+    mine(case.batch())
+    old = {name: value for name, value in torchs.state_dict().items() if name != "num_batches_tracked"}
+    mine.load_state_dict(old)
+    assert mine.num_batches_tracked is None or int(mine.num_batches_tracked) == 1
+    x = case.batch()
+    torch.testing.assert_close(mine.eval()(x), torchs.eval()(x))
+
+
 @shapes
 def test_momentum_none_averages_all_batches(shape: tuple[int, ...]) -> None:
     case, mine, torchs = pair(shape, momentum=None)
@@ -506,6 +517,8 @@ def test_eps_must_be_positive_in_training(eps: float, training: bool) -> None:
 
 def test_the_function_needs_both_statistics() -> None:
     x = torch.zeros(4, 3)
+    with pytest.raises(ValueError, match=r"input of shape \(3,\), but it must have at least"):
+        batch_norm(x[0], None, None, training=True)
     with pytest.raises(RuntimeError, match="both be given, except in training"):
         batch_norm(x, torch.zeros(3), None)
     with pytest.raises(ValueError, match="either both be None or neither"):
@@ -563,6 +576,27 @@ def test_reset() -> None:
     assert_same_buffers(mine, theirs(1)(3, dtype=torch.float64), torch.zeros(1), 0.0)
     assert mine.weight.eq(1).all() and mine.bias.eq(0).all()
     assert [p.shape for p in ours(1)(3, device="meta").parameters()] == [p.shape for p in torchs.parameters()]
+
+
+@pytest.mark.parametrize("flag", ["track_running_stats", "affine"])
+def test_reset_leaves_what_a_flag_says_is_not_there(flag: str) -> None:
+    case, mine, torchs = pair((5, 3))
+    for layer in (mine, torchs):
+        layer(case.batch())
+        setattr(layer, flag, False)
+        layer.reset_parameters()
+    start = theirs(1)(3, dtype=torch.float64).state_dict()
+    kept = {name for name, value in mine.state_dict().items() if not torch.equal(value, start[name])}
+    assert kept == {name for name, value in torchs.state_dict().items() if not torch.equal(value, start[name])} != set()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_statistics_keep_no_forward_derivative() -> None:
+    case, mine, _ = pair((5, 3))
+    with forward_ad.dual_level():
+        mine(forward_ad.make_dual(case.batch(), case.normal(5, 3)))
+        assert forward_ad.unpack_dual(mine.running_mean).tangent is None
+    assert not mine.running_mean.eq(0).any()
 
 
 def test_it_is_from_scratch() -> None:

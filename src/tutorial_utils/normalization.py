@@ -3,7 +3,8 @@ r"""Batch normalization from scratch: plain tensor operations, equal to ``torch.
 :func:`batch_norm` is the algorithm; :class:`BatchNorm1d`, :class:`BatchNorm2d` and :class:`BatchNorm3d` keep its
 parameters and running statistics under the names of ``torch.nn``, so that a ``state_dict`` of one loads into the other.
 Autograd finds every derivative. Tools that look for torch's own classes, such as ``torch.optim.swa_utils.update_bn`` or
-the fusion of convolutions, do not see these.
+the fusion of convolutions, do not see these. The output keeps the memory layout of a transposed input, where torch's is
+contiguous.
 """
 
 import math
@@ -45,7 +46,8 @@ def batch_norm(
         A tensor with the shape and dtype of the input.
 
     Raises:
-        ValueError: in training, for one value per channel, an ``eps`` that is not positive, or one statistic of two.
+        ValueError: for an input without channels; in training, for one value per channel, an ``eps`` that is not
+            positive, or one statistic of two.
         RuntimeError: if the shapes or dtypes do not fit, or statistics are missing.
         NotImplementedError: if the input is not a real floating-point tensor.
 
@@ -96,13 +98,12 @@ def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (x - _per_channel(mean, x)).square().mean(over)
 
 
-@torch.no_grad()
 def update_running_statistics_(
     running_mean: Tensor, running_var: Tensor, mean: Tensor, var: Tensor, *, n: int, momentum: float
 ) -> None:
     r"""Move the running statistics toward those of a batch, in place and outside of the gradient.
 
-    .. math:: r \leftarrow (1 - \alpha)\, r + \alpha\, s, \qquad s = \mu \text{ or } \frac{n}{n-1}\, \sigma^2
+    .. math:: r \leftarrow (1 - \rho)\, r + \rho\, s, \qquad s = \mu \text{ or } \frac{n}{n-1}\, \sigma^2
 
     The variance is stored unbiased: a batch's spread about its own mean is too small by (n - 1)/n on average.
 
@@ -112,7 +113,7 @@ def update_running_statistics_(
         mean: the batch's :math:`\mu`, of shape (C,).
         var: the batch's biased :math:`\sigma^2`, of shape (C,).
         n: values per channel, at least 2.
-        momentum: :math:`\alpha`, the share of the batch.
+        momentum: :math:`\rho`, the share of the batch.
 
     Raises:
         ValueError: for n below 2.
@@ -125,7 +126,7 @@ def update_running_statistics_(
     if n < 2:
         raise ValueError(f"n = {n}, but the unbiased variance needs at least 2 values per channel")
     for running, batch in ((running_mean, mean), (running_var, var * (n / (n - 1)))):
-        running.copy_((1 - momentum) * running.to(batch.dtype) + momentum * batch)
+        running.copy_((1 - momentum) * running.to(batch.dtype) + momentum * batch.detach())
 
 
 class _BatchNorm(nn.Module):
@@ -171,14 +172,14 @@ class _BatchNorm(nn.Module):
         """Forget all batches: mean 0, variance 1, count 0."""
         starts = ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0))
         for buffer, start in starts:
-            if buffer is not None:
+            if self.track_running_stats and buffer is not None:
                 buffer.fill_(start)
 
     def reset_parameters(self) -> None:
         """Start over: weight 1, bias 0, no batches seen."""
         self.reset_running_stats()
         for parameter, start in ((self.weight, 1.0), (self.bias, 0.0)):
-            if parameter is not None:
+            if self.affine and parameter is not None:
                 nn.init.constant_(parameter, start)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -199,6 +200,15 @@ class _BatchNorm(nn.Module):
             return self.momentum or 0.0
         self.num_batches_tracked.add_(1)
         return 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *others: Any
+    ) -> None:
+        """Load a dict from before there was a count, too: the layer keeps its own."""
+        old = (local_metadata.get("version") or 1) < 2
+        if old and self.track_running_stats and self.num_batches_tracked is not None:
+            state_dict.setdefault(prefix + "num_batches_tracked", self.num_batches_tracked)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *others)
 
     def extra_repr(self) -> str:
         """The arguments, as torch prints them."""
@@ -262,6 +272,8 @@ def _per_channel(vector: Tensor, x: Tensor) -> Tensor:
 
 
 def _check_input(input: Tensor, training: bool, eps: float) -> None:
+    if input.dim() < 2:
+        raise ValueError(f"input of shape {tuple(input.shape)}, but it must have at least the dimensions (N, C)")
     if not input.is_floating_point():
         raise NotImplementedError(f"input of dtype {input.dtype}, but it must be a real floating-point tensor")
     if training and input.shape[0] * math.prod(input.shape[2:]) == 1:
