@@ -37,14 +37,22 @@ def moments(tensor: Tensor) -> Moments:
     >>> moments(torch.tensor([0.0, 0.0, 2.0, 2.0]))
     {'mean': 1.0, 'var': 1.0, 'second_moment': 2.0, 'zero_share': 0.5}
     """
-    values = tensor.detach().cpu().double()
-    statistics = {
-        "mean": values.mean(),
-        "var": values.var(correction=0),
-        "second_moment": values.square().mean(),
-        "zero_share": (values == 0).double().mean(),
+    return {name: value.item() for name, value in row_moments(tensor.flatten()[None].cpu()).items()}
+
+
+def row_moments(rows: Tensor) -> dict[str, Tensor]:
+    """Take the :func:`moments` of each row of a matrix, in float64; every result has one entry a row.
+
+    >>> row_moments(torch.tensor([[0.0, 2.0], [1.0, 1.0]]))["var"].tolist()
+    [1.0, 0.0]
+    """
+    values = rows.detach().double()
+    return {
+        "mean": values.mean(1),
+        "var": values.var(1, correction=0),
+        "second_moment": values.square().mean(1),
+        "zero_share": (values == 0).double().mean(1),
     }
-    return {name: value.item() for name, value in statistics.items()}
 
 
 @contextmanager
