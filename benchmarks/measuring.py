@@ -3,8 +3,6 @@
 Each row is timed alternately with its plain way in this one run, on one thread; the ratio is of the medians.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +11,7 @@ import torch
 from scipy.integrate import quad
 from torch import Tensor, nn
 
+from alternating import medians
 from tutorial_utils.gains import gain
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
@@ -22,21 +21,9 @@ ROUNDS = 15
 SAMPLES = 10**6  # a sampled second moment is then right to about three digits; the quadrature gives ten
 
 
-def medians(ours: Callable[[], object], plain: Callable[[], object]) -> tuple[float, float]:
-    """The median seconds of two functions called in turn, after one call of each that does not count."""
-    times: dict[Callable[[], object], list[float]] = {ours: [], plain: []}
-    for _ in range(ROUNDS + 1):
-        for function, seconds in times.items():
-            start = time.perf_counter()
-            function()
-            seconds.append(time.perf_counter() - start)
-    first, second = (statistics.median(seconds[1:]) for seconds in times.values())
-    return first, second
-
-
 def row(what: str, against: str, ours: Callable[[], object], plain: Callable[[], object]) -> dict[str, str]:
     """One comparison: milliseconds of both ways and the ratio of ours to the plain one."""
-    first, second = medians(ours, plain)
+    first, second = medians({"ours": ours, "plain": plain}, ROUNDS).values()
     return {
         "measured": what,
         "ms": f"{1e3 * first:.2f}",
