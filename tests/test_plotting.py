@@ -5,15 +5,19 @@ import pandas as pd
 import pytest
 import torch
 
+from tutorial_utils.configs import NORMS
 from tutorial_utils.initializers import SCHEMES
 from tutorial_utils.plotting import (
     ACTIVATION_COLORS,
     COLORS,
+    NORM_COLORS,
     color,
     label_lines,
     plot_band,
+    plot_heatmap,
     plot_histograms,
     plot_layers,
+    shades,
     use_style,
 )
 
@@ -24,6 +28,8 @@ def test_every_scheme_has_a_color_and_families_differ() -> None:
     assert len({COLORS[family] for family in families}) == len(families)
     assert not set(COLORS.values()) & set(ACTIVATION_COLORS.values())
     assert len(set(ACTIVATION_COLORS.values())) == len(ACTIVATION_COLORS) and color("relu") == ACTIVATION_COLORS["relu"]
+    assert {norm: color(norm) for norm in NORMS} and len(set(NORM_COLORS.values())) == len(NORM_COLORS)
+    assert [len(set(shades(n))) for n in (1, 2, 9)] == [1, 2, 9]
     with pytest.raises(ValueError, match="scheme = 'fixup' has no color"):
         color("fixup")
 
@@ -63,6 +69,23 @@ def test_histograms_are_densities_over_a_common_range() -> None:
     assert [line.get_label() for line in ax.get_lines()] == ["narrow", "wide"]
 
 
+def test_heatmap_draws_each_number_at_its_place_and_larger_ones_darker() -> None:
+    cells = pd.DataFrame([[0, 7], [20, np.nan]], index=[0.1, 1.0], columns=[0.003, 0.03])
+    ax = plot_heatmap(cells.rename_axis(index="scale", columns="rate"), limits=(0, 20))
+    assert {text.get_position(): text.get_text() for text in ax.texts} == {
+        (0.5, 0.5): "0",
+        (1.5, 0.5): "7",
+        (0.5, 1.5): "20",
+    }
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.003", "0.03"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0.1", "1"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("rate", "scale")
+    gray = mpl.colormaps[ax.collections[0].get_cmap().name](np.linspace(0, 1, 256))[:, :3] @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(gray) < 0).all(), "in gray, a larger number is darker"
+    assert ax.collections[0].get_clim() == (0, 20)
+    assert not plot_heatmap(cells, text="").texts[0].get_text()
+
+
 def test_labels_stand_at_the_line_s_end_and_apart() -> None:
     _, ax = plt.subplots()
     for label, end in {"a": 1.0, "b": 1.01, "c": 5.0}.items():
@@ -88,6 +111,7 @@ def test_a_line_that_diverges_keeps_its_label() -> None:
         (lambda: plot_band([1, 2, 3], np.zeros((4, 2))), r"samples of shape \(4, 2\) for 3 positions"),
         (lambda: plot_band([1, 2], np.zeros((4, 2)), coverage=1.5), "coverage = 1.5"),
         (lambda: plot_histograms({}), "tensors is empty"),
+        (lambda: plot_heatmap(pd.DataFrame({1.0: [np.nan]})), r"cells of shape \(1, 1\) hold no number"),
     ],
 )
 def test_bad_input_is_repeated_in_the_error(bad, message: str) -> None:

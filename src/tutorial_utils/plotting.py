@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
@@ -38,6 +39,14 @@ ACTIVATION_COLORS = {
     "gelu": "#882255",
     "silu": "#AA4499",
 }
+#: The color of each normalization, "none" for none, and of the statistics BatchNorm takes where it predicts.
+NORM_COLORS = {
+    "none": "#777777",
+    "batch": "#AA3377",
+    "layer": "#228833",
+    "running": "#4477AA",
+    "recalibrated": "#B58900",
+}
 
 
 def use_style() -> None:
@@ -47,16 +56,25 @@ def use_style() -> None:
 
 
 def color(scheme: str) -> str:
-    """Look up the color of a scheme of :data:`tutorial_utils.initializers.SCHEMES`, an activation, or "theory".
+    """Look up the color of a scheme by its name, an activation, a normalization, or "theory".
 
     >>> color("kaiming_normal_fan_out") == color("kaiming_uniform"), color("tanh")
     (True, '#332288')
     """
-    known = COLORS | ACTIVATION_COLORS
+    known = COLORS | ACTIVATION_COLORS | NORM_COLORS
     for key in (scheme, scheme.split("_")[0]):
         if key in known:
             return known[key]
     raise ValueError(f"scheme = {scheme!r} has no color; known: {', '.join(known)}")
+
+
+def shades(count: int) -> list[str]:
+    """Make colors for an ordered quantity, such as a scale or a batch size, from light to dark.
+
+    >>> shades(2)
+    ['#7fb9da', '#08306b']
+    """
+    return [to_hex(plt.get_cmap("Blues")(0.45 + 0.55 * i / max(count - 1, 1))) for i in range(count)]
 
 
 def plot_layers(table: pd.DataFrame, statistic: str, ax: Axes | None = None, **line: Any) -> Axes:
@@ -132,6 +150,45 @@ def plot_histograms(
     for (label, entries), shade in zip(values.items(), shades, strict=True):
         density, edges = np.histogram(entries, bins=bins, range=limits, density=True)
         ax.plot((edges[:-1] + edges[1:]) / 2, density, color=shade, label=label, linewidth=1.4)
+    return ax
+
+
+def plot_heatmap(
+    cells: pd.DataFrame, ax: Axes | None = None, *, limits: tuple[float, float] | None = None, text: str = "{:.3g}"
+) -> Axes:
+    """Draw a table of two axes, such as counts by scale and learning rate, with each number in its cell.
+
+    Args:
+        cells: numbers, one row for each value of the vertical axis, from below, and one column for each of the
+            horizontal; the names of ``cells.index`` and ``cells.columns`` name the axes. NaN leaves a cell empty.
+        ax: where to draw; a new figure by default.
+        limits: the numbers drawn lightest and darkest; by default the smallest and largest.
+        text: the format of a number in its cell; an empty one writes none.
+
+    Raises:
+        ValueError: if there is no number to draw.
+
+    >>> rows = pd.DataFrame({"scale": [1, 1, 2, 2], "lr": [0.1, 0.3, 0.1, 0.3], "learns": [20, 19, 12, 0]})
+    >>> ax = plot_heatmap(rows.pivot(index="scale", columns="lr", values="learns"), limits=(0, 20))
+    >>> ax.get_xlabel(), ax.get_ylabel(), [text.get_text() for text in ax.texts]
+    ('lr', 'scale', ['20', '19', '12', '0'])
+    """
+    values = cells.to_numpy(dtype=float)
+    if not np.isfinite(values).any():
+        raise ValueError(f"cells of shape {values.shape} hold no number, but there must be at least one to draw")
+    low, high = limits or (np.nanmin(values), np.nanmax(values))
+    ax = ax if ax is not None else plt.subplots()[1]
+    ax.pcolormesh(values, cmap="Blues", vmin=low, vmax=high, edgecolors="white", linewidth=1.5)
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            ink = "white" if value - low > 0.65 * (high - low) else "black"
+            ax.text(column + 0.5, row + 0.5, text.format(value), ha="center", va="center", fontsize=9, color=ink)
+    ax.set_xticks(np.arange(values.shape[1]) + 0.5, [f"{name:g}" for name in cells.columns])
+    ax.set_yticks(np.arange(values.shape[0]) + 0.5, [f"{name:g}" for name in cells.index])
+    ax.set(xlabel=cells.columns.name, ylabel=cells.index.name)
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
     return ax
 
 
