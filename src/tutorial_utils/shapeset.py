@@ -24,8 +24,10 @@ object if its center does. So the images are of the same family, not the same im
 the generator's setting is the paper's.
 """
 
+import json
 import math
-from typing import NamedTuple
+from importlib.resources import files
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -127,6 +129,22 @@ def draw_scenes(n: int, *, size: int = 32, generator: torch.Generator | None = N
     chunks = [min(_CHUNK, n - start) for start in range(0, n, _CHUNK)]
     parts = [_scenes(torch.rand(chunk, _NUMBERS, generator=generator, dtype=torch.float64), size) for chunk in chunks]
     return Scenes(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+
+
+def stored() -> dict[str, Any]:
+    """What ``make shapeset`` stored: networks trained on these images, whose errors chapter 3 shows.
+
+    Returns:
+        ``settings``, all that the numbers depend on; ``tuning``, errors on validation images by cell of the table and
+        learning rate; ``runs``, one for each network, with its ``errors`` on test images after the updates
+        ``settings["at"]``, and its first ``losses``; ``digest``, of all these.
+
+    >>> results = stored()
+    >>> len(results["runs"][0]["errors"]) == len(results["settings"]["at"])
+    True
+    """
+    results: dict[str, Any] = json.loads((files("tutorial_utils") / "shapeset.json").read_text(encoding="utf-8"))
+    return results
 
 
 def _scenes(numbers: Tensor, size: int) -> Scenes:
