@@ -3,15 +3,19 @@
 from io import StringIO
 from types import SimpleNamespace
 
+import claims_table
 import docstrings
 import katex_math
 import pytest
 import repository_links
+from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 from sphinx_book_theme.header_buttons.launch import add_launch_buttons
 from theme_fixes import FIXES, Fix
 
 import links
+from tutorial_utils.claims.ledger import Entry
+from tutorial_utils.claims.registry import Claim, Evidence, Method, Verdict
 
 
 def test_formula_becomes_html_and_mathml():
@@ -130,3 +134,67 @@ def test_returns_is_prose():
     lines = ["Sum.", "", "Returns:", "    Two columns: a and b."]
     docstrings.mark_as_prose(lines)
     assert lines[3] == "    : Two columns: a and b."
+
+
+def claim(**changes):
+    about = {
+        "statement": "a < b",
+        "source": "folklore",
+        "chapter": "03-glorot",
+        "section": "S",
+        "quantity": "q",
+        "unit": "",
+    }
+    return Claim(
+        **about | {"id": "x", "holds": (1.0, 2.0), "method": Method.MEAN, "seeds": 8, "measure": dict} | changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-0.012345, "−0.0123"), (0.0, "0"), (float("-inf"), "−∞"), (1234.0, "1.23e+03")],
+)
+def test_number_of_the_ledger(value, text):
+    assert claims_table.number(value) == text
+
+
+@pytest.mark.parametrize("holds", [(1.0, 2.0), (1.0, float("inf")), (float("-inf"), 2.0), (0.0, 0.0)])
+def test_the_drawing_of_a_claim(holds):
+    """The dot lies in the band exactly if the effect does; everything is inside the picture."""
+    inside, outside = (
+        Evidence("a", max(holds[0], 0.0), 0.0, 0.0, 8),
+        Evidence("b", 7.0 * (holds[1] < 7) - 7.0, 0.0, 0.0, 8),
+    )
+    entry = Entry("x", Verdict.CONDITIONAL, ("a",), (inside, outside))
+    svg = BeautifulSoup(claims_table.drawing(claim(holds=holds), entry), "html.parser")
+    left, width = (float(svg.rect[name]) for name in ("x", "width"))
+    places = [float(dot["cx"]) for dot in svg("circle")]
+    assert left <= places[0] <= left + width
+    assert not left <= places[1] <= left + width or holds[0] <= outside.effect <= holds[1]
+    assert all(0 <= place <= claims_table.WIDTH for place in [*places, left])
+
+
+def test_the_row_of_a_claim():
+    entry = Entry(
+        "x", Verdict.CONDITIONAL, ("deep",), (Evidence("deep", 1.5, 1.2, 1.8, 8), Evidence("shallow", 3, 3, 3, 8))
+    )
+    row = BeautifulSoup(claims_table.row(claim(unit="decades"), entry, "chapters/03-glorot.html#s"), "html.parser")
+    assert row.tr["id"] == "x" and row.a["href"] == "chapters/03-glorot.html#s"
+    text = row.get_text(" ")
+    for part in (
+        "a < b",
+        "folklore",
+        "deep: 1.5 decades [1.2, 1.8], n = 8",
+        "shallow: 3 decades",
+        "agrees from 1 to 2",
+    ):
+        assert part in text
+    assert "supported under conditions : deep" in text
+
+
+def test_the_counts_of_the_ledger():
+    entries = {
+        name: Entry(name, verdict, (), ())
+        for name, verdict in zip("abc", [*[*Verdict][:2], Verdict.WRONG], strict=True)
+    }
+    assert claims_table.counts(entries) == "3 claims: 1 supported, 1 supported under conditions, 1 wrong."

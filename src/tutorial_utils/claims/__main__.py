@@ -1,0 +1,52 @@
+"""Measure claims again: ``python -m tutorial_utils.claims [id ...] [--seeds N] [--json FILE]``."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from tutorial_utils.claims import CLAIMS
+from tutorial_utils.claims.ledger import Entry, changes, load, measure_all, save, table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, and say which verdicts differ from the book's: 1 if any does, 2 for a bad request."""
+    options = _parser().parse_args(arguments)
+    try:
+        entries = _measured(options)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(table(entries.values()).to_string(index=False, float_format="{:.3g}".format))
+    changed = changes(load(), entries)
+    if options.json:
+        save(entries, options.json)
+    print(*[f"CHANGED {line}" for line in changed] or ["every verdict is the book's"], sep="\n")
+    return bool(changed)
+
+
+def _measured(options: argparse.Namespace) -> dict[str, Entry]:
+    ids = options.ids or list(CLAIMS)
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        found = measure_all(ids, pool, seeds=options.seeds, first=options.first)
+        done = {entry.id: entry for entry in tqdm(found, total=len(ids), unit="claim")}
+    return {id: done[id] for id in ids}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tutorial_utils.claims", description="Measure the claims again.")
+    parser.add_argument("ids", nargs="*", metavar="id", help="claims to measure (default: all)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="seeds for each claim (default: the claim's own number)")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="the first seed (default: 0, as in the book)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

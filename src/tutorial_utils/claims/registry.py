@@ -1,0 +1,168 @@
+"""What a claim is, and how measurements become a verdict."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.99
+Effects = Mapping[str, Sequence[float]]
+Measure = Callable[[Sequence[int]], Effects]
+
+
+class Verdict(StrEnum):
+    """What the measurements say of a statement; computed, never typed."""
+
+    SUPPORTED = "supported"
+    CONDITIONAL = "supported under conditions"
+    NOT_REPRODUCED = "not reproduced"
+    WRONG = "wrong"
+
+
+class Method(StrEnum):
+    """How an interval is made from one effect per seed."""
+
+    MEAN = "bootstrap of the mean"
+    MEDIAN = "bootstrap of the median"
+    SHARE = "exact binomial"  # the effects are 0 or 1
+    RANGE = "smallest to largest"  # for identities, where every seed must agree
+
+
+class Evidence(NamedTuple):
+    """What one claim measured under one condition: the effect, its interval, from how many seeds."""
+
+    condition: str
+    effect: float
+    low: float
+    high: float
+    seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A statement that can be refuted.
+
+    Attributes:
+        id: short name, in words joined by hyphens; the address of its row.
+        statement: what is claimed, in plain words.
+        source: who says so.
+        chapter: the chapter that shows it, by its file name without the ending.
+        section: the heading in that chapter under which the cell stands that shows it.
+        quantity: what an effect is.
+        unit: of the effect; "" for a pure number.
+        holds: the smallest and the largest effect that agree with the statement; an interval that lies outside refutes
+            it.
+        method: how the interval is made.
+        seeds: how many seeds the full measurement takes.
+        after_looking: what was chosen after results had been seen; such a verdict demonstrates rather than tests.
+        measure: seeds to effects, one list for each condition under which the statement is tested, one effect a seed.
+    """
+
+    id: str
+    statement: str
+    source: str
+    chapter: str
+    section: str
+    quantity: str
+    unit: str
+    holds: tuple[float, float]
+    method: Method
+    seeds: int
+    measure: Measure
+    after_looking: str = ""
+
+    def evidence(self, seeds: Sequence[int]) -> list[Evidence]:
+        """Measure under every condition.
+
+        Raises:
+            ValueError: if a condition does not give one effect per seed.
+        """
+        found = []
+        for condition, effects in self.measure(seeds).items():
+            if len(effects) != len(seeds):
+                raise ValueError(f"claim {self.id!r}, {condition!r}: {len(effects)} effects from {len(seeds)} seeds")
+            found.append(Evidence(condition, *interval(effects, self.method), len(seeds)))
+        return found
+
+    def verdict(self, evidence: Sequence[Evidence]) -> Verdict:
+        """Say what the evidence means: an interval inside ``holds`` agrees, one that does not touch it refutes."""
+        low, high = self.holds
+        agrees = [low <= one.low and one.high <= high for one in evidence]
+        refutes = [one.high < low or high < one.low for one in evidence]
+        if any(agrees):
+            return Verdict.SUPPORTED if all(agrees) else Verdict.CONDITIONAL
+        return Verdict.WRONG if all(refutes) else Verdict.NOT_REPRODUCED
+
+    def agreeing(self, evidence: Sequence[Evidence]) -> list[str]:
+        """Name the conditions under which the statement is supported."""
+        return [one.condition for one in evidence if self.holds[0] <= one.low and one.high <= self.holds[1]]
+
+
+#: All claims by id, in the order in which they were registered.
+CLAIMS: dict[str, Claim] = {}
+
+
+def claim(
+    id: str,
+    statement: str,
+    *,
+    source: str,
+    chapter: str,
+    section: str,
+    quantity: str,
+    holds: tuple[float, float],
+    method: Method,
+    seeds: int,
+    unit: str = "",
+    after_looking: str = "",
+) -> Callable[[Measure], Measure]:
+    """Register the decorated function as the measurement of a claim; the arguments are those of :class:`Claim`.
+
+    Raises:
+        ValueError: if the id is taken.
+    """
+
+    def register(measure: Measure) -> Measure:
+        if id in CLAIMS:
+            raise ValueError(f"claim {id!r} is registered already")
+        about = {
+            "source": source,
+            "chapter": chapter,
+            "section": section,
+            "quantity": quantity,
+            "unit": unit,
+            "after_looking": after_looking,
+        }
+        CLAIMS[id] = Claim(
+            id=id, statement=statement, holds=holds, method=method, seeds=seeds, measure=measure, **about
+        )
+        return measure
+
+    return register
+
+
+def interval(effects: Sequence[float], method: Method) -> tuple[float, float, float]:
+    """Estimate an effect and its 99 percent interval.
+
+    Returns:
+        The estimate and the interval's two ends. An effect that is not finite makes the interval reach to infinity, so
+        that a measurement that broke down never supports anything.
+
+    >>> interval([0, 1, 1, 1], Method.SHARE)[0]
+    0.75
+    """
+    values = np.asarray(effects, dtype=float)
+    center = float(np.median(values) if method is Method.MEDIAN else np.mean(values))
+    if not np.isfinite(values).all():
+        return center, -np.inf, np.inf
+    if method is Method.SHARE:
+        ends = stats.binomtest(round(values.sum()), len(values)).proportion_ci(CONFIDENCE)
+        return center, float(ends.low), float(ends.high)
+    if method is Method.RANGE or np.ptp(values) == 0:
+        return center, float(values.min()), float(values.max())
+    statistic = np.median if method is Method.MEDIAN else np.mean
+    sampled = stats.bootstrap((values,), statistic, confidence_level=CONFIDENCE, method="percentile", rng=0)
+    return center, float(sampled.confidence_interval.low), float(sampled.confidence_interval.high)
