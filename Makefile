@@ -13,7 +13,7 @@ export TQDM_DISABLE := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup book notebooks serve site test test-style test-types test-code test-notebooks test-site \
-  fragility bench lock links clean
+  fragility bench evidence shapeset lock links clean
 
 help:  ## Print this list
 	@echo "make TARGET, with one of these targets:"
@@ -29,12 +29,20 @@ notebooks: setup  ## Run the chapters whose .md changed and store them as .ipynb
 serve: notebooks site  ## Build the site and serve it on localhost
 	@$(VENV) tools/website.py serve
 
-fragility: setup  ## Run the notebooks with the instructions of an older processor
+fragility: setup  ## Run notebooks and claims with two threads and the instructions of an older processor
 	@echo "== notebooks, plain instruction set"
 	@ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(NBVAL)
+	@echo "== claims, plain instruction set"
+	@ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(VENV) -m pytest tests/test_claims.py -k verdict_holds
 
 bench: setup  ## Measure speed
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(VENV) "$$script"; done
+	@set -e; for script in measuring sweeping; do echo "== $$script"; $(VENV) benchmarks/$$script.py; done
+
+evidence: setup  ## Measure every claim again and write the ledger; an error says which verdicts changed
+	@env -u TQDM_DISABLE $(VENV) -m tutorial_utils.claims --json src/tutorial_utils/claims/ledger.json
+
+shapeset: setup  ## Train the Shapeset column of table 1 again, minutes; chapter 3 reads what this writes
+	@env -u TQDM_DISABLE $(VENV) experiments/shapeset.py
 
 lock:  ## Write requirements.lock from pyproject.toml (LOCKFLAGS=--upgrade: all to the newest)
 	@command -v uv > /dev/null || { echo "uv is needed: https://docs.astral.sh/uv" >&2; exit 1; }

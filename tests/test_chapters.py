@@ -14,7 +14,7 @@ from notebook_lint import code_cells, tags
 
 BOOK = notebooks.ROOT / "book"
 CHAPTERS = sorted((BOOK / "chapters").glob("*.md"))
-MIN_CHAPTERS = 8
+MIN_CHAPTERS = 11
 MAX_CODE_LINES = 20
 MAX_WIDTH = 84
 """Characters in a line of code or of printed text: what a page shows on a laptop without scrolling sideways."""
@@ -33,6 +33,7 @@ NOT_PROSE = re.compile(
     | \{[\w:.+-]+\}`[^`]*`                # roles: citations and references
     | (?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)   # code
     | !?\[[^\]]*\]\([^)]*\)               # links
+    | ^Evidence:[^\n]*$                    # the claims of a section
     | ^\([\w:.-]+\)=\s*$ | (?<=\$\$)[ ]*\([\w:.-]+\)     # labels""",
     re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
