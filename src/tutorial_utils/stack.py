@@ -87,26 +87,27 @@ class FromOutput(Layer):
 class BatchNorm(Layer):
     """Torch's own kernel, with every (network, unit) pair for a channel."""
 
-    def arguments(self) -> list[Tensor]:
-        return [self.state[name].flatten() for name in ("weight", "bias", "running_mean", "running_var")]
+    def __init__(self, name: str, module: nn.Module, state: State, members: int):
+        super().__init__(name, module, state, members)
+        self.flat = [state[key].detach().flatten() for key in ("weight", "bias", "running_mean", "running_var")]
 
     def channels(self, h: Tensor) -> Tensor:
         return h if h.dim() == 4 else h.reshape(1, -1, h.shape[-1])
 
     def evaluate(self, h: Tensor) -> Tensor:
-        weight, bias, mean, var = self.arguments()
+        weight, bias, mean, var = self.flat
         out = functional.batch_norm(self.channels(h), mean, var, weight, bias, eps=self.module.eps)
         return out.view_as(h)
 
     def forward(self, h: Tensor) -> Tensor:
         self.h, (momentum, eps) = self.channels(h), (self.module.momentum, self.module.eps)
         self.state["num_batches_tracked"] += 1
-        weight, bias, mean, var = self.arguments()
+        weight, bias, mean, var = self.flat
         out, *self.saved = torch.native_batch_norm(self.h, weight, bias, mean, var, True, momentum, eps)
         return out.view_as(h)
 
     def backward(self, delta: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        weight, _, mean, var = self.arguments()
+        weight, _, mean, var = self.flat
         settings = mean, var, *self.saved, True, self.module.eps, [True, True, True]
         gradient, *gradients = aten.native_batch_norm_backward(delta.reshape(self.h.shape), self.h, weight, *settings)
         return gradient.view_as(delta), gradients
