@@ -110,7 +110,8 @@ class ClaimsTable(SphinxDirective):
 
     def _address(self, claim: Claim) -> str:
         page = self.env.app.builder.get_relative_uri(self.env.docname, f"chapters/{claim.chapter}")
-        return f"{page}#{nodes.make_id(claim.section)}"
+        heading = claim.section.replace("'", "")  # an apostrophe is curly by then, and dropped
+        return f"{page}#{nodes.make_id(heading)}"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -43,35 +43,31 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A statement that can be refuted.
+    """A statement that can be refuted."""
 
-    Attributes:
-        id: short name, in words joined by hyphens; the address of its row.
-        statement: what is claimed, in plain words.
-        source: who says so.
-        chapter: the chapter that shows it, by its file name without the ending.
-        section: the heading in that chapter under which the cell stands that shows it.
-        quantity: what an effect is.
-        unit: of the effect; "" for a pure number.
-        holds: the smallest and the largest effect that agree with the statement; an interval that lies outside refutes
-            it.
-        method: how the interval is made.
-        seeds: how many seeds the full measurement takes.
-        after_looking: what was chosen after results had been seen; such a verdict demonstrates rather than tests.
-        measure: seeds to effects, one list for each condition under which the statement is tested, one effect a seed.
-    """
-
+    #: Short name, in words joined by hyphens; the address of its row.
     id: str
+    #: What is claimed, in plain words.
     statement: str
+    #: Who says so.
     source: str
+    #: The chapter that shows it, by its file name without the ending.
     chapter: str
+    #: The heading in that chapter under which the cell stands that shows it.
     section: str
+    #: What an effect is.
     quantity: str
+    #: The unit of the effect; "" for a pure number.
     unit: str
+    #: The smallest and the largest effect that agree with the statement; an interval that lies outside refutes it.
     holds: tuple[float, float]
+    #: How the interval is made.
     method: Method
+    #: How many seeds the full measurement takes.
     seeds: int
+    #: Seeds to effects, one list for each condition under which the statement is tested, one effect a seed.
     measure: Measure
+    #: What was chosen after results had been seen; such a verdict demonstrates rather than tests.
     after_looking: str = ""
 
     def evidence(self, seeds: Sequence[int]) -> list[Evidence]:
