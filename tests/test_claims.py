@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -208,8 +209,6 @@ class Here:
         return None
 
     def submit(self, function, *arguments):
-        from concurrent.futures import Future
-
         future = Future()
         future.set_result(function(*arguments))
         return future

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
-from tutorial_utils.claims.registry import Method, claim
+from tutorial_utils.claims.registry import Method, claim, seeded
 from tutorial_utils.configs import grid
 from tutorial_utils.data import Split, digits
 from tutorial_utils.gains import gain, gaussian_mean
@@ -22,11 +22,6 @@ from tutorial_utils.training import train
 
 Kind = Callable[[], nn.Module]
 Convolution = nn.Conv2d | nn.ConvTranspose2d
-
-
-def seeded(seed: int) -> torch.Generator:
-    """A stream of random numbers of its own."""
-    return torch.Generator().manual_seed(seed)
 
 
 def blank(build: Callable[[], Model]) -> Model:

@@ -21,7 +21,7 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.checkpoint import checkpoint
 
 from tutorial_utils import normalization
-from tutorial_utils.claims.registry import Effects, Method, claim
+from tutorial_utils.claims.registry import Effects, Method, claim, seeded
 from tutorial_utils.configs import grid
 from tutorial_utils.data import Split, digits
 from tutorial_utils.initializers import initialize_
@@ -49,18 +49,14 @@ def _both(seeds: Sequence[int], measure: Callable[[Norm, int], float]) -> Effect
     return _each(seeds, {name: partial(measure, layer) for name, layer in layers.items()})
 
 
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def _draw(seed: int, *shape: int) -> Tensor:
     """Values of mean 3 and deviation 2, far from the statistics that a layer starts with."""
-    return 3 + 2 * torch.randn(shape, generator=_generator(seed), dtype=torch.float64)
+    return 3 + 2 * torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
 
 
 def _digits(seed: int, n_train: int = 1437) -> Split:
     """The digits in float64, split by the seed."""
-    x_train, y_train, x_test, y_test = digits(n_train, generator=_generator(seed))
+    x_train, y_train, x_test, y_test = digits(n_train, generator=seeded(seed))
     return Split(x_train.double(), y_train, x_test.double(), y_test)
 
 
@@ -68,7 +64,7 @@ def _network(
     seed: int, norm: Norm | None, *, depth: int = 3, activation: Callable[[], nn.Module] = nn.ReLU, gain: float = 2**0.5
 ) -> tuple[nn.Sequential, torch.Generator]:
     """A network with He's start, and the generator that goes on to draw batches."""
-    g = _generator(seed)
+    g = seeded(seed)
     net = mlp([64] + [WIDTH] * depth + [10], activation, norm=norm).double()
     return initialize_(net, "kaiming_normal", nonlinearity=gain, generator=g), g
 
@@ -241,7 +237,7 @@ class _ConstantStatistics(nn.Module):
 
 def _invariant(a: float, seed: int, norm: Norm) -> tuple[nn.Sequential, torch.Generator]:
     """A network all of whose weights, He's times a, stand before a BatchNorm without eps."""
-    g, bare = _generator(seed), partial(norm, eps=1e-20, affine=False)
+    g, bare = seeded(seed), partial(norm, eps=1e-20, affine=False)
     net = mlp([64, WIDTH, WIDTH, 10], norm=bare, bias=False).append(bare(10)).double()
     return initialize_(net, "kaiming_normal", nonlinearity=2**0.5 * a, generator=g), g
 
@@ -389,7 +385,7 @@ def _(seeds: Sequence[int]) -> Effects:
         return fourth(_network(seed, None)[0][:5](x).detach())
 
     def skewed(seed: int) -> float:
-        uniform = torch.rand(2048, WIDTH, generator=_generator(seed), dtype=torch.float64)
+        uniform = torch.rand(2048, WIDTH, generator=seeded(seed), dtype=torch.float64)
         return fourth(-torch.log1p(-uniform))
 
     return _each(seeds, {"exponential inputs": skewed, "layer 3 of a network, digits": hidden})
@@ -653,7 +649,7 @@ def _(seeds: Sequence[int]) -> Effects:
     data = _digits(seeds[0])
 
     def share(seed: int) -> float:
-        net, g = _fit(seed, data), _generator(seed)
+        net, g = _fit(seed, data), seeded(seed)
         orders = [torch.randperm(360, generator=g) for _ in range(20)]
         classes = torch.stack([_classes(net, data.x_test, order, 8) for order in orders])
         return float((classes != classes[0]).any(0).double().mean())
@@ -679,7 +675,7 @@ def _(seeds: Sequence[int]) -> Effects:
 
     def cost(m: int, brightness: float, by_class: bool, seed: int) -> float:
         net, x = nets[seed], data.x_test + brightness
-        order = y.argsort(stable=True) if by_class else torch.randperm(360, generator=_generator(seed))
+        order = y.argsort(stable=True) if by_class else torch.randperm(360, generator=seeded(seed))
         return 100 * (accuracy(net.eval(), x, y) - _by_batches(net, x, y, order, m))
 
     cases = {"batches of 4": (4, 0.0, False), "batches of 120": (120, 0.0, False)}
@@ -704,7 +700,7 @@ def _(seeds: Sequence[int]) -> Effects:
     nets = {seed: _fit(seed, data) for seed in seeds}
 
     def gain(noise: bool, seed: int) -> float:
-        net, g = nets[seed], _generator(seed)
+        net, g = nets[seed], seeded(seed)
         x = data.x_test + (torch.randn(360, 64, generator=g, dtype=torch.float64) if noise else 2)
         batches = _by_batches(net, x, data.y_test, torch.randperm(360, generator=g), 36)
         return 100 * (batches - accuracy(net.eval(), x, data.y_test))
@@ -728,7 +724,7 @@ def _(seeds: Sequence[int]) -> Effects:
         linear = kind == "Linear"
         layer: Any = nn.Linear(6, 8) if linear else nn.Conv2d(6, 8, 3)
         norm: Any = nn.BatchNorm1d(8) if linear else nn.BatchNorm2d(8)
-        net = initialize_(nn.Sequential(layer, norm), "kaiming_normal", generator=_generator(seed)).double()
+        net = initialize_(nn.Sequential(layer, norm), "kaiming_normal", generator=seeded(seed)).double()
         x = _draw(seed + 1, *((32, 6) if linear else (32, 6, 5, 5)))
         net(x)  # moves the running statistics
         fuse: Any = fuse_linear_bn_eval if linear else fuse_conv_bn_eval
@@ -991,7 +987,7 @@ def _batch_norm(seed: int) -> Norm:
 
 
 def _noisy(seed: int) -> Norm:
-    return partial(_Noisy, generator=_generator(seed))
+    return partial(_Noisy, generator=seeded(seed))
 
 
 def _vector(gradients: Mapping[str, Tensor]) -> Tensor:
@@ -1139,7 +1135,7 @@ def _(seeds: Sequence[int]) -> Effects:
 
     def heights(norm: Norm | None, seed: int) -> list[float]:
         (net, start, end), (_, _, other) = trained(norm, seed), trained(norm, seed + 1)
-        drawn = [torch.randn(p.shape, generator=_generator(seed), dtype=p.dtype) for p in end]
+        drawn = [torch.randn(p.shape, generator=seeded(seed), dtype=p.dtype) for p in end]
         beyond = [p + d * p.norm() / d.norm() for p, d in zip(end, drawn, strict=True)]
         return [_barrier(net, end, target, data) for target in (start, beyond, other)]
 
@@ -1164,9 +1160,7 @@ def _growth(
     norm: Norm | None, activation: Callable[[], nn.Module], seed: int, *, width: int = 128, m: int = 512
 ) -> float:
     """The factor by which the gradient's second moment grows per layer, from layer 11 back to layer 3."""
-    net = initialize_(
-        mlp([64] + [width] * 12 + [10], activation, norm=norm), "kaiming_normal", generator=_generator(seed)
-    )
+    net = initialize_(mlp([64] + [width] * 12 + [10], activation, norm=norm), "kaiming_normal", generator=seeded(seed))
     x, target = _draw(seed + 1, m, 64), torch.arange(m) % 10
     table = propagate(net.double(), x, lambda out: functional.cross_entropy(out, target), layers=(nn.Linear,))
     moments = table.set_index("layer").grad_second_moment

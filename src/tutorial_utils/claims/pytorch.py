@@ -19,11 +19,10 @@ from tutorial_utils.claims.initialization import (
     forward_factor,
     gap,
     images,
-    seeded,
     signals,
     start,
 )
-from tutorial_utils.claims.registry import Method, claim
+from tutorial_utils.claims.registry import Method, claim, seeded
 from tutorial_utils.defaults import EXAMPLES
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy import stats
 
 CONFIDENCE = 0.99
@@ -138,6 +139,11 @@ def claim(
         return measure
 
     return register
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A stream of random numbers of its own."""
+    return torch.Generator().manual_seed(seed)
 
 
 def interval(effects: Sequence[float], method: Method) -> tuple[float, float, float]:
