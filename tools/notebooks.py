@@ -36,11 +36,12 @@ from links import repository
 from notebook_lint import code_cells, digest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("book/chapters/*.md",)
+SOURCES = ("book/chapters/*.md", "book/laboratory.md")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 COLAB = 'import sys\n\nif "google.colab" in sys.modules:\n    %pip install --quiet git+'
 CELL_TIMEOUT = 300
 """Seconds after which a cell counts as hanging."""
+LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 WORKERS = 2
 HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -153,6 +154,14 @@ def merge_streams(nb: NotebookNode) -> None:
         cell.outputs = merged
 
 
+def drop_live_views(nb: NotebookNode) -> None:
+    """Leave out the widget of an output that also says in HTML what a page without a kernel shows."""
+    for cell in code_cells(nb):
+        for output in cell.outputs:
+            if "text/html" in output.get("data", {}) and output.data.pop(LIVE_VIEW, None):
+                nb.metadata.pop("widgets", None)
+
+
 def name_widgets(nb: NotebookNode) -> NotebookNode:
     """The notebook with the random names of its widgets replaced by their numbers, in order of creation."""
     state = nb.metadata.get("widgets", {}).get(notebook_lint.WIDGETS, {}).get("state", {})
@@ -169,6 +178,7 @@ def run(nb: NotebookNode, folder: Path, name: str) -> NotebookNode:
     execute(nb, folder, name)
     nb.metadata.language_info = {"name": "python"}
     merge_streams(nb)
+    drop_live_views(nb)
     return name_widgets(nb)
 
 

@@ -1,0 +1,28 @@
+"""The scripts that draw explorers, on the pages that hold one and on no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from tutorial_utils.explore.live import ASSETS, SCRIPTS, STYLE
+
+EXPLORER, PANEL = "<good-explorer", 'class="good-panel"'
+
+
+def load_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Name the scripts on a page that holds an explorer, and the style sheet where there is a panel, too."""
+    body = context.get("body", "")
+    if EXPLORER in body or PANEL in body:
+        app.add_css_file(STYLE)
+    if EXPLORER in body:
+        for name in SCRIPTS:
+            app.add_js_file(name, defer="defer")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.config.html_static_path.append(str(ASSETS))
+    app.connect("html-page-context", load_assets)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,60 @@
+"""Every explorer of the built site, moved by mouse, keyboard and touch: it shows the numbers of the state it is in."""
+
+from collections.abc import Iterator
+from itertools import cycle
+
+import pytest
+from explorer_moves import MOVES
+from explorer_reading import explorers, problems
+from playwright.sync_api import Browser, BrowserContext
+from site_checks import HTML, Visit, pages
+
+from tutorial_utils.explore.live import SCRIPTS, STYLE
+
+LABORATORY = 'id="laboratory"'  # an explorer whose frames its own script computes
+TEXTS = {page: (HTML / page).read_text("utf-8") for page in pages(HTML)}
+FOUND = {page: explorers(text) for page, text in TEXTS.items() if "<good-explorer" in text}
+
+
+@pytest.fixture(scope="module")
+def reader(chromium: Browser) -> Iterator[BrowserContext]:
+    """A reader with a mouse, a keyboard and a touch screen."""
+    context = chromium.new_context(has_touch=True)
+    yield context
+    context.close()
+
+
+def test_the_chapters_have_explorers() -> None:
+    assert sum(len(found) for page, found in FOUND.items() if page.startswith("chapters/")) >= 8
+
+
+@pytest.mark.parametrize("page", FOUND)
+def test_explorers_of(page: str, reader: BrowserContext, address: str) -> None:
+    visit = Visit(reader, address + page)
+    found: list[str] = []
+    for name, data in FOUND[page].items():
+        shown, places = visit.page.locator(f"good-explorer#{name}"), list(data["start"])
+        controls, ways = shown.locator("[data-control]"), cycle(MOVES)
+        found += problems(data, places, shown)
+        shown.locator("summary").filter(has_text="The numbers").click()
+        for number, control in enumerate(data["controls"]):
+            for _ in MOVES if len(control["values"]) > 1 else ():
+                places[number] = (places[number] + 1) % len(control["values"])
+                way = next(ways)
+                MOVES[way](controls.nth(number), places[number])
+                found += [f"moved by {way}: {problem}" for problem in problems(data, places, shown)]
+    visit.page.close()
+    assert visit.problems + found == []
+
+
+def test_the_scripts_are_on_the_pages_that_need_them_and_on_no_other() -> None:
+    for page, text in TEXTS.items():
+        needed = page in FOUND or LABORATORY in text
+        assert [f"{name}?" in text for name in SCRIPTS] == [needed] * len(SCRIPTS), page
+        assert f"{STYLE}?" in text or not needed, page
+
+
+def test_a_panel_says_where_it_works() -> None:
+    with_panels = [page for page, text in TEXTS.items() if 'class="good-panel"' in text]
+    assert len([page for page in with_panels if page.startswith("chapters/")]) >= 8
+    assert all(f"{STYLE}?" in TEXTS[page] for page in with_panels)
