@@ -1,0 +1,150 @@
+"""The Laboratory, and explorers of chapters shown on other pages.
+
+``{laboratory}`` puts the explorer over all stored trainings on a page, drawn by ``laboratory.js``; without scripts it
+is a table. ``{explorer} chapters/04-he signals`` repeats an explorer of a chapter from its compiled notebook.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from docutils import nodes  # type: ignore[import-untyped]
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from tutorial_utils import laboratory, plotting
+from tutorial_utils.explore import Choice, Heatmap, Lines, Slider
+from tutorial_utils.explore.charts import Chart
+from tutorial_utils.explore.live import SCRIPTS, STYLE
+
+MARK = 'id="laboratory"'
+ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "sigmoid", "gelu": "GELU"}
+NORMS = {"none": "no normalization", "batch": "BatchNorm"}
+DIRECTIONS = {"signal": plotting.color("theory"), "gradient": plotting.color("kaiming")}
+START = {"activation": "relu", "norm": "none", "depth": 10, "start": "kaiming_normal", "lr": 0.1, "seed": 0}
+
+
+def controls() -> list[Choice | Slider]:
+    """Make the controls, one for each axis of the grid, in its order."""
+    axes = laboratory.AXES
+    return [
+        Choice("activation", {name: ACTIVATIONS[name] for name in axes["activation"]}),
+        Choice("norm", {name: NORMS[name] for name in axes["norm"]}, label="normalization"),
+        Slider("depth", axes["depth"], label="layers", log=True),
+        Choice("start", {name: laboratory.STARTS[name]["label"] for name in axes["start"]}),
+        Slider("lr", axes["lr"], label="learning rate", log=True),
+        Choice("seed", {seed: str(seed) for seed in axes["seed"]}, label="seed of the code"),
+    ]
+
+
+def charts() -> list[dict[str, Any]]:
+    """Describe the three charts to the drawing code."""
+    where = Heatmap(
+        title="Where it trains: test digits right, percent, median of the seeds",
+        x="learning rate",
+        y="start",
+        value="percent",
+        value_limits=(10, 100),
+        mark="here",
+    )
+    loss = Lines(
+        title="The loss, without and with BatchNorm",
+        x="step",
+        y="loss",
+        low="low",
+        high="high",
+        series="norm",
+        rules=[math.log(10)],
+        x_log=True,
+        y_log=True,
+        x_limits=(1, laboratory.STEPS),
+        y_limits=(0.01, 100),
+    )
+    layers = Lines(
+        title="Second moments before training",
+        x="layer",
+        y="second moment",
+        low="low",
+        high="high",
+        series="direction",
+        y_log=True,
+        y_limits=(1e-20, 1e10),
+    )
+    norms = {NORMS[name]: plotting.color(name) for name in laboratory.AXES["norm"]}
+    return [_spec(where, {}), _spec(loss, norms), _spec(layers, DIRECTIONS)]
+
+
+def _spec(chart: Chart, series: dict[str, str]) -> dict[str, Any]:
+    return {**chart.spec(), "series_values": series}
+
+
+def start_places() -> list[int]:
+    """Say where each control stands at first."""
+    return [list(control.values).index(START[control.name]) for control in controls()]
+
+
+def fallback() -> str:
+    """Show a reader without scripts how many trainings reach half of the test digits, in percent."""
+    rows = laboratory.trainings()
+    share = rows.assign(trained=100.0 * rows["trained"]).pivot_table(
+        "trained", index="start", columns=["norm", "depth"]
+    )
+    table: str = share.reindex(list(laboratory.STARTS)).to_html(border=0, float_format="{:.0f}".format)
+    caption = "Trainings that get half of the test digits right, percent, by normalization and layers"
+    return table.replace("<thead>", f"<caption>{html.escape(caption)}</caption><thead>", 1)
+
+
+def page() -> str:
+    """Write the Laboratory: controls, charts, and the numbers of all trainings."""
+    specs = [control.spec() for control in controls()]
+    data = {"name": "laboratory", "controls": specs, "charts": charts(), "start": start_places()}
+    text = json.dumps({**data, "laboratory": laboratory.stored()}, separators=(",", ":")).replace("</", "<\\/")
+    return f'<div {MARK} class="laboratory">{fallback()}<script type="application/json">{text}</script></div>'
+
+
+class LaboratoryDirective(SphinxDirective):
+    """``{laboratory}``."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the Laboratory."""
+        self.env.note_dependency(str(Path(laboratory.__file__).with_suffix(".json")))
+        return [nodes.raw("", page(), format="html")]
+
+
+class ExplorerDirective(SphinxDirective):
+    """``{explorer} chapters/NN-slug name``."""
+
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        """Return the explorer as the chapter's notebook stores it."""
+        chapter, name = self.arguments
+        notebook = Path(self.env.srcdir) / f"{chapter}.ipynb"
+        self.env.note_dependency(str(notebook))
+        cells = nbformat.read(notebook, as_version=4).cells
+        shown = [output.get("data", {}).get("text/html", "") for cell in cells for output in cell.get("outputs", [])]
+        found = [text for text in shown if f'<good-explorer id="{name}"' in text]
+        if len(found) != 1:
+            raise self.error(f"{chapter}.ipynb shows {len(found)} explorers named {name!r}, but there must be one")
+        return [nodes.raw("", found[0], format="html")]
+
+
+def load_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Name the scripts on the page that holds the Laboratory."""
+    if MARK in context.get("body", ""):
+        app.add_css_file(STYLE)
+        for name in (*SCRIPTS, "laboratory.js"):
+            app.add_js_file(name, defer="defer")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.add_directive("laboratory", LaboratoryDirective)
+    app.add_directive("explorer", ExplorerDirective)
+    app.connect("html-page-context", load_assets)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

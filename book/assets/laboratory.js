@@ -1,0 +1,81 @@
+// The Laboratory: an explorer whose frames are read from the stored trainings when they are asked for.
+addEventListener("DOMContentLoaded", () => {
+  const root = document.getElementById("laboratory");
+  if (!root) return;
+  const data = JSON.parse(root.querySelector("script").textContent), lab = data.laboratory;
+
+  // --- the arrays, as tutorial_utils.laboratory writes them ------------------------------------------------
+
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const words = (text) => { // two bytes each, the smaller first
+    const view = new DataView(bytes(text).buffer);
+    return Uint16Array.from({ length: view.byteLength / 2 }, (_, k) => view.getUint16(2 * k, true));
+  };
+  const loss = bytes(lab.loss), steady = bytes(lab.steady), right = words(lab.right);
+  const layers = Object.fromEntries(Object.entries(lab.layers).map(([depth, text]) => [depth, words(text)]));
+  const decode = (code, { low, high, dtype }) => {
+    const last = dtype === "uint8" ? 254 : 65534;
+    return code > last ? Infinity : low * (high / low) ** (code / last);
+  };
+  const place = (axes, pick) => axes.reduce((index, [name, values]) => index * values.length + values.indexOf(pick[name]), 0);
+  const axes = Object.entries(lab.axes), windows = lab.edges.length - 1;
+  const seeds = (pick) => lab.axes.seed.map((seed) => place(axes, { ...pick, seed }));
+  const sorted = (values) => [...values].sort((a, b) => a - b);
+  const middle = (values) => sorted(values)[(values.length - 1) >> 1];
+  const drawn = (value) => (Number.isFinite(value) ? value : 1e30); // beyond the axis: at its edge
+  const percent = (index) => (100 * right[index]) / lab.test_digits;
+
+  // --- the charts' rows --------------------------------------------------------------------------------
+
+  const label = (name, value) => {
+    const control = data.controls.find((one) => one.name === name);
+    return control.labels[control.values.indexOf(value)];
+  };
+  const columns = (rows) => Object.fromEntries(Object.keys(rows[0]).map((name) => [name, rows.map((row) => row[name])]));
+
+  const map = (pick) => lab.axes.start.flatMap((start) => lab.axes.lr.map((lr) => ({
+    "learning rate": lr,
+    start: label("start", start),
+    percent: Math.round(middle(seeds({ ...pick, start, lr }).map(percent))),
+    here: start === pick.start && lr === pick.lr,
+  })));
+
+  const curves = (pick) => lab.axes.norm.flatMap((norm) => Array.from({ length: windows }, (_, k) => {
+    const values = sorted(seeds({ ...pick, norm }).map((index) => decode(loss[index * windows + k], lab.codes.loss)));
+    return { step: lab.edges[k + 1], loss: drawn(middle(values)), low: drawn(values[0]), high: drawn(values.at(-1)), norm: label("norm", norm) };
+  }));
+
+  const LAYER_AXES = ["activation", "norm", "start"].map((name) => [name, lab.axes[name]]);
+  const start = (pick) => {
+    const codes = layers[pick.depth], length = pick.depth + 1, first = place(LAYER_AXES, pick) * 2 * 3 * length;
+    const at = (direction, quantile, layer) => drawn(decode(codes[first + (direction * 3 + quantile) * length + layer], lab.codes.moment));
+    return ["signal", "gradient"].flatMap((name, direction) => Array.from({ length }, (_, layer) => ({
+      layer: layer + 1, "second moment": at(direction, 1, layer), low: at(direction, 0, layer), high: at(direction, 2, layer), direction: name,
+    })));
+  };
+
+  // --- the sentence and the code -----------------------------------------------------------------------
+
+  const say = (pick) => {
+    const found = seeds(pick), digits = sorted(found.map(percent)), unsteady = found.filter((index) => steady[index] < windows);
+    const trained = digits.filter((share) => share >= 100 * lab.trained).length;
+    const from = lab.edges[Math.min(...unsteady.map((index) => steady[index]))] + 1;
+    return `${label("start", pick.start)}, ${label("activation", pick.activation)}, ${pick.depth} layers, ${label("norm", pick.norm)}, ` +
+      `learning rate ${pick.lr}: ${trained} of ${found.length} seeds get half of the test digits right; ` +
+      `the median is ${middle(digits).toFixed(1)} percent (${digits[0].toFixed(1)} to ${digits.at(-1).toFixed(1)}).` +
+      (unsteady.length ? ` Rounding decides ${unsteady.length} of the curves from step ${from} on: another computer draws others.` : "");
+  };
+
+  const code = (pick) => {
+    const values = { ...lab.settings, ...lab.starts[pick.start], ...pick, last: lab.edges.at(-1) - lab.edges.at(-2) };
+    return lab.snippet.replace(/\$(\w+)/g, (_, name) => values[name]);
+  };
+
+  const frame = (places) => {
+    const pick = Object.fromEntries(data.controls.map((control, k) => [control.name, control.values[places[k]]]));
+    data.charts[2].x_limits = [1, pick.depth + 1];
+    return { say: say(pick), code: code(pick), tables: [map(pick), curves(pick), start(pick)].map(columns) };
+  };
+
+  GoodStarts.mount(root, data, { link: true, frame });
+});

@@ -1,0 +1,184 @@
+"""The Laboratory's page: what it draws, says and gives as code is what the stored trainings say."""
+
+import json
+import math
+import random
+import re
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from explorer_moves import MOVES
+from explorer_reading import READ, frame_problems, value_at
+from playwright.sync_api import Browser
+from site_checks import HTML, Visit
+
+from tutorial_utils import laboratory
+
+PAGE = "laboratory.html"
+NAMES = list(laboratory.AXES)
+SAMPLE = 12
+BEYOND = 1e30  # what the page draws for a loss that is not finite
+
+Pick = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def data(html: Any) -> dict[str, Any]:
+    """What the page holds besides the trainings."""
+    script = BeautifulSoup((HTML / PAGE).read_text("utf-8"), "html.parser").select_one("#laboratory > script")
+    assert script is not None
+    loaded: dict[str, Any] = json.loads(script.string or "")
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def trainings() -> pd.DataFrame:
+    return laboratory.trainings().set_index(NAMES).sort_index()
+
+
+@pytest.fixture(scope="module")
+def curves() -> pd.DataFrame:
+    return laboratory.curves().set_index([*NAMES, "step"]).loss.fillna(math.inf).sort_index()
+
+
+@pytest.fixture(scope="module")
+def layers() -> pd.DataFrame:
+    return laboratory.layers()
+
+
+@pytest.fixture(scope="module")
+def visit(chromium: Browser, address: str) -> Iterator[Visit]:
+    context = chromium.new_context(has_touch=True)
+    opened = Visit(context, address + PAGE)
+    opened.page.locator("#laboratory svg[role=img]").nth(2).wait_for()
+    yield opened
+    context.close()
+
+
+def label(data: dict[str, Any], name: str, value: Any) -> str:
+    control = next(control for control in data["controls"] if control["name"] == name)
+    return str(control["labels"][control["values"].index(value)])
+
+
+def shown_map(data: dict[str, Any], trainings: pd.DataFrame, pick: Pick) -> dict[str, list[Any]]:
+    rows = []
+    for start in laboratory.AXES["start"]:
+        for lr in laboratory.AXES["lr"]:
+            place = tuple({**pick, "start": start, "lr": lr}[name] for name in NAMES[:-1])
+            percent = 100 * trainings.loc[place].accuracy.median()
+            rows.append((lr, math.floor(percent + 0.5 + 1e-9), start == pick["start"] and lr == pick["lr"]))
+    lrs, percents, here = map(list, zip(*rows, strict=True))
+    names = data["charts"][0]
+    starts = [label(data, "start", start) for start in laboratory.AXES["start"] for _ in laboratory.AXES["lr"]]
+    return {names["x"]: lrs, names["y"]: starts, names["value"]: percents, names["mark"]: here}
+
+
+def shown_curves(data: dict[str, Any], curves: pd.Series, pick: Pick) -> dict[str, list[Any]]:
+    chart = data["charts"][1]
+    table: dict[str, list[Any]] = {chart[key]: [] for key in ("x", "y", "low", "high", "series")}
+    for norm in laboratory.AXES["norm"]:
+        place = tuple({**pick, "norm": norm}[name] for name in NAMES[:-1])
+        seeds = curves.loc[place].unstack("step")
+        table[chart["x"]] += [int(step) for step in seeds]
+        for key, middle in (("low", seeds.min()), ("y", seeds.median()), ("high", seeds.max())):
+            table[chart[key]] += [min(value, BEYOND) for value in middle]
+        table[chart["series"]] += [label(data, "norm", norm)] * seeds.shape[1]
+    return table
+
+
+def shown_layers(data: dict[str, Any], layers: pd.DataFrame, pick: Pick) -> dict[str, list[Any]]:
+    chart = data["charts"][2]
+    found = layers
+    for name in ("activation", "norm", "depth", "start"):
+        found = found[found[name] == pick[name]]
+    names = dict(zip(laboratory.STATISTICS, ("signal", "gradient"), strict=True))
+    found = found.sort_values(
+        ["statistic", "layer"], key=lambda column: column if column.name == "layer" else column.map(list(names).index)
+    )
+    values = found[["low", "median", "high"]].fillna(BEYOND)
+    return {
+        chart["x"]: found.layer.tolist(),
+        **{
+            chart["low"]: values.low.tolist(),
+            chart["y"]: values["median"].tolist(),
+            chart["high"]: values.high.tolist(),
+        },
+        chart["series"]: found.statistic.map(names).tolist(),
+    }
+
+
+@pytest.fixture
+def problems(
+    data: dict[str, Any], trainings: pd.DataFrame, curves: pd.Series, layers: pd.DataFrame, visit: Visit
+) -> Any:
+    """A function that says in what the page does not show a choice."""
+
+    def problems(pick: Pick) -> list[str]:
+        data["charts"][2]["x_limits"] = [1, pick["depth"] + 1]
+        shown = visit.page.locator("#laboratory")
+        reading = shown.evaluate(READ)
+        tables = [shown_map(data, trainings, pick), shown_curves(data, curves, pick), shown_layers(data, layers, pick)]
+        places = [control["values"].index(pick[control["name"]]) for control in data["controls"]]
+        controls = [value_at(control, place) for control, place in zip(data["controls"], places, strict=True)]
+        found = frame_problems(data, {"say": reading["words"], "tables": tables}, controls, reading)
+        seeds = trainings.loc[tuple(pick[name] for name in NAMES[:-1])]
+        percents = 100 * seeds.accuracy
+        for words in (
+            f"{seeds.trained.sum()} of {len(seeds)} seeds",
+            f"{percents.median():.1f} percent ({percents.min():.1f} to {percents.max():.1f})",
+        ):
+            found += [] if words in reading["words"] else [f"{reading['words']!r} lacks {words!r}"]
+        code = shown.locator("pre code").text_content()
+        # A script writes 1.0 as 1.
+        expected = re.sub(r"(\d)\.0\b", r"\1", laboratory.snippet(laboratory.configuration(**pick)))
+        return found + ([] if code == expected else [f"the code is {code!r} instead of {expected!r}"])
+
+    return problems
+
+
+def choices() -> list[Pick]:
+    """Some of the choices, others each day."""
+    draw = random.Random()
+    return [{name: draw.choice(values) for name, values in laboratory.AXES.items()} for _ in range(SAMPLE)]
+
+
+def test_links_to_choices(visit: Visit, problems: Any) -> None:
+    numbers = visit.page.locator("#laboratory summary").filter(has_text="The numbers")
+    numbers.click()
+    for pick in choices():
+        link = urlencode({"at": "laboratory", **pick})
+        visit.page.evaluate("(link) => { location.hash = link; }", link)
+        visit.page.evaluate("new Promise((done) => setTimeout(done, 30))")
+        assert problems(pick) == [], pick
+    numbers.click()
+
+
+def test_each_control_moves(visit: Visit, problems: Any, data: dict[str, Any]) -> None:
+    pick = {name: values[0] for name, values in laboratory.AXES.items()}
+    visit.page.evaluate("(link) => { location.hash = link; }", urlencode({"at": "laboratory", **pick}))
+    visit.page.evaluate("new Promise((done) => setTimeout(done, 30))")
+    ways = cycle(MOVES)
+    for number, control in enumerate(data["controls"]):
+        pick[control["name"]] = control["values"][1]
+        MOVES[next(ways)](visit.page.locator("#laboratory [data-control]").nth(number), 1)
+        assert problems(pick) == []
+    assert visit.problems == []
+
+
+def test_the_code_can_be_shown(visit: Visit) -> None:
+    visit.page.locator("#laboratory").get_by_text("Show the code").click()
+    assert visit.page.locator("#laboratory pre code").is_visible()
+
+
+def test_without_scripts_there_is_a_table(chromium: Browser, address: str) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address + PAGE)
+    assert page.locator("#laboratory table caption").is_visible()
+    assert page.locator("#laboratory tbody tr").count() >= len(laboratory.STARTS)
+    context.close()
