@@ -1,6 +1,7 @@
 """Recognition against draws made by torch.nn.init, at the error rate it promises; the audit against what torch does."""
 
 import copy
+import itertools
 import math
 import subprocess
 import sys
@@ -148,7 +149,7 @@ def test_a_scaled_normal_is_called_that_with_the_nearest_scheme(factor: float, n
     found = identify(w)
     std = {"xavier_normal": 1 / 16, "kaiming_normal": math.sqrt(2) / 16, "normal_1": 1.0}[nearest]
     assert (found.scheme, found.candidates) == ("normal", (nearest,))
-    assert found.ratio == pytest.approx(factor / 16 / std, rel=0.02)
+    assert found.ratio == pytest.approx(factor / 16 / std, rel=0.02) and 0.001 <= found.p <= 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -161,8 +162,62 @@ def test_free_families_keep_the_rate(dtype: torch.dtype) -> None:
         found = [
             recognize(draw(torch.empty(9000), 0, 7, generator=generator).to(dtype), alpha=alpha) for _ in range(draws)
         ]
-        assert {f.scheme for f in found} <= {family, "unknown"}
+        assert {f.scheme for f in found} <= {family, "unknown"} and max(f.p for f in found) <= 1
         assert sum(f.scheme == "unknown" for f in found) <= most_alarms(draws, alpha)
+
+
+def test_the_uniform_family_is_tested_by_the_entries_below_the_largest() -> None:
+    x = torch.empty(500, dtype=torch.float64).uniform_(-7, 7, generator=seeded())
+    x[3], x[8] = -7.1, 7.1  # one of the two sets the bound, the other is an entry like any
+    rest = stats.kstest(x[torch.arange(500) != 3].numpy(), stats.uniform(-7.1, 14.2).cdf)
+    found = recognize(x)
+    assert found.scheme == "uniform" and found.p == pytest.approx(rest.pvalue, rel=1e-6)
+
+
+def test_the_uniform_family_is_recognized_in_eight_bits() -> None:
+    x = torch.empty(9000).uniform_(-200, 200, generator=seeded()).to(torch.float8_e4m3fn)
+    assert recognize(x).scheme == "uniform"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_p_values_are_those_of_the_tests_named(seed: int) -> None:
+    """Bonferroni over largest entry, scale and shape; for the free normal family over Shapiro's and Student's test."""
+    z = torch.randn(4000, dtype=torch.float64, generator=seeded(seed))
+    u = 0.1 * torch.empty_like(z).uniform_(-1, 1, generator=seeded(seed))
+    scale = stats.chi2(4000).cdf(z.square().sum())
+    largest = 2 * stats.norm.cdf(z.abs().max()) - 1, 10 * u.abs().max()
+    tests = {
+        "normal_1": (z, [largest[0] ** 4000, 2 * min(scale, 1 - scale), stats.kstest(z, "norm").pvalue]),
+        "default": (u, [largest[1] ** 4000, stats.kstest(u, stats.uniform(-0.1, 0.2).cdf).pvalue]),
+        "normal": (7 * z, [stats.shapiro(z).pvalue, stats.ttest_1samp(z, 0).pvalue]),
+    }
+    for scheme, (w, p_values) in tests.items():
+        found = recognize(w, fan_in=100)
+        assert found.scheme == scheme
+        assert found.p == pytest.approx(min(1, len(p_values) * min(float(p) for p in p_values)), rel=1e-6)
+
+
+def test_of_an_undecided_tensor_the_best_candidate_comes_first() -> None:
+    draws = [init.xavier_normal_(torch.empty(200, 203), generator=seeded(seed)) for seed in range(8)]
+    below_one = [(w, identify(w)) for w in draws if identify(w).p < 1]
+    assert {found.candidates for _, found in below_one} == set(
+        itertools.permutations(["lecun_normal", "xavier_normal"])
+    )
+    for w, found in below_one:
+        assert found.scheme == "undecided" and identify(w, math.nextafter(found.p, 1)).scheme not in CANDIDATES
+
+
+def test_what_torch_draws_for_matrices_alone_is_no_candidate_for_a_vector() -> None:
+    found = recognize(0.4 * torch.randn(4000, generator=seeded()), fan_in=13, fan_out=13)
+    assert (found.scheme, found.candidates) == ("normal", ("normal_1",)) and found.ratio == pytest.approx(0.4, rel=0.05)
+
+
+@pytest.mark.parametrize(("bound", "name"), [(0.1, "default"), (3, "uniform")])
+def test_a_p_value_of_alpha_is_enough_and_less_is_not(bound: float, name: str) -> None:
+    w = torch.empty(5000).uniform_(-bound, bound, generator=seeded(1))
+    p = recognize(w, fan_in=100).p
+    assert recognize(w, fan_in=100, alpha=p).scheme == name
+    assert recognize(w, fan_in=100, alpha=math.nextafter(p, 1)).scheme != name
 
 
 def test_a_scaled_uniform_is_called_that() -> None:
@@ -195,8 +250,10 @@ def test_what_no_scheme_draws_is_unknown(name: str, change: Callable[[Tensor], T
 
 
 def test_small_tensors_of_no_scheme_are_undecided_about_the_family() -> None:
-    assert recognize(50 + torch.tensor([-1.0, 2.0])).scheme == "undecided"
-    assert recognize(torch.tensor([-50.0, 61.0, 38.0, -12.0])).candidates == ("normal", "uniform")
+    two, three = recognize(50 + torch.tensor([-1.0, 2.0])), recognize(50 + torch.tensor([0.0, 0.05, 0.1]))
+    assert two.scheme == "undecided" and two.p == 1 and three.scheme == "unknown"
+    found = recognize(torch.tensor([-50.0, 61.0, 38.0, -12.0]))
+    assert found.candidates == ("normal", "uniform") and math.isnan(found.ratio) and 0.001 <= found.p <= 1
 
 
 @pytest.mark.parametrize(
@@ -211,8 +268,11 @@ def test_small_tensors_of_no_scheme_are_undecided_about_the_family() -> None:
         (torch.tensor(0.1), "constant"),
         (torch.tensor([1e6]), "constant"),
         (torch.eye(6), "identity"),
+        (torch.eye(6, dtype=torch.float64), "identity"),
         (torch.eye(6, 9), "identity"),
         (init.dirac_(torch.empty(8, 8, 3)), "identity"),
+        (init.dirac_(torch.empty(3, 5, 3)), "identity"),
+        (2 * init.dirac_(torch.empty(3, 5, 3)), "orthogonal"),
         (init.dirac_(torch.empty(8, 4, 3, 3)), "identity"),
         (init.dirac_(torch.empty(8, 1, 3, 3), groups=8), "identity"),
         (init.dirac_(torch.empty(8, 2, 3, 3, 3), groups=4), "identity"),
@@ -223,12 +283,20 @@ def test_small_tensors_of_no_scheme_are_undecided_about_the_family() -> None:
 def test_exact_structures(tensor: Tensor, scheme: str) -> None:
     found = recognize(tensor, fan_in=3, fan_out=7)
     assert found.scheme == scheme and found.p == 1 and found.candidates == (scheme,)
+    assert found.ratio == 1 if scheme == "identity" else scheme == "orthogonal" or math.isnan(found.ratio)
+
+
+def test_no_kernel_has_more_than_five_dimensions() -> None:
+    w = torch.zeros(2, 2, 1, 1, 1, 2)
+    w[0, 0, 0, 0, 0, 1] = 1
+    assert recognize(w).scheme != "identity"
 
 
 @pytest.mark.parametrize("value", [0.2534127, -1.234567])
 def test_a_single_random_number_stays_undecided(value: float) -> None:
     found = recognize(torch.tensor([value]))
     assert found.scheme == "undecided" and {"constant", "normal_1"} <= set(found.candidates)
+    assert math.isnan(found.ratio)
     assert recognize(torch.tensor([0.25], dtype=torch.bfloat16)).scheme == "undecided"  # each bfloat16 is that short
 
 
@@ -333,6 +401,40 @@ def test_the_columns_are_the_statistics() -> None:
     assert bias.fan_in == 144 and pd.isna(bias.fan_out) and math.isnan(bias.sigma_w)
 
 
+COLUMNS = ["path", "class", "parameter", "shape", "fan_in", "fan_out", "mean", "std", "min", "max", "sigma_w"]
+COLUMNS += ["scheme", "aliases", "nearest", "ratio", "p", "shared"]
+
+
+def test_a_row_says_what_recognize_says() -> None:
+    layer = nn.Linear(201, 200, bias=False)
+    init.xavier_normal_(layer.weight, generator=seeded())
+    (row,), found = audit(layer).to_dict("records"), identify(layer.weight)
+    assert list(row) == COLUMNS and found.scheme == "undecided" and len(found.candidates) == 2
+    assert (row["scheme"], row["nearest"], row["ratio"], row["p"]) == ("undecided", found.candidates[0], *found[1:3])
+    assert row["aliases"] == ", ".join(found.candidates)  # of an undecided tensor, all that remain
+    assert row["sigma_w"] == row["std"] * math.sqrt(201)
+    square = nn.Linear(256, 256, bias=False)
+    init.xavier_normal_(square.weight, generator=seeded())
+    assert audit(square).aliases[0] == "lecun_normal"  # and of a recognized one, the others
+
+
+def test_the_columns_are_the_same_when_there_is_nothing_to_measure() -> None:
+    table = audit(nn.Linear(3, 2, device="meta"))
+    assert list(table) == COLUMNS and set(table.nearest) == set(table.aliases) == {""}
+    measured = table[["mean", "std", "min", "max", "sigma_w", "ratio", "p"]].to_numpy()
+    assert measured.dtype == float and math.isnan(measured.min())
+
+
+def test_a_recurrent_bias_has_no_fan() -> None:
+    table = audit(nn.GRU(20, 30))
+    assert table.fan_in.isna().tolist() == [False, False, True, True]
+
+
+def test_alpha_reaches_every_row() -> None:
+    torch.manual_seed(0)
+    assert set(audit(nn.Linear(300, 200), alpha=1 - 1e-9).scheme) == {"unknown"}
+
+
 def test_schemes_drawn_into_layers_are_recognized() -> None:
     gru = nn.GRU(48, 96)
     for gate in gru.weight_hh_l0.chunk(3):
@@ -421,6 +523,7 @@ def make():
 model = make()
 def broken():
     raise ValueError("the factory's own")
+tiny = torch.nn.PReLU(init=1.23456e-7)
 number = 3
 """
 
@@ -450,6 +553,29 @@ def test_the_command_takes_a_model_a_function_or_a_class(factories: Path, capsys
     assert "constant" in capsys.readouterr().out
     with pytest.raises(ValueError, match="the factory's own"):  # not dressed up as a mistake on the command line
         main(["my_models:broken"])
+
+
+def test_the_command_prints_three_digits_and_nothing_for_what_is_not_there(
+    factories: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["my_models:tiny"])
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split() == COLUMNS
+    words = [word for word in row.split() if word != "<NA>"]
+    assert words == ["PReLU", "weight", "(1,)", "1.23e-07", "0", "1.23e-07", "1.23e-07", "constant", "constant", "1"]
+
+
+def test_the_command_explains_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert "usage: python -m tutorial_utils.audit [-h] [--alpha ALPHA] package.module:factory" in text
+    for explained in ("Print what every parameter", "what makes one when called", "false-alarm rate", "0.001"):
+        assert explained in text
+    with pytest.raises(SystemExit):
+        main(["torch.nn:PReLU", "--alpha", "2"])
+    assert "alpha = 2.0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

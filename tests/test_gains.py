@@ -105,10 +105,56 @@ def test_derivative_is_autograd_at_each_entry_and_zero_for_a_step() -> None:
     assert not s.requires_grad
 
 
-def test_what_lies_beyond_the_reach_of_the_quadrature_warns() -> None:
-    # E[exp(0.4998 z²)] = 50, but a third of it comes from |z| > 38.
+@pytest.mark.parametrize("a", [0.2499, 0.245])
+def test_what_lies_beyond_the_reach_of_the_quadrature_warns(a: float) -> None:
+    # Of E[exp(0.4998 z²)] = 50 a third comes from |z| > 38, of E[exp(0.49 z²)] = 7 almost a hundredth from |z| > 19.
     with pytest.warns(RuntimeWarning, match="does not converge"):
-        gain(lambda s: torch.exp(0.2499 * s**2))
+        gain(lambda s: torch.exp(a * s**2))
+
+
+def spike(s: Tensor) -> Tensor:
+    return torch.exp(s**2)
+
+
+@pytest.mark.parametrize(
+    ("call", "integrals"),
+    [
+        (lambda: gaussian_mean(spike), ["the Gaussian mean"]),
+        (lambda: gain(spike), ["the forward second moment"]),
+        (lambda: gain(spike, "backward"), ["the backward second moment"]),
+        (lambda: length_map(spike, 1.0), ["the second moment"]),
+        (lambda: chi(spike), ["the mean squared slope"]),
+        (lambda: stability(spike), ["the slope", "the second moment"]),
+    ],
+)
+def test_a_warning_says_which_integral_of_which_function(call: Callable[[], object], integrals: list[str]) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    found = [str(warning.message).partition(" does not converge: ")[0] for warning in caught]
+    assert found == [f"{integral} of spike" for integral in integrals]
+
+
+def test_results_pass_on_the_relative_error_of_their_integrals() -> None:
+    f, q = ORACLE["hardtanh"][0], 0.37
+    moment = gaussian_mean(lambda s: f(s).square(), q)
+    steep = gaussian_mean(lambda s: derivative(f, s).square(), q)
+    slope = gaussian_mean(lambda s: s * f(s) * derivative(f, s), q)
+    forward, backward, ratio = gain(f, q=q), gain(f, "backward", q=q), stability(f, q)
+    assert min(moment.error, steep.error, slope.error) > 0
+    assert forward.error / forward == pytest.approx(moment.error / moment / 2, rel=1e-3)  # g goes as 1/sqrt(moment)
+    assert backward.error / backward == pytest.approx(steep.error / steep / 2, rel=1e-3)
+    assert ratio.error / ratio == pytest.approx(slope.error / slope + moment.error / moment, rel=1e-3)
+    assert length_map(f, q, sigma_w=3.0, sigma_b=5.0).error == pytest.approx(9 * moment.error, rel=1e-3, abs=0)
+    assert chi(f, q, sigma_w=3.0).error == pytest.approx(9 * steep.error, rel=1e-3, abs=0)
+
+
+def test_what_is_not_given_is_one_or_without_a_bias() -> None:
+    f = torch.tanh
+    assert length_map(f, 0.7) == length_map(f, 0.7, sigma_w=1.0, sigma_b=0.0)
+    assert chi(f) == chi(f, 1.0, sigma_w=1.0)
+    assert (gain(f), stability(f)) == (gain(f, "forward", q=1.0), stability(f, 1.0))
+    assert gaussian_mean(torch.square) == pytest.approx(1)
 
 
 def test_activations_that_work_in_place() -> None:
@@ -140,11 +186,14 @@ def test_a_mean_of_zero_does_not_warn(odd: Callable[[Tensor], Tensor]) -> None:
         assert gaussian_mean(odd) == pytest.approx(0, abs=1e-10)
 
 
-def test_slow_but_convergent_integral_does_not_warn() -> None:
+@pytest.mark.parametrize("a", [0.4, 0.45])
+def test_slow_but_convergent_integral_does_not_warn(a: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # E[exp(0.4 z²)] = 1/sqrt(1 - 0.8)
-        assert gaussian_mean(lambda s: torch.exp(0.4 * s**2)) == pytest.approx(1 / math.sqrt(0.2))
+        found = gaussian_mean(lambda s: torch.exp(a * s**2))
+    assert found == pytest.approx(1 / math.sqrt(1 - 2 * a), rel=1e-9)
+    tail = math.erfc(19 * math.sqrt(0.5 - a)) / math.sqrt(1 - 2 * a)  # what comes from |z| > 19
+    assert found.error == pytest.approx(tail, abs=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +204,7 @@ def test_slow_but_convergent_integral_does_not_warn() -> None:
         (lambda: gain(torch.softmax), "softmax is not a function of one float64 tensor"),
         (lambda: gain(nn.Softmax(dim=0)), r"Softmax\(dim=0\) is not elementwise"),
         (lambda: gain(torch.sum), "sum is not elementwise"),
+        (lambda: gain(lambda s: s - s.mean()), "is not elementwise"),
         (lambda: gain(torch.zeros_like), "zeros_like has no forward signal to preserve"),
         (lambda: gain(torch.sign, "backward"), "sign has no backward signal to preserve"),
         (lambda: gain(torch.relu, q=0.0), "q = 0.0, but a second moment must be positive and finite"),

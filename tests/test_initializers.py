@@ -184,8 +184,13 @@ def test_fans_of_linear_and_depthwise() -> None:
         (lambda: initialize_(nn.LazyLinear(2), "zeros"), "has no weight yet"),
         (lambda: initialize_(nn.Linear(2, 2, device="meta"), "zeros"), "on the meta device"),
         (lambda: initialize_(weight_norm(nn.Linear(2, 2)), "zeros"), "computed .by a parametrization, weight_norm"),
-        (lambda: initialize_(spectral_norm(nn.Linear(2, 2)), "zeros"), "weight is computed"),
+        (
+            lambda: initialize_(spectral_norm(nn.Linear(2, 2)), "zeros"),
+            r"weight is computed .*\); initialize .* before",
+        ),
         (lambda: initialize_(nn.Linear(2, 2), "xavier_normal", nonlinearity=math.nan), "nonlinearity = nan"),
+        (lambda: initialize_(nn.Linear(2, 2), "xavier_normal", nonlinearity=math.inf), "nonlinearity = inf"),
+        (lambda: initialize_(nn.Linear(2, 2), "xavier_normal", nonlinearity=0.0), "0.0, but a gain must be positive"),
     ],
 )
 def test_bad_input_is_repeated_in_the_error(bad: Callable[[], object], message: str) -> None:

@@ -357,6 +357,14 @@ def test_a_state_dict_from_before_the_count(options: dict[str, bool]) -> None:
     torch.testing.assert_close(mine.eval()(x), torchs.eval()(x))
 
 
+def test_a_count_that_is_missing_from_a_newer_state_dict_is_missed() -> None:
+    for layer in (ours(1)(3), theirs(1)(3)):
+        state = layer.state_dict()
+        del state["num_batches_tracked"]  # its metadata still says version 2
+        with pytest.raises(RuntimeError, match=r"Missing key.*num_batches_tracked"):
+            layer.load_state_dict(state)
+
+
 @shapes
 def test_momentum_none_averages_all_batches(shape: tuple[int, ...]) -> None:
     case, mine, torchs = pair(shape, momentum=None)
@@ -394,6 +402,32 @@ def test_a_flag_flipped_later(made: bool, later: bool, training: bool) -> None:
     for layer in (mine, torchs):
         layer.track_running_stats = later
     assert_same_steps(case, mine.train(training), torchs.train(training))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_statistics_that_take_no_part_in_a_call_are_not_poisoned(training: bool) -> None:
+    _, mine, torchs = pair((5, 3))
+    for layer in (mine, torchs):
+        layer.track_running_stats = False
+        layer.train(training)(torch.full((5, 3), math.nan, dtype=torch.float64))
+    assert_same_buffers(mine, torchs, torch.zeros(1), 0.0)
+    assert mine.running_mean.eq(0).all() and mine.running_var.eq(1).all()
+
+
+@pytest.mark.parametrize("momentum", [None, 0.0, 0.1])
+def test_without_a_count_the_momentum_stands(momentum: float | None) -> None:
+    case, mine, torchs = pair((5, 3), momentum=momentum)
+    mine.num_batches_tracked = torchs.num_batches_tracked = None
+    assert_same_steps(case, mine, torchs)
+
+
+@pytest.mark.parametrize("missing", ["running_mean", "running_var"])
+def test_one_statistic_without_the_other_is_no_reason_to_use_the_batch_s(missing: str) -> None:
+    case, mine, torchs = pair((5, 3))
+    for layer in (mine, torchs):
+        setattr(layer.eval(), missing, None)
+    found, expected = (raised(lambda layer=layer: layer(case.batch())) for layer in (mine, torchs))
+    assert found is not None and expected is not None and found[0] is expected[0] is RuntimeError
 
 
 @shapes
@@ -443,6 +477,13 @@ def test_half_precision(dtype: torch.dtype, parameter_dtype: torch.dtype | None)
         assert_same_step(mine, torchs, case.batch(), case.normal(6, 3, 4).to(dtype))
     assert mine(case.batch()).dtype == dtype
     assert mine.running_var.dtype == (parameter_dtype or dtype) and mine.num_batches_tracked.dtype == torch.int64
+
+
+def test_statistics_in_half_precision_are_rounded_once() -> None:
+    running, batch = torch.linspace(-3, 3, 999).bfloat16(), torch.linspace(1, 9, 999)
+    expected = (0.9 * running.float() + 0.1 * batch).bfloat16()
+    update_running_statistics_(running, torch.ones(999), batch, torch.ones(999), n=9, momentum=0.1)
+    assert torch.equal(running, expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 3, 1), (1, 3, 2), (1, 3, 1, 1), (1, 3, 2, 1), (1, 3, 1, 1, 1)], ids=str)
@@ -527,6 +568,25 @@ def test_the_function_needs_both_statistics() -> None:
         update_running_statistics_(torch.zeros(1), torch.ones(1), torch.zeros(1), torch.zeros(1), n=1, momentum=0.1)
 
 
+@pytest.mark.parametrize("training", [True, None])
+def test_the_function_has_torch_s_defaults(training: bool | None) -> None:
+    x, results = torch.linspace(-1, 3, 12).view(4, 3), []
+    for function in (batch_norm, nn.functional.batch_norm):
+        mean, var = torch.full((3,), 0.5), torch.full((3,), 2.0)
+        options = {} if training is None else {"training": training}
+        results.append((function(x, mean, var, **options), mean, var))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("name", ["running_mean", "running_var", "weight", "bias"])
+def test_the_function_names_the_vector_that_does_not_fit(name: str) -> None:
+    vectors = {name: torch.ones(3) for name in ("running_mean", "running_var", "weight", "bias")}
+    with pytest.raises(RuntimeError, match=f"^{name} should contain 3 elements not 1"):
+        batch_norm(torch.zeros(4, 3), **vectors | {name: torch.ones(1)})
+    with pytest.raises(RuntimeError, match=f"^{name} is torch.float64, but .* the input's dtype, torch.float32"):
+        batch_norm(torch.zeros(4, 3), **vectors | {name: torch.ones(3).double()})
+
+
 @pytest.mark.parametrize("layout", ["strided", "transposed", "channels last"])
 @shapes
 def test_any_memory_layout(shape: tuple[int, ...], layout: str) -> None:
@@ -575,7 +635,9 @@ def test_reset() -> None:
     mine.reset_parameters()
     assert_same_buffers(mine, theirs(1)(3, dtype=torch.float64), torch.zeros(1), 0.0)
     assert mine.weight.eq(1).all() and mine.bias.eq(0).all()
-    assert [p.shape for p in ours(1)(3, device="meta").parameters()] == [p.shape for p in torchs.parameters()]
+    there = ours(1)(3, device="meta").state_dict()
+    assert all(value.is_meta for value in there.values())
+    assert {name: value.shape for name, value in there.items()} == {n: v.shape for n, v in torchs.state_dict().items()}
 
 
 @pytest.mark.parametrize("flag", ["track_running_stats", "affine"])

@@ -1,4 +1,6 @@
 import copy
+import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pytest
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from tutorial_utils.networks import conv_net, mlp
-from tutorial_utils.propagation import moments, propagate, record, weight_of
+from tutorial_utils.propagation import floating, moments, propagate, record, row_moments, weight_of
 
 LOSS = torch.sum
 
@@ -29,6 +31,13 @@ def test_moments_are_numpy_s(entries: list[float]) -> None:
     found, array = moments(tensor), tensor.numpy()
     expected = {"mean": array.mean(), "var": array.var(), "second_moment": (array**2).mean()}
     assert found == pytest.approx(expected | {"zero_share": (array == 0).mean()}, abs=1e-12)
+
+
+def test_row_moments_are_the_moments_of_each_row() -> None:
+    rows = batch(3, 50).relu()
+    found = row_moments(rows)
+    for i, row in enumerate(rows):
+        assert {name: values[i].item() for name, values in found.items()} == pytest.approx(moments(row))
 
 
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.integers(1, 4), st.sampled_from([nn.ReLU, nn.Tanh]))
@@ -76,6 +85,12 @@ def test_the_model_is_left_as_it_was() -> None:
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
     assert net.training and hooks(net) == 0 and not x.requires_grad
     assert net.linear1.weight.grad.eq(1).all() and net.linear2.weight.grad is None
+
+
+def test_a_model_may_do_without_running_statistics() -> None:
+    net = nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False), nn.Linear(3, 2))  # its buffers are None
+    propagate(net, batch(5, 3), LOSS)
+    assert net[0].running_mean is None and list(net.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
 
 
 class Failing(nn.Module):
@@ -149,10 +164,63 @@ def test_a_model_may_begin_in_place_and_its_input_is_left_alone() -> None:
     assert table.grad_mean.notna().all() and torch.equal(x.requires_grad_(False), before)
 
 
+class Scaled(nn.Module):
+    """Has parameters of its own beside a child."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.mix, self.child = nn.Parameter(torch.ones(9)), nn.Parameter(torch.eye(2)), nn.Linear(9, 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * self.child(x)
+
+
 def test_the_weight_under_a_parametrization_is_its_largest_matrix() -> None:
     assert weight_of(weight_norm(nn.Linear(4, 6))).shape == (6, 4)
     assert weight_of(nn.MultiheadAttention(4, 2)).shape == (12, 4)
     assert weight_of(nn.ReLU()) is None and weight_of(nn.LayerNorm(3)).shape == (3,)
+    assert weight_of(Scaled()).shape == (2, 2)  # neither the longer vector nor the child's larger matrix
+
+
+def test_what_computes_is_watched_and_what_only_calls_or_parametrizes_is_not() -> None:
+    net = nn.Sequential(weight_norm(nn.Linear(4, 9, bias=False)), Scaled())
+    assert list(propagate(net, batch(5, 4)).layer) == ["0", "1.child", "1"]
+
+
+@dataclass
+class Output:
+    hidden: Tensor
+
+
+def test_floating_finds_tensors_however_deep_and_passes_over_all_else() -> None:
+    x, y, z = batch(1), batch(2), batch(3)
+    found = floating({"a": x, "b": [(y, 3, None, "text", Output), torch.tensor(1)], "c": Output(z)})
+    assert [id(tensor) for tensor in found] == [id(tensor) for tensor in (x, y, z)]
+
+
+class Difference(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.layer(x - y)
+
+
+def test_a_model_takes_a_tuple_or_a_dictionary_of_inputs() -> None:
+    net, x, y = Difference(), batch(5, 3), torch.ones(5, 3)
+    plain = propagate(net.layer, x - y, LOSS).drop(columns="layer")
+    for inputs in ((x, y), {"y": y, "x": x}):
+        assert propagate(net, inputs, LOSS, layers=(nn.Linear,)).drop(columns="layer").equals(plain)
+
+
+def test_the_table_holds_what_keep_keeps_and_nan_for_what_is_not_there() -> None:
+    net, x = mlp([3, 4, 2]), batch(5, 3)
+    table = propagate(net, x, LOSS, keep=lambda tensor: {"largest": tensor.abs().max().item()})
+    assert list(table) == ["layer", "kind", "largest", "grad_largest", "weight_grad_largest"]
+    assert table.largest.iloc[-1] == net(x).abs().max() and table.grad_largest.iloc[-1] == 1
+    absent = propagate(net, x).filter(like="grad").to_numpy()
+    assert absent.dtype == float and math.isnan(absent.max())
 
 
 def test_a_loss_that_is_no_tensor_is_refused() -> None:
@@ -172,6 +240,6 @@ def test_keep_decides_what_is_kept() -> None:
 @pytest.mark.parametrize("loss", [lambda out: out, lambda out: out.sum().detach(), lambda out: torch.tensor(1.0)])
 def test_a_loss_that_is_no_scalar_of_the_output_is_refused(loss: object) -> None:
     net = mlp([3, 4, 2])
-    with pytest.raises(ValueError, match=r"loss gave a tensor of shape \(.*\), requires_grad=.*must be a scalar"):
+    with pytest.raises(ValueError, match=r"loss gave a tensor of shape \(.*\), requires_grad=\w+; it must be a scalar"):
         propagate(net, batch(5, 3), loss)
     assert hooks(net) == 0

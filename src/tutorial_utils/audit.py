@@ -229,7 +229,9 @@ def main(arguments: list[str] | None = None) -> None:
         table = audit(model, alpha=options.alpha)
     except (TypeError, ValueError) as error:
         parser.error(str(error))
-    print(table.to_string(index=False, na_rep="", float_format="{:.3g}".format))
+    fans = table[["fan_in", "fan_out"]].astype(object)
+    shown = table.assign(**fans.where(fans.notna(), ""))  # na_rep does not reach whole numbers
+    print(shown.to_string(index=False, na_rep="", float_format="{:.3g}".format))
 
 
 def _find(name: str) -> Any:
@@ -506,7 +508,7 @@ def _uniform_p(sample: _Sample) -> float:
     """The test of uniformity about zero whatever the bound: below the largest entry, the others are uniform."""
     sizes, bound = np.abs(sample.entries), sample.largest
     others = np.delete(sample.entries, np.flatnonzero(sizes == bound)[:1])
-    return _shape_p(others, stats.uniform(-bound, 2 * bound), sample.eps * bound) if len(others) else 1.0
+    return _shape_p(others, stats.uniform(-bound, 2 * bound), sample.eps * bound)
 
 
 def _normal_p(entries: Entries) -> float:

@@ -201,8 +201,7 @@ def _integrate(f: Activation, scale: float, reach: float) -> tuple[float, float]
 
     def integrand(z: NDArray[np.float64]) -> NDArray[np.float64]:
         values = f(torch.from_numpy(scale * z[:, 0])).detach().numpy()
-        with np.errstate(all="ignore"):
-            return np.asarray(values * np.exp(-(z[:, 0] ** 2) / 2) / math.sqrt(2 * math.pi))
+        return np.asarray(values * np.exp(-(z[:, 0] ** 2) / 2) / math.sqrt(2 * math.pi))
 
     with np.errstate(all="ignore"):
         result = cubature(integrand, [-reach], [reach], rule="gk21", rtol=1e-11, atol=1e-14, points=[np.zeros(1)])
