@@ -2,7 +2,7 @@
 PYTHON ?= python3
 LOCKFLAGS ?=
 VENV := .venv/bin/python
-NBVAL := $(VENV) -m pytest --nbval -n 2 book/chapters
+NBVAL := $(VENV) -m pytest --nbval -n 2 book/chapters book/laboratory.ipynb exercises/instructor
 
 # One thread and fixed hashes: what a notebook prints is the same on every machine.
 export OMP_NUM_THREADS := 1
@@ -13,7 +13,7 @@ export TQDM_DISABLE := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup book notebooks serve site test test-style test-types test-code test-notebooks test-site \
-  fragility bench evidence shapeset lock links clean
+  fragility bench evidence shapeset laboratory course lock links clean
 
 help:  ## Print this list
 	@echo "make TARGET, with one of these targets:"
@@ -23,8 +23,9 @@ book: notebooks site  ## Set up, run the chapters that changed, build the site, 
 
 test: test-style test-types test-code test-notebooks test-site  ## Everything that must hold: style, types, tests, notebooks, site
 
-notebooks: setup  ## Run the chapters whose .md changed and store them as .ipynb
+notebooks: setup  ## Run chapters and exercises whose .md changed and store them as .ipynb
 	@$(VENV) tools/notebooks.py compile
+	@$(VENV) tools/editions.py
 
 serve: notebooks site  ## Build the site and serve it on localhost
 	@$(VENV) tools/website.py serve
@@ -35,14 +36,21 @@ fragility: setup  ## Run notebooks and claims with two threads and the instructi
 	@echo "== claims, plain instruction set"
 	@ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(VENV) -m pytest tests/test_claims.py -k verdict_holds
 
-bench: setup  ## Measure speed
-	@set -e; for script in measuring sweeping; do echo "== $$script"; $(VENV) benchmarks/$$script.py; done
+bench: site  ## Measure speed
+	@set -e; for script in measuring sweeping exploring; do \
+	  echo "== $$script"; PYTHONPATH=tools $(VENV) benchmarks/$$script.py; done
 
 evidence: setup  ## Measure every claim again and write the ledger; an error says which verdicts changed
 	@env -u TQDM_DISABLE $(VENV) -m tutorial_utils.claims --json src/tutorial_utils/claims/ledger.json
 
 shapeset: setup  ## Train the Shapeset column of table 1 again, minutes; chapter 3 reads what this writes
 	@env -u TQDM_DISABLE $(VENV) experiments/shapeset.py
+
+laboratory: setup  ## Train the Laboratory's networks again, a quarter of an hour; its page reads what this writes
+	@env -u TQDM_DISABLE $(VENV) experiments/laboratory.py
+
+course: setup  ## Make a folder to hand out, collect and grade the exercises: make course DIR=~/my-course
+	@$(VENV) tools/course.py $(DIR)
 
 lock:  ## Write requirements.lock from pyproject.toml (LOCKFLAGS=--upgrade: all to the newest)
 	@command -v uv > /dev/null || { echo "uv is needed: https://docs.astral.sh/uv" >&2; exit 1; }

@@ -37,6 +37,7 @@ addEventListener("DOMContentLoaded", () => {
     "learning rate": lr,
     start: label("start", start),
     percent: Math.round(middle(seeds({ ...pick, start, lr }).map(percent))),
+    place: { start, lr },
     here: start === pick.start && lr === pick.lr,
   })));
 
@@ -77,5 +78,5 @@ addEventListener("DOMContentLoaded", () => {
     return { say: say(pick), code: code(pick), tables: [map(pick), curves(pick), start(pick)].map(columns) };
   };
 
-  GoodStarts.mount(root, data, { link: true, frame });
+  GoodStarts.mount(root, data, { link: true, frame, pick: (chart, row) => row.place });
 });

@@ -141,19 +141,28 @@ const GoodCharts = (() => {
     return rows.find((row) => row[spec.x] === x && row[spec.y] === y);
   }
 
+  // Height and margins. The names under the columns of a map stand upright where they have no room side by side.
+  function sides({ kind }, { x, y }, width) {
+    const map = kind === "heatmap", longest = ({ domain }) => LETTER * Math.max(...domain.map((value) => show(value).length));
+    const box = { width, height: HEIGHT, marginLeft: 24 + (map ? Math.max(5 * LETTER, longest(y)) : 5 * LETTER), marginRight: 16, marginTop: 26, marginBottom: 36 };
+    if (!map) return box;
+    const steep = longest(x) + LETTER > (width - box.marginLeft - box.marginRight) / x.domain.length;
+    const marginBottom = steep ? 30 + longest(x) : 36;
+    return { ...box, steep, marginBottom, height: 36 + marginBottom + ROW * y.domain.length };
+  }
+
   // Makes a chart without rows; `draw` gives it some, at a width. Two layers: the axes, which seldom change and take
   // most of the time, and over them the marks. `pick` hears which row of a heat map is clicked.
   function chart(spec, pick) {
     const root = make("div", { className: "explorer-chart" });
     let drawn = "", axes = null;
     const draw = (rows, width, words) => {
-      const scale = scales(spec, rows), { x, y } = scale, count = y.domain.length;
-      const letters = spec.kind === "heatmap" ? Math.max(5, ...y.domain.map((value) => show(value).length)) : 5;
-      const box = { width, height: spec.kind === "heatmap" ? 72 + ROW * count : HEIGHT, marginLeft: 24 + LETTER * letters, marginRight: 16, marginTop: 26, marginBottom: 36 };
+      const scale = scales(spec, rows), { y } = scale, box = sides(spec, scale, width);
+      const x = { ...scale.x, tickRotate: box.steep ? -90 : 0 };
       const style = { background: "none", color: "inherit", fontSize: "12px", overflow: "visible" };
       const key = JSON.stringify([width, x.domain, y.domain]);
       if (key !== drawn) {
-        axes = tidy(Plot.plot({ ...box, style, ...scale, marks: rules[spec.kind](spec) }));
+        axes = tidy(Plot.plot({ ...box, style, ...scale, x, marks: rules[spec.kind](spec) }));
         axes.setAttribute("aria-hidden", "true");
         drawn = key;
       }

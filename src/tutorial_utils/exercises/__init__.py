@@ -1,0 +1,21 @@
+"""Exercises that say what is wrong with an answer.
+
+:mod:`~tutorial_utils.exercises.registry` says what an exercise is; one module for each chapter registers its own;
+:mod:`~tutorial_utils.exercises.checking` tries an answer on random inputs, and compares what came out with a right
+answer and with the typical wrong ones, to name the misconception behind it.
+
+>>> from tutorial_utils.exercises import check
+>>> check("bn-forward", lambda z, gamma, beta, eps: None)
+Not yet. Your function returned None. Did you forget `return`?...
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from tutorial_utils.exercises.checking import Result, check, data
+from tutorial_utils.exercises.registry import EXERCISES
+
+__all__ = ["EXERCISES", "Result", "check", "data"]
+
+for _module in sorted(module.name for module in iter_modules(__path__) if module.name.startswith("chapter")):
+    import_module(f"{__name__}.{_module}")

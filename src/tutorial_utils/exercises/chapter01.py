@@ -1,0 +1,498 @@
+"""Exercises of chapter 1: why the start matters."""
+
+import copy
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional, init
+
+from tutorial_utils.exercises.draws import between, normal, sizes, uniform
+from tutorial_utils.exercises.outcomes import Outcome, moments
+from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
+from tutorial_utils.exercises.weights import linear_layers, stream, twice
+from tutorial_utils.initializers import initialize_
+from tutorial_utils.networks import mlp
+
+CHAPTER = "01-why-the-start-matters"
+_exercise = partial(exercise, chapter=CHAPTER)
+
+
+# --- the first loss -----------------------------------------------------------------------------------
+
+
+def _first_loss(*, generator: torch.Generator) -> Inputs:
+    """A number of classes, and the first loss that the formula gives for some spread, to four decimals."""
+    classes, spread = between(3, 8, generator=generator), uniform(0.4, 0.7, generator=generator)
+    return classes, round(math.log(classes) + (1 - 1 / classes) * spread**2 / 2, 4)
+
+
+@_exercise(
+    "start-logit-spread",
+    title="What a first loss says about the logits",
+    goal="Read the size of the logits off the first loss.",
+    minutes=8,
+    points=1,
+    kind="derive",
+    value=True,
+    inputs=_first_loss,
+    rtol=5e-3,
+    right="that is the spread at which small random logits cost this much more than ln C.",
+    mistakes=(
+        Mistake(
+            "That is the variance of the logits. The standard deviation is its root.",
+            lambda classes, loss: 2 * (loss - math.log(classes)) / (1 - 1 / classes),
+        ),
+        Mistake(
+            "You left out 1 - 1/C. The loss does not notice what all logits of an image have in common, and that is a "
+            "share 1/C of their variance.",
+            lambda classes, loss: math.sqrt(2 * (loss - math.log(classes))),
+        ),
+        Mistake(
+            "You left out the one half of the second-order term.",
+            lambda classes, loss: math.sqrt((loss - math.log(classes)) / (1 - 1 / classes)),
+        ),
+        Mistake(
+            "You multiplied by 1 - 1/C. It stands in front of v in the loss, so solving for v divides by it.",
+            lambda classes, loss: math.sqrt(2 * (loss - math.log(classes)) * (1 - 1 / classes)),
+        ),
+        Mistake(
+            "You used the whole loss. Only what it has above ln C comes from the logits.",
+            lambda classes, loss: math.sqrt(2 * loss / (1 - 1 / classes)),
+        ),
+        Mistake(
+            "You used the logarithm to base 10. Cross-entropy counts with the natural one.",
+            lambda classes, loss: math.sqrt(2 * (loss - math.log10(classes)) / (1 - 1 / classes)),
+        ),
+    ),
+)
+def start_logit_spread(classes: int, loss: float) -> float:
+    """The standard deviation of small random logits, from the first loss."""
+    return math.sqrt(2 * (loss - math.log(classes)) / (1 - 1 / classes))
+
+
+# --- which weights move, and when ---------------------------------------------------------------------
+
+
+def _first_moves(activation: type[nn.Module], zero: tuple[int, ...], steps: int = 6) -> list[int]:
+    """In which step of gradient descent each weight of a net with four layers first changes; 0 for never."""
+    source = torch.Generator().manual_seed(0)
+    net = mlp([6, 5, 5, 5, 3], activation).double()
+    for number, layer in enumerate(linear_layers(net), 1):
+        init.normal_(layer.weight, std=0.5 * (number not in zero), generator=source)
+        init.zeros_(layer.bias)
+    x, y = normal(20, 6, generator=source), torch.randint(3, (20,), generator=source)
+    parameters, moved = list(net.parameters()), [0, 0, 0, 0]
+    for step in range(1, steps + 1):
+        gradients = torch.autograd.grad(functional.cross_entropy(net(x), y), parameters)
+        changes = [bool(gradient.any()) for gradient in gradients[::2]]
+        moved = [first or step * changed for first, changed in zip(moved, changes, strict=True)]
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.sub_(0.1 * gradient)
+    return moved
+
+
+_NETS = ("all zero, sigmoid", "W3 zero, tanh", "W2 and W3 zero, tanh")
+_MOVES = tuple(f"{net}: W{number}" for net in _NETS for number in range(1, 5))
+
+
+def _moves_of(net: int, *steps: int) -> dict[str, int]:
+    """The answer's part for one of the nets."""
+    return dict(zip(_MOVES[4 * net : 4 * net + 4], steps, strict=True))
+
+
+@_exercise(
+    "start-first-moves",
+    title="Predict: which weights move first?",
+    goal="Follow zeros through the forward and the backward pass.",
+    minutes=12,
+    points=3,
+    kind="predict",
+    value=True,
+    parts=_MOVES,
+    right="a weight moves once its input and the gradient at its output are both not zero.",
+    mistakes=(
+        Mistake(
+            "All zero, sigmoid: you let all weights move in the first step. But the gradient reaches a layer through "
+            "the weights above it, and these are zero until they have moved.",
+            _moves_of(0, 1, 1, 1, 1),
+        ),
+        Mistake(
+            "All zero, sigmoid: you let no weight ever move. That holds for tanh; a sigmoid of zero is one half, so "
+            "the output weights have an input.",
+            _moves_of(0, 0, 0, 0, 0),
+        ),
+        Mistake(
+            "All zero, sigmoid: you let the first layer begin. The gradient comes from the loss, so the last one does.",
+            _moves_of(0, 1, 2, 3, 4),
+        ),
+        Mistake(
+            "W3 zero, tanh: W3 alone is right to begin at once, but W4 cannot. Its input is tanh(0) = 0 in step 1.",
+            _moves_of(1, 2, 2, 1, 1),
+        ),
+        Mistake(
+            "W3 zero, tanh: you froze W3 at zero. It is fed by layer 2, and W4 above it is not zero, so it has a "
+            "gradient at once.",
+            _moves_of(1, 2, 2, 2, 1),
+        ),
+        Mistake(
+            "W3 zero, tanh: the layers below W3 do move, one step after it: then W3 lets the gradient through.",
+            _moves_of(1, 0, 0, 1, 2),
+        ),
+        Mistake(
+            "W2 and W3 zero, tanh: you let them free each other. W3 waits for an input through W2, and W2 for a "
+            "gradient through W3: neither ever comes.",
+            _moves_of(2, 3, 2, 2, 1),
+        ),
+        Mistake(
+            "W2 and W3 zero, tanh: W4 does move. The bias b3 has a gradient in step 1, and from then on h3 = tanh(b3) "
+            "is not zero.",
+            _moves_of(2, 0, 0, 0, 0),
+        ),
+    ),
+)
+def start_first_moves() -> tuple[int, ...]:
+    """Four steps for each of three nets, as measured."""
+    return (*_first_moves(nn.Sigmoid, (1, 2, 3, 4)), *_first_moves(nn.Tanh, (3,)), *_first_moves(nn.Tanh, (2, 3)))
+
+
+# --- ranks --------------------------------------------------------------------------------------------
+
+
+def _groups(*, generator: torch.Generator) -> Inputs:
+    return tuple(sizes(2, 3, 8, generator=generator))
+
+
+@_exercise(
+    "start-ranks",
+    title="Predict: groups of equal units",
+    goal="Apply the symmetry theorem to units that are equal in groups.",
+    minutes=10,
+    points=2,
+    kind="predict",
+    value=True,
+    inputs=_groups,
+    parts=("rank of W1", "rank of W2", "rank of W3"),
+    right="equal rows and equal columns stay equal, and either bounds the rank.",
+    mistakes=(
+        Mistake(
+            "You took all units of a layer for equal. Only units of one group may be swapped; the groups differ.",
+            lambda first, second: (1, 1, 1),
+        ),
+        Mistake(
+            "You let training undo the groups. Swapping two units of a group changes nothing at the start, so by the "
+            "theorem it never does.",
+            lambda first, second: (60, 60, 10),
+        ),
+        Mistake(
+            "Your rank of W2 counts groups of one layer only. Its rows belong to layer 2 and its columns to layer 1: "
+            "the rank is at most the smaller number.",
+            lambda first, second: (first, max(first, second), second),
+        ),
+        Mistake(
+            "You multiplied the groups. W2 has as many blocks, but its rank is bounded by its rows and by its columns.",
+            lambda first, second: (first, first * second, second),
+        ),
+        Mistake(
+            "You gave W3 the rank of its ten rows. Its columns belong to the units of layer 2, and they are equal in "
+            "groups.",
+            lambda first, second: (first, min(first, second), 10),
+        ),
+        Mistake(
+            "You gave W1 the groups of layer 2. The rows of W1 belong to the units of layer 1.",
+            lambda first, second: (second, min(first, second), second),
+        ),
+    ),
+)
+def start_ranks(first: int, second: int) -> tuple[int, int, int]:
+    """The ranks of three matrices after training."""
+    return first, min(first, second), second
+
+
+# --- dead units ---------------------------------------------------------------------------------------
+
+
+def _vectors(*, generator: torch.Generator) -> Inputs:
+    """Pre-activations in which some units are dead, and some are not though their mean is negative."""
+    m, units = sizes(2, 4, 9, generator=generator)
+    return (_with_dead_units(normal(m, units, generator=generator, mean=-0.5)),)
+
+
+def _images(*, generator: torch.Generator) -> Inputs:
+    channels, height, width = sizes(3, 4, 6, generator=generator)
+    return (_with_dead_units(normal(3, channels, height, width, generator=generator, mean=-0.5)),)
+
+
+def _with_dead_units(z: Tensor) -> Tensor:
+    z[-1] = -z[-1].abs()  # an example for which nothing is on
+    z[:, :3] = -z[:, :3].abs()
+    z[0, 2].view(-1)[0] = 0.5  # a single example, and in it a single pixel, keeps a unit alive
+    z[:-1, 3] = z[:-1, 3].abs() + 1
+    return z
+
+
+def _share(dead: Tensor) -> Tensor:
+    return dead.double().mean()
+
+
+def _dead(z: Tensor) -> Tensor:
+    """Which units are off for every example, and in an image at every pixel."""
+    return (z <= 0).transpose(0, 1).flatten(1).all(1)
+
+
+@_exercise(
+    "start-dead-units",
+    title="Dead units",
+    goal="Tell a unit that never learns from one that is merely often off.",
+    minutes=12,
+    points=3,
+    inputs=(_vectors, _images),
+    right="you count the units that no example reaches, for vectors and for images.",
+    mistakes=(
+        Mistake(
+            "That is the share of zeros among all activations. A unit that is off for some examples still learns from "
+            "the others: it is dead if it is off for all.",
+            lambda z: _share(z <= 0),
+        ),
+        Mistake(
+            "You counted units that are off for some example. Use `all` over the batch, not `any`.",
+            lambda z: _share((z <= 0).transpose(0, 1).flatten(1).any(1)),
+        ),
+        Mistake(
+            "You counted examples for which all units are off. Look at each unit over the batch: dim=0.",
+            lambda z: _share((z <= 0).flatten(1).all(1)),
+        ),
+        Mistake(
+            "You called a unit dead when its mean is not positive. One positive value keeps it learning: look at the "
+            "largest.",
+            lambda z: _share(z.transpose(0, 1).flatten(1).mean(1) <= 0),
+        ),
+        Mistake(
+            "You took the mean over the pixels of an image before you looked at signs. One positive pixel keeps the "
+            "channel learning.",
+            lambda z: _share((z.flatten(2).mean(2) <= 0).all(0)) if z.dim() > 2 else _share(_dead(z)),
+        ),
+        Mistake(
+            "You took every pixel for a unit. The pixels of a channel share their weights: a unit is a channel, and it "
+            "lives if one pixel of one image is positive.",
+            lambda z: _share((z <= 0).all(0)),
+        ),
+        Mistake("You counted the dead units. Divide by the number of units.", lambda z: _dead(z).double().sum()),
+        Mistake("That is the share of living units.", lambda z: 1 - _share(_dead(z))),
+        Mistake(
+            "You looked for zeros in the pre-activations. ReLU makes zeros of negative values: test `z <= 0`.",
+            lambda z: _share((z == 0).transpose(0, 1).flatten(1).all(1)),
+        ),
+    ),
+)
+def start_dead_units(z: Tensor) -> float:
+    """The share of units whose ReLU passes no gradient for any example."""
+    return _share(_dead(z)).item()
+
+
+# --- the output layer ---------------------------------------------------------------------------------
+
+
+def _trained(*, generator: torch.Generator) -> Inputs:
+    """A network with biases and with logits of some mean, a batch, and the size that its logits should have."""
+    m, inputs, hidden, classes = sizes(4, 3, 8, generator=generator)
+    net = mlp([inputs, hidden, classes], nn.Tanh).double()
+    for parameter in net.parameters():
+        init.normal_(parameter, generator=generator)
+    return net, normal(m, inputs, generator=generator), uniform(0.05, 0.3, generator=generator)
+
+
+def _outputs(answer: Function, model: nn.Sequential, x: Tensor, size: float) -> Outcome:
+    """What a network computes once an answer has rescaled it."""
+    rescaled = answer(model, x, size)
+    return {"hidden activations": rescaled[:-1](x).detach(), "logits": rescaled(x).detach()}
+
+
+def _head(model: nn.Module) -> nn.Linear:
+    *_, last = linear_layers(model)
+    return last
+
+
+@torch.no_grad()
+def _rescale(model: nn.Sequential, x: Tensor, size: float, *, power: float = 1, bias: bool = True) -> None:
+    """Divide the output layer by a power of the logits' root mean square."""
+    factor = size / model(x).square().mean().sqrt() ** power
+    _head(model).weight.mul_(factor)
+    if bias:
+        _head(model).bias.mul_(factor)
+
+
+@torch.no_grad()
+def _rescale_by(statistic: Function, model: nn.Sequential, x: Tensor, size: float) -> None:
+    """Divide the output layer by another statistic of the logits, which may have a value for each class."""
+    factor = size / statistic(model(x))
+    _head(model).weight.mul_(factor.view(-1, 1))
+    _head(model).bias.mul_(factor)
+
+
+@torch.no_grad()
+def _rescale_everything(model: nn.Sequential, x: Tensor, size: float) -> None:
+    factor = size / model(x).square().mean().sqrt()
+    for parameter in model.parameters():
+        parameter.mul_(factor)
+
+
+@torch.no_grad()
+def _invert(model: nn.Sequential, x: Tensor, size: float) -> None:
+    _rescale_by(lambda z: size**2 / z.square().mean().sqrt(), model, x, size)
+
+
+def _redrawn(came: Outcome, expected: Outcome, *inputs: Any) -> bool:
+    """Whether the logits lie in no fixed ratio to the right ones, while the layers below are as they were."""
+    if not torch.equal(came["hidden activations"], expected["hidden activations"]):
+        return False
+    logits = torch.stack([came["logits"].flatten(), expected["logits"].flatten()])
+    return bool(torch.linalg.matrix_rank(logits, rtol=1e-4) > 1)
+
+
+@_exercise(
+    "start-calm-logits",
+    title="Calm the logits",
+    goal="Repair a first loss that is too high without touching what the layers below compute.",
+    minutes=12,
+    points=3,
+    inputs=_trained,
+    observe=_outputs,
+    changes=(0,),
+    right="the logits keep their pattern and have the size that you were asked for.",
+    mistakes=(
+        Mistake(
+            "You divided by the mean square of the logits. To change their size you need its root.",
+            partial(_rescale, power=2),
+        ),
+        Mistake(
+            "You multiplied by the size that is wanted, whatever the logits are. Divide by the size they have, too.",
+            partial(_rescale, power=0),
+        ),
+        Mistake(
+            "You scaled the weights of the output layer and left its bias, which is part of the logits.",
+            partial(_rescale, bias=False),
+        ),
+        Mistake(
+            "You scaled every layer. The layers below then compute something else; the output layer is enough.",
+            _rescale_everything,
+        ),
+        Mistake(
+            "You divided by the standard deviation of all logits, which ignores their mean. The root mean square is "
+            "the root of mean(z²).",
+            partial(_rescale_by, lambda z: z.std(correction=0)),
+        ),
+        Mistake(
+            "You divided by the unbiased standard deviation of all logits. The root mean square subtracts no mean and "
+            "divides by the number of logits.",
+            partial(_rescale_by, torch.std),
+        ),
+        Mistake(
+            "You gave every class a factor of its own. One factor for the whole layer keeps the pattern of the logits.",
+            partial(_rescale_by, lambda z: z.square().mean(0).sqrt()),
+        ),
+        Mistake("Your factor is upside down: it is the wanted size over the present one.", _invert),
+        Mistake(
+            "Your new logits are no multiple of the old ones. Do not draw or set anything anew: multiply weights and "
+            "bias of the output layer by one factor.",
+            when=_redrawn,
+        ),
+    ),
+)
+def start_calm_logits(model: nn.Sequential, x: Tensor, size: float) -> None:
+    """Scale the output layer so that the logits of a batch have a given root mean square."""
+    _rescale(model, x, size)
+
+
+# --- a broken start -----------------------------------------------------------------------------------
+
+
+def _network(*, generator: torch.Generator) -> Inputs:
+    """A network that tapers, with two layers of one shape, and where its numbers shall come from."""
+    wide, narrow = 150 + between(0, 20, generator=generator), 50 + between(0, 20, generator=generator)
+    return mlp([wide, 80, 80, 80, narrow], nn.Tanh), stream(generator=generator)
+
+
+def _started(answer: Function, model: nn.Sequential, generator: torch.Generator) -> Outcome:
+    """How a network starts: biases, the weights in units of 1/sqrt(n_in), units and layers that are alike."""
+    models = twice(lambda source: answer(copy.deepcopy(model), source), generator=generator)
+    first, second = ([layer.weight.detach() for layer in linear_layers(one)] for one in models)
+    scaled = moments(torch.cat([weight.flatten() * weight.shape[1] ** 0.5 for weight in first]))
+    shape = moments(torch.cat([weight.flatten() / weight.std() for weight in first]))
+    return {
+        "largest bias": max(layer.bias.abs().max().item() for layer in linear_layers(models[0])),
+        "different units in layer 1": len(first[0].unique(dim=0)),
+        "layers 2 and 3 are equal": torch.equal(first[1], first[2]),
+        "same generator, same draw": all(map(torch.equal, first, second)),
+        "mean times sqrt(n_in)": scaled["mean"],
+        "variance times n_in": scaled["variance"],
+        "kurtosis": shape["kurtosis"],
+    }
+
+
+class Start:
+    """A start that has no fault of the exercise unless told otherwise."""
+
+    def __init__(
+        self, one_row: bool = False, power: float = 0.5, fan: int = 1, keep_bias: bool = False, seed: int | None = None
+    ) -> None:
+        self.one_row, self.power, self.fan, self.keep_bias, self.seed = one_row, power, fan, keep_bias, seed
+
+    def __call__(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Draw the weights of all linear layers."""
+        for layer in linear_layers(model):
+            source = generator if self.seed is None else torch.Generator().manual_seed(self.seed)
+            rows = 1 if self.one_row else layer.out_features
+            weight = torch.randn(rows, layer.in_features, generator=source) / layer.weight.shape[self.fan] ** self.power
+            layer.weight.data = weight.expand_as(layer.weight).clone()
+            if not self.keep_bias:
+                init.zeros_(layer.bias)
+
+
+@_exercise(
+    "start-broken",
+    title="A start with three faults",
+    goal="Check a start against what it must preserve, one requirement after the other.",
+    minutes=15,
+    points=4,
+    kind="debug",
+    inputs=_network,
+    observe=_started,
+    changes=(0,),
+    rtol32=None,
+    cases=3,
+    right="units differ, the weights have the size 1/sqrt(n_in), and the biases are zero.",
+    mistakes=(
+        Mistake(
+            "All units of a layer still begin alike. Draw a row for each unit: a matrix as large as the weight.",
+            Start(one_row=True),
+        ),
+        Mistake(
+            "You still divide by n_in. A sum of n_in terms grows with the root of n_in: divide by that.",
+            Start(power=1),
+        ),
+        Mistake(
+            "You no longer divide by anything. Weights of deviation 1 saturate every unit: divide by sqrt(n_in).",
+            Start(power=0),
+        ),
+        Mistake(
+            "You divide by the root of n_out. The sum that a unit computes has n_in terms.",
+            Start(fan=0),
+        ),
+        Mistake("The biases still are PyTorch's random ones. Set them to zero.", Start(keep_bias=True)),
+        Mistake(
+            "Layers of one shape are equal: you seed a generator anew for each. Use the one that you are given.",
+            Start(seed=0),
+        ),
+        Mistake(
+            "Your weights are uniform, with the right variance. The exercise asks for normal ones.",
+            lambda model, generator: initialize_(model, "lecun_uniform", generator=generator),
+        ),
+    ),
+)
+def start_broken(model: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Normal weights of standard deviation 1/sqrt(n_in), zero biases."""
+    return initialize_(model, "lecun_normal", generator=generator)

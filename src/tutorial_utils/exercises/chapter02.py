@@ -1,0 +1,435 @@
+"""Exercises of chapter 2: variance through a layer."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutorial_utils.exercises.draws import between, normal, sizes, uniform
+from tutorial_utils.exercises.outcomes import Estimate, moments
+from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
+from tutorial_utils.exercises.weights import stream, twice
+
+CHAPTER = "02-variance-through-a-layer"
+_exercise = partial(exercise, chapter=CHAPTER)
+
+
+# --- PyTorch's own layer ------------------------------------------------------------------------------
+
+
+def _default_layer(*, generator: torch.Generator) -> Inputs:
+    """A small number of inputs, their mean and their standard deviation."""
+    n_in, mean = between(6, 15, generator=generator), between(4, 9, generator=generator) / 10
+    return n_in, mean, between(11, 19, generator=generator) / 10
+
+
+@_exercise(
+    "variance-default-layer",
+    title="What a fresh nn.Linear does to a signal",
+    goal="Predict the size of a layer's output from the distributions of inputs, weights and biases.",
+    minutes=10,
+    points=1,
+    kind="derive",
+    value=True,
+    inputs=_default_layer,
+    rtol=3e-3,
+    right="a third of the inputs' second moment, and the biases' on top.",
+    mistakes=(
+        Mistake(
+            "You used the variance of the inputs. Their mean counts, too: what enters is E[x²], the variance plus the "
+            "squared mean.",
+            lambda n, mean, std: std**2 / 3 + 1 / (3 * n),
+        ),
+        Mistake(
+            "You left out the biases. PyTorch draws them from the same interval as the weights.",
+            lambda n, mean, std: (mean**2 + std**2) / 3,
+        ),
+        Mistake(
+            "You took a² for the variance of U(-a, a). It is a²/3.",
+            lambda n, mean, std: mean**2 + std**2 + 1 / n,
+        ),
+        Mistake(
+            "You took (2a)²/12 without the 2: the interval from -a to a is 2a long, and its variance a²/3.",
+            lambda n, mean, std: (mean**2 + std**2) / 12 + 1 / (12 * n),
+        ),
+        Mistake(
+            "You forgot the number of terms: the unit sums over n_in products, each with the variance of one weight.",
+            lambda n, mean, std: (mean**2 + std**2) / (3 * n) + 1 / (3 * n),
+        ),
+        Mistake(
+            "You multiplied the biases' variance by n_in. A unit adds one bias only.",
+            lambda n, mean, std: (mean**2 + std**2) / 3 + 1 / 3,
+        ),
+        Mistake(
+            "That is the root mean square. Asked for is the second moment.",
+            lambda n, mean, std: math.sqrt((mean**2 + std**2) / 3 + 1 / (3 * n)),
+        ),
+    ),
+)
+def variance_default_layer(n_in: int, mean: float, std: float) -> float:
+    """The second moment of a pre-activation under the default start."""
+    return (mean**2 + std**2) / 3 + 1 / (3 * n_in)
+
+
+# --- the expectation for each image -------------------------------------------------------------------
+
+
+def _batch(*, generator: torch.Generator) -> Inputs:
+    m, n_in = sizes(2, 2, 5, generator=generator)
+    x = normal(m, n_in, generator=generator, mean=1.5)
+    return x, uniform(0.1, 0.4, generator=generator), uniform(0.5, 1, generator=generator)
+
+
+@_exercise(
+    "variance-each-input",
+    title="One theory for each input",
+    goal="Say what a formula averages over, and keep the rest.",
+    minutes=12,
+    points=3,
+    inputs=_batch,
+    right="each input has its own second moment over draws of the layer.",
+    mistakes=(
+        Mistake(
+            "You averaged over the batch. Nothing averages over inputs here: each row has a number of its own, from "
+            "its own entries (dim=1).",
+            lambda x, var_w, var_b: var_w * x.square().sum(0) + var_b,
+        ),
+        Mistake(
+            "You gave one number for the whole batch. Under the draw of the weights each input stays fixed and has its "
+            "own second moment.",
+            lambda x, var_w, var_b: var_w * x.square().sum(1).mean() + var_b,
+        ),
+        Mistake(
+            "You took the mean of the squares over the entries. `var_w` is the variance of one weight, so the squares "
+            "are summed; the mean belongs to n_in * var_w.",
+            lambda x, var_w, var_b: var_w * x.square().mean(1) + var_b,
+        ),
+        Mistake(
+            "You multiplied the sum of squares by n_in. That is in the sum already: n_in times their mean.",
+            lambda x, var_w, var_b: x.shape[1] * var_w * x.square().sum(1) + var_b,
+        ),
+        Mistake(
+            "You subtracted the mean of the input before squaring. Only the weights need mean zero; the input enters "
+            "with its squares as they are.",
+            lambda x, var_w, var_b: var_w * (x - x.mean(1, keepdim=True)).square().sum(1) + var_b,
+        ),
+        Mistake(
+            "You squared the sum of the inputs. The cross terms vanish on average, and the sum of the squares is left.",
+            lambda x, var_w, var_b: var_w * x.sum(1).square() + var_b,
+        ),
+        Mistake(
+            "You squared `var_w` and `var_b`. They are variances already.",
+            lambda x, var_w, var_b: var_w**2 * x.square().sum(1) + var_b**2,
+        ),
+        Mistake("You left out the bias.", lambda x, var_w, var_b: var_w * x.square().sum(1)),
+        Mistake(
+            "You multiplied the variance of the bias by n_in. Each unit adds one bias.",
+            lambda x, var_w, var_b: var_w * x.square().sum(1) + x.shape[1] * var_b,
+        ),
+        Mistake(
+            "That is the root. Asked for is the second moment, E[z²].",
+            lambda x, var_w, var_b: (var_w * x.square().sum(1) + var_b).sqrt(),
+        ),
+    ),
+)
+def variance_each_input(x: Tensor, var_w: float, var_b: float) -> Tensor:
+    """The second moment of a unit over draws of the layer, for each row of x."""
+    return var_w * torch.einsum("ij,ij->i", x, x) + var_b
+
+
+# --- sparse weights -----------------------------------------------------------------------------------
+
+
+def _sparse_shape(*, generator: torch.Generator) -> Inputs:
+    n_out = between(80, 110, generator=generator)
+    return n_out, 2 * n_out, between(3, 7, generator=generator) / 20, stream(generator=generator)
+
+
+def _sparse(
+    n_out: int,
+    n_in: int,
+    p: float,
+    generator: torch.Generator,
+    *,
+    scale: float | None = None,
+    one_mask: bool = False,
+) -> Tensor:
+    """Weights of a scale, a share p of them not zero, with a mask of each unit's own unless it is one for all."""
+    mask = torch.rand(1 if one_mask else n_out, n_in, generator=generator) < p
+    weight = torch.randn(n_out, n_in, generator=generator)
+    return weight * mask * (1 / math.sqrt(p * n_in) if scale is None else scale)
+
+
+def _described(answer: Function, n_out: int, n_in: int, p: float, generator: torch.Generator) -> Any:
+    """Shape, moments, share of zeros and the masks of the units."""
+    first, second = twice(answer, n_out, n_in, p, generator=generator)
+    if not isinstance(first, Tensor) or first.dim() != 2:
+        return first
+    zeros = (first == 0).double()
+    return {
+        "shape": str(tuple(first.shape)),
+        "share of zeros": Estimate(zeros.mean().item(), math.sqrt(p * (1 - p) / first.numel())),
+        "units differ in their zeros": len(zeros.unique(dim=0)) > 1,
+        **moments(first),
+        "same generator, same draw": torch.equal(first, second),
+    }
+
+
+@_exercise(
+    "variance-sparse-draw",
+    title="Mostly zeros, the same signal",
+    goal="Give weights of an unusual distribution the variance that keeps a signal.",
+    minutes=15,
+    points=4,
+    inputs=_sparse_shape,
+    observe=_described,
+    cases=4,
+    rtol32=None,
+    right="the variance is LeCun's, though most of the weights are zero.",
+    mistakes=(
+        Mistake(
+            "You gave the nonzero weights LeCun's variance. With the zeros among them the variance of a weight is only "
+            "a share p of it: make up for that.",
+            lambda n_out, n_in, p, generator: _sparse(n_out, n_in, p, generator=generator, scale=1 / math.sqrt(n_in)),
+        ),
+        Mistake(
+            "You divided the weights by p, which makes up for the zeros twice: variances scale with the square. Divide "
+            "by the root of p.",
+            lambda n_out, n_in, p, generator: _sparse(
+                n_out, n_in, p, generator=generator, scale=1 / (p * math.sqrt(n_in))
+            ),
+        ),
+        Mistake(
+            "You used the variance 1/(p n_in) as the standard deviation. Take its root.",
+            lambda n_out, n_in, p, generator: _sparse(n_out, n_in, p, generator=generator, scale=1 / (p * n_in)),
+        ),
+        Mistake(
+            "You counted the outputs. A unit sums over its n_in inputs, of which p n_in arrive.",
+            lambda n_out, n_in, p, generator: _sparse(
+                n_out, n_in, p, generator=generator, scale=1 / math.sqrt(p * n_out)
+            ),
+        ),
+        Mistake(
+            "You kept each weight with probability 1 - p, and scaled it accordingly. p is the share that is kept.",
+            lambda n_out, n_in, p, generator: _sparse(n_out, n_in, 1 - p, generator=generator),
+        ),
+        Mistake(
+            "You set the wrong share to zero: p is the share that is kept. The scale you chose belongs to p.",
+            lambda n_out, n_in, p, generator: _sparse(
+                n_out, n_in, 1 - p, generator=generator, scale=1 / math.sqrt(p * n_in)
+            ),
+        ),
+        Mistake(
+            "All units have their zeros in the same places, so most inputs reach no unit at all. Draw a mask as large "
+            "as the matrix.",
+            partial(_sparse, one_mask=True),
+        ),
+        Mistake(
+            "You drew the nonzero weights uniformly, with the right variance. The exercise asks for normal ones.",
+            lambda n_out, n_in, p, generator: (
+                (2 * torch.rand(n_out, n_in, generator=generator) - 1)
+                * math.sqrt(3 / (p * n_in))
+                * (torch.rand(n_out, n_in, generator=generator) < p)
+            ),
+        ),
+    ),
+)
+def variance_sparse_draw(n_out: int, n_in: int, p: float, generator: torch.Generator) -> Tensor:
+    """Normal weights, each kept with probability p, of variance 1/n_in."""
+    return _sparse(n_out, n_in, p, generator=generator)
+
+
+# --- one layer, one number, one error -----------------------------------------------------------------
+
+
+def _answers(*, generator: torch.Generator) -> Inputs:
+    images, units = sizes(2, 3, 6, generator=generator)
+    scales = 1 + torch.rand(units, generator=generator, dtype=torch.float64) * 3  # units differ, as draws do
+    return (normal(images, units, generator=generator, mean=1) * scales,)
+
+
+def _with_error(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of independent numbers and its standard error."""
+    return values.mean(), values.std() / values.numel() ** 0.5
+
+
+def _with_other_error(error: Function) -> Function:
+    """An answer with another error of the mean; ``error`` takes each unit's second moment."""
+    return lambda z: (z.square().mean(), error(z.square().mean(0)))
+
+
+@_exercise(
+    "variance-standard-error",
+    title="How sure is one layer?",
+    goal="Count what is independent before you divide by the root of it.",
+    minutes=15,
+    points=3,
+    inputs=_answers,
+    parts=("second moment", "standard error"),
+    right="units are the independent samples, whatever they answer to how many images.",
+    mistakes=(
+        Mistake(
+            "You counted every entry as a sample. A unit's answers to several images share its weights: average over "
+            "images first, then only the units count.",
+            lambda z: _with_error(z.square().flatten()),
+        ),
+        Mistake(
+            "You counted the images. They are given, and all of them share the weights; what was drawn independently "
+            "are the units.",
+            lambda z: _with_error(z.square().mean(1)),
+        ),
+        Mistake(
+            "Your error is the standard deviation of one unit. Divide by the root of the number of units.",
+            _with_other_error(torch.std),
+        ),
+        Mistake(
+            "You divided the deviation by the number of units. The error of a mean falls with its root.",
+            _with_other_error(lambda units: units.std() / units.numel()),
+        ),
+        Mistake(
+            "Your error lacks its last root: it is the variance of the mean.",
+            _with_other_error(lambda units: units.var() / units.numel()),
+        ),
+        Mistake(
+            "You divided the squares by the number of units. The mean was estimated from the same units, so divide by "
+            "one less, as `std()` does.",
+            _with_other_error(lambda units: units.std(correction=0) / units.numel() ** 0.5),
+        ),
+        Mistake(
+            "You averaged over the images before you squared. That is the second moment of the units' own means.",
+            lambda z: _with_error(z.mean(0).square()),
+        ),
+        Mistake(
+            "You took the variance of each unit over the images. It leaves out the unit's own mean.",
+            lambda z: _with_error(z.var(0, correction=0)),
+        ),
+        Mistake(
+            "You took the unbiased variance of each unit over the images. The second moment subtracts no mean.",
+            lambda z: _with_error(z.var(0)),
+        ),
+    ),
+)
+def variance_standard_error(z: Tensor) -> tuple[Tensor, Tensor]:
+    """The second moment of a layer's answers, images by units, and its standard error over draws."""
+    return _with_error(z.square().mean(0))
+
+
+# --- how wide? ----------------------------------------------------------------------------------------
+
+
+def _depth_and_factor(*, generator: torch.Generator) -> Inputs:
+    """A depth and a factor; at e = 2.718 two of the mistakes would agree."""
+    return between(10, 30, generator=generator), between(28, 32, generator=generator) / 10
+
+
+@_exercise(
+    "variance-needed-width",
+    title="Predict: how wide must a deep net be?",
+    goal="Turn the law of depth over width into a design rule.",
+    minutes=10,
+    points=2,
+    kind="predict",
+    value=True,
+    inputs=_depth_and_factor,
+    rtol=1e-2,
+    right="twice the depth asks for twice the width.",
+    mistakes=(
+        Mistake(
+            "You left the factor 2 out of 2L/n. A squared standard normal variable has variance 2.",
+            lambda depth, factor: 4 * depth / math.log(factor) ** 2,
+        ),
+        Mistake(
+            "You allowed for one standard deviation. That holds two draws in three; the exercise asks for two.",
+            lambda depth, factor: 2 * depth / math.log(factor) ** 2,
+        ),
+        Mistake(
+            "You compared the variance of the logarithm with ln f. Compare its standard deviation.",
+            lambda depth, factor: 4 * depth / math.log(factor),
+        ),
+        Mistake(
+            "You used the logarithm to base 10. The law is about the natural one.",
+            lambda depth, factor: 8 * depth / math.log10(factor) ** 2,
+        ),
+        Mistake(
+            "You compared with f - 1. A factor is a distance on the scale of the logarithm: ln f.",
+            lambda depth, factor: 8 * depth / (factor - 1) ** 2,
+        ),
+        Mistake(
+            "You used the sinking median, exp(-L/n), alone. Asked for is the spread around it.",
+            lambda depth, factor: depth / math.log(factor),
+        ),
+    ),
+)
+def variance_needed_width(depth: int, factor: float) -> float:
+    """The width at which two standard deviations of the logarithm are one factor."""
+    return 8 * depth / math.log(factor) ** 2
+
+
+# --- a wrong derivation -------------------------------------------------------------------------------
+
+
+def _interval(*, generator: torch.Generator) -> Inputs:
+    low = between(1, 4, generator=generator)
+    return low, low + between(3, 6, generator=generator)
+
+
+def _steps(numbers: Sequence[tuple[int, str]]) -> tuple[Mistake, ...]:
+    """A hint for each step that is taken for the wrong one."""
+    return tuple(Mistake(hint, {"step": number}) for number, hint in numbers)
+
+
+def _ratio(low: float, high: float) -> float:
+    """Second moment over variance of a uniform variable."""
+    return 4 * (low**2 + low * high + high**2) / (high - low) ** 2
+
+
+@_exercise(
+    "variance-wrong-step",
+    title="A derivation with one wrong step",
+    goal="Find the step of an argument that lacks its assumption, and say what it costs.",
+    minutes=12,
+    points=2,
+    kind="debug",
+    value=True,
+    inputs=_interval,
+    parts=("step", "ratio"),
+    rtol=5e-3,
+    right="a second moment went in, and a variance came out.",
+    mistakes=(
+        *_steps(
+            [
+                (1, "Step 1 is the definition of the layer, with its bias at zero. Look further down."),
+                (2, "Step 2 holds: for a fixed input the terms are independent, because the weights are."),
+                (3, "Step 3 holds: under the draw of the weights x_j is a constant, and constants leave squared."),
+                (5, "Step 5 only inserts what stands above it. The fault is in one of the steps it inserts."),
+            ]
+        ),
+        Mistake(
+            "Your ratio is upside down: the truth over the claim.",
+            lambda low, high: {"ratio": 1 / _ratio(low, high)},
+        ),
+        Mistake(
+            "You divided the squared mean by the variance. The second moment is both together, over the variance.",
+            lambda low, high: {"ratio": _ratio(low, high) - 1},
+        ),
+        Mistake(
+            "You took the inputs for uniform around zero, where second moment and variance agree.",
+            lambda low, high: {"ratio": 1},
+        ),
+        Mistake(
+            "You took the root. Asked for is the ratio of the second moments.",
+            lambda low, high: {"ratio": math.sqrt(_ratio(low, high))},
+        ),
+        Mistake(
+            "You divided by the squared length of the interval over 3. The variance of a uniform variable is the "
+            "squared length over 12.",
+            lambda low, high: {"ratio": _ratio(low, high) / 4},
+        ),
+    ),
+)
+def variance_wrong_step(low: int, high: int) -> tuple[int, float]:
+    """The number of the step, and the true second moment over the claimed one."""
+    return 4, _ratio(low, high)

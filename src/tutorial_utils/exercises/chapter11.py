@@ -1,0 +1,409 @@
+"""Exercises of chapter 11: what BatchNorm buys."""
+
+import math
+from functools import partial
+
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from tutorial_utils.exercises.draws import between, normal, sizes, uniform
+from tutorial_utils.exercises.outcomes import Outcome
+from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
+
+CHAPTER = "11-what-batchnorm-buys"
+_exercise = partial(exercise, chapter=CHAPTER)
+
+
+# --- growth of the gradient ---------------------------------------------------------------------------
+
+LAYER = math.pi / (math.pi - 1)  # by which a layer multiplies the gradient's second moment
+
+
+def _depth(*, generator: torch.Generator) -> Inputs:
+    return (2 * between(6, 20, generator=generator),)
+
+
+@_exercise(
+    "buys-gradient-growth",
+    title="What thirty layers do to a gradient",
+    goal="Turn a factor of the second moment for each layer into a factor of the norm for a whole network.",
+    minutes=8,
+    points=2,
+    kind="derive",
+    value=True,
+    inputs=_depth,
+    rtol=1e-2,
+    right="the norm grows by the root of the product of the layers' factors.",
+    mistakes=(
+        Mistake(
+            "That is the growth of the second moment. The norm is its root, so it grows by the root of that factor.",
+            lambda layers: LAYER**layers,
+        ),
+        Mistake("That is the factor of a single layer. The layers' factors multiply.", lambda layers: LAYER**0.5),
+        Mistake(
+            "You added the layers' factors. Each layer multiplies what the one above it sends down.",
+            lambda layers: layers * LAYER**0.5,
+        ),
+        Mistake(
+            "You gave each layer the factor pi. It is pi / (pi - 1): BatchNorm divides by the deviation of what ReLU "
+            "has left, and sqrt(1 - 1 / pi) of it is left.",
+            lambda layers: math.pi ** (layers / 2),
+        ),
+        Mistake("That is the inverse: on its way down the gradient grows.", lambda layers: LAYER ** (-layers / 2)),
+    ),
+)
+def buys_gradient_growth(layers: int) -> float:
+    """The growth of the gradient's norm."""
+    return float(LAYER ** (layers / 2))
+
+
+# --- the loss along the gradient ----------------------------------------------------------------------
+
+
+def _bowl(*, generator: torch.Generator) -> Inputs:
+    """A quadratic loss, a place on it, and rates around the largest that descends."""
+    size, count = sizes(2, 3, 5, generator=generator)
+    root = normal(size, size, generator=generator)
+    hessian = root @ root.T / size + 0.1 * torch.eye(size, dtype=torch.float64)
+    largest = torch.linalg.eigvalsh(hessian)[-1].item()
+    rates = torch.linspace(0.3, uniform(1.6, 2.4, generator=generator), count, dtype=torch.float64) / largest
+    return hessian, normal(size, generator=generator, mean=1), rates
+
+
+Slice = tuple[Tensor, Tensor, Tensor]
+
+
+def _slice(hessian: Tensor, w: Tensor, rates: Tensor, sign: float = -1.0, half: float = 0.5) -> Slice:
+    gradient = hessian @ w
+    points = w + sign * rates[:, None] * gradient
+    losses = half * ((points @ hessian) * points).sum(1)
+    change = (points @ hessian - gradient).norm(dim=1)
+    return losses.max() - losses.min(), change.max(), (change / (rates * gradient.norm())).max()
+
+
+def _walked(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    """The losses of a descent that goes on from each point, with a new gradient."""
+    start, points = hessian @ w, []
+    for rate in rates:
+        w = w - rate * (hessian @ w)
+        points.append(w)
+    walk = torch.stack(points)
+    losses, change = 0.5 * ((walk @ hessian) * walk).sum(1), (walk @ hessian - start).norm(dim=1)
+    return losses.max() - losses.min(), change.max(), (change / (rates * start.norm())).max()
+
+
+def _from_the_start(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    _, change, smoothness = _slice(hessian, w, rates)
+    points = w - rates[:, None] * (hessian @ w)
+    losses = 0.5 * ((points @ hessian) * points).sum(1)
+    return (losses - 0.5 * w @ hessian @ w).abs().max(), change, smoothness
+
+
+def _per_rate(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    spread, change, smoothness = _slice(hessian, w, rates)
+    return spread, change, smoothness * (hessian @ w).norm()
+
+
+def _norm_of_the_gradient(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    spread, _, smoothness = _slice(hessian, w, rates)
+    gradient = hessian @ w
+    return spread, ((w - rates[:, None] * gradient) @ hessian).norm(dim=1).max(), smoothness
+
+
+def _squared(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    spread, change, smoothness = _slice(hessian, w, rates)
+    return spread, change.square(), smoothness
+
+
+@_exercise(
+    "buys-loss-slice",
+    title="Three measures of a smooth loss",
+    goal="Compute the chapter's three measures where the answer is known, and see what the third one measures.",
+    minutes=20,
+    points=4,
+    inputs=_bowl,
+    parts=("range", "predictiveness", "smoothness"),
+    right="on a quadratic loss the third measure is |Hg| / |g|, whatever the rates: at most the largest eigenvalue.",
+    mistakes=(
+        Mistake(
+            "You walked uphill: w + rate * g. A step of gradient descent subtracts.",
+            partial(_slice, sign=1.0),
+        ),
+        Mistake(
+            "You went on from each point, with a new gradient. All points lie on one line: w - rate * g, with the w "
+            "and the g of the start.",
+            _walked,
+        ),
+        Mistake(
+            "Your range is the largest distance from the loss at the start. It is the largest loss less the smallest, "
+            "among the points on the line.",
+            _from_the_start,
+        ),
+        Mistake("Your losses lack the factor 1/2 of w @ hessian @ w / 2.", partial(_slice, half=1.0)),
+        Mistake(
+            "Your smoothness divides by the rate alone. The distance between the two points is rate * |g|.", _per_rate
+        ),
+        Mistake(
+            "Your predictiveness is the norm of the new gradient. Subtract the gradient at the start first: what "
+            "counts is how much it changes.",
+            _norm_of_the_gradient,
+        ),
+        Mistake("Your predictiveness is squared. It is a norm: take the root.", _squared),
+    ),
+)
+def buys_loss_slice(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    """The three measures of a quadratic loss."""
+    return _slice(hessian, w, rates)
+
+
+# --- the rate of an honest comparison -----------------------------------------------------------------
+
+
+def _accuracies(*, generator: torch.Generator) -> Inputs:
+    """Accuracies of every rate and seed; no way of choosing finds what another one finds."""
+    while True:
+        validation, test = (torch.rand(4, 5, generator=generator, dtype=torch.float64).round(decimals=2) for _ in "vt")
+        rates = {choice(validation, test) for choice in (_by_median, _by_mean, _on_test)}
+        if len(rates) == 3 and not _has_ties(validation) and not _has_ties(test):
+            return validation, test
+
+
+def _has_ties(table: Tensor) -> bool:
+    distinct = (table.median(1).values.unique(), table.mean(1).unique())
+    return any(len(values) < len(table) for values in distinct)
+
+
+def _by_median(validation: Tensor, test: Tensor) -> int:
+    return int(validation.median(1).values.argmax())
+
+
+def _by_mean(validation: Tensor, test: Tensor) -> int:
+    return int(validation.mean(1).argmax())
+
+
+def _on_test(validation: Tensor, test: Tensor) -> int:
+    return int(test.median(1).values.argmax())
+
+
+def _per_seed(validation: Tensor, test: Tensor) -> Tensor:
+    return test.gather(0, validation.argmax(0, keepdim=True)).median()
+
+
+@_exercise(
+    "buys-honest-rate",
+    title="The score of a method that has a rate to choose",
+    goal="Report what a method reaches when its learning rate is chosen without a look at the test digits.",
+    minutes=12,
+    points=3,
+    inputs=_accuracies,
+    right="the rate is chosen on validation data, by the median of the seeds, and reported on test data.",
+    mistakes=(
+        Mistake(
+            "You chose the rate by its test accuracy. Then the test digits have helped to train, and the score is too "
+            "high: choose on `validation`, report on `test`.",
+            lambda v, t: t[_on_test(v, t)].median(),
+        ),
+        Mistake(
+            "You reported the validation accuracy of the rate it was chosen by. The best of several is lucky: report "
+            "the test accuracy.",
+            lambda v, t: v[_by_median(v, t)].median(),
+        ),
+        Mistake(
+            "You chose a rate for each seed. A reader has one rate to set: choose one for all seeds.",
+            _per_seed,
+        ),
+        Mistake(
+            "You chose the rate by the mean. The chapter compares medians.", lambda v, t: t[_by_mean(v, t)].median()
+        ),
+        Mistake(
+            "You reported the mean of the seeds. The chapter reports the median.",
+            lambda v, t: t[_by_median(v, t)].mean(),
+        ),
+        Mistake(
+            "You reported the best seed. Another reader draws another seed: report the median.",
+            lambda v, t: t[_by_median(v, t)].max(),
+        ),
+    ),
+)
+def buys_honest_rate(validation: Tensor, test: Tensor) -> Tensor:
+    """The median test accuracy at the rate with the largest median validation accuracy."""
+    return test[_by_median(validation, test)].median()
+
+
+# --- the sign test ------------------------------------------------------------------------------------
+
+
+def _pairs(*, generator: torch.Generator) -> Inputs:
+    """Pairs with some ties, the second a little worse."""
+    count, ties = between(9, 14, generator=generator), between(2, 3, generator=generator)
+    a = normal(count, generator=generator).round(decimals=1)
+    gap = (normal(count, generator=generator, mean=0.8).abs() + 0.1).round(decimals=1)
+    signs = torch.ones(count, dtype=torch.float64)
+    signs[: between(1, 2, generator=generator)] = -1
+    signs[-ties:] = 0
+    return a, a - gap * signs
+
+
+def _even(*, generator: torch.Generator) -> Inputs:
+    """As many wins as losses."""
+    half = between(3, 5, generator=generator)
+    a = normal(2 * half, generator=generator)
+    return a, a - torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(half)
+
+
+def _sign_test(a: Tensor, b: Tensor) -> float:
+    wins, losses = int((a > b).sum()), int((a < b).sum())
+    return float(stats.binomtest(wins, wins + losses).pvalue)
+
+
+def _tail(wins: int, count: int) -> float:
+    return float(stats.binom.sf(wins - 1, count, 0.5))
+
+
+def _one_sided(a: Tensor, b: Tensor) -> float:
+    return _tail(int((a > b).sum()), int((a != b).sum()))
+
+
+def _ties_lose(a: Tensor, b: Tensor) -> float:
+    return float(stats.binomtest(int((a > b).sum()), len(a)).pvalue)
+
+
+def _ties_win(a: Tensor, b: Tensor) -> float:
+    return float(stats.binomtest(int((a >= b).sum()), len(a)).pvalue)
+
+
+def _strictly_more(a: Tensor, b: Tensor) -> float:
+    wins, losses = int((a > b).sum()), int((a < b).sum())
+    return 2 * _tail(max(wins, losses) + 1, wins + losses)
+
+
+def _not_capped(a: Tensor, b: Tensor) -> float:
+    wins, losses = int((a > b).sum()), int((a < b).sum())
+    return 2 * _tail(max(wins, losses), wins + losses)
+
+
+@_exercise(
+    "buys-sign-test",
+    title="Twenty pairs and a coin",
+    goal="Compute by counting how surprising a lead would be if nothing but luck decided each pair.",
+    minutes=15,
+    points=3,
+    inputs=(_pairs, _even),
+    right="the number is that of scipy's exact two-sided binomial test.",
+    mistakes=(
+        Mistake(
+            "You counted one side only. Without a direction stated before, so large a lead of the other one would "
+            "surprise as much: double the smaller tail.",
+            _one_sided,
+        ),
+        Mistake(
+            "You counted ties among the throws, as losses. A tie says nothing: leave it out of both counts.", _ties_lose
+        ),
+        Mistake("You counted ties as wins. A tie says nothing: leave it out of both counts.", _ties_win),
+        Mistake(
+            "You counted leads larger than the one you have, not those as large. Include it: P(at least as many wins).",
+            _strictly_more,
+        ),
+        Mistake(
+            "With as many wins as losses your number is above 1. The two tails then overlap: no probability exceeds 1.",
+            _not_capped,
+        ),
+        Mistake(
+            "You used the t-test. It assumes normal differences; the sign test counts heads and tails only.",
+            lambda a, b: float(stats.ttest_rel(a, b).pvalue),
+        ),
+    ),
+)
+def buys_sign_test(a: Tensor, b: Tensor) -> float:
+    """The two-sided p-value of the sign test, ties left out."""
+    return _sign_test(a, b)
+
+
+# --- an evaluation that disturbs ----------------------------------------------------------------------
+
+
+def _images(training: bool, *, generator: torch.Generator) -> Inputs:
+    """Weights, inputs and labels, and the mode that the network is in: training or not."""
+    weight, x = normal(4, 3, generator=generator), normal(12, 3, generator=generator, mean=1, std=2)
+    labels = torch.randint(4, (12,), generator=generator)
+    return weight, x, labels, training
+
+
+def _evaluated(answer: Function, weight: Tensor, x: Tensor, labels: Tensor, training: bool) -> Outcome:
+    """What an evaluation returns and what it leaves behind."""
+    norm, linear = nn.BatchNorm1d(3), nn.Linear(3, 4, bias=False)
+    linear.weight = nn.Parameter(weight)
+    net = nn.Sequential(norm, linear).to(x.dtype).train(training)
+    share = answer(net, x, labels)
+    return {
+        "accuracy": share,
+        "running mean afterward": norm.running_mean,
+        "training mode afterward": net.training,
+        "training mode of its BatchNorm afterward": norm.training,
+    }
+
+
+def _share(net: nn.Module, x: Tensor, labels: Tensor) -> float:
+    with torch.no_grad():
+        return float((net(x).argmax(1) == labels).double().mean())
+
+
+def _without_eval(net: nn.Module, x: Tensor, labels: Tensor) -> float:
+    return _share(net, x, labels)
+
+
+def _left_in_eval(net: nn.Module, x: Tensor, labels: Tensor) -> float:
+    return _share(net.eval(), x, labels)
+
+
+def _always_to_training(net: nn.Module, x: Tensor, labels: Tensor) -> float:
+    share = _left_in_eval(net, x, labels)
+    net.train()
+    return share
+
+
+def _count(net: nn.Module, x: Tensor, labels: Tensor) -> float:
+    return float(evaluate(net, x, labels) * len(labels))
+
+
+def _in_percent(net: nn.Module, x: Tensor, labels: Tensor) -> float:
+    return float(100 * evaluate(net, x, labels))
+
+
+@_exercise(
+    "buys-evaluation",
+    title="An evaluation in the middle of training",
+    goal="Measure a network in use without changing it.",
+    minutes=12,
+    points=3,
+    kind="debug",
+    inputs=(partial(_images, True), partial(_images, False)),
+    observe=_evaluated,
+    rtol32=None,
+    right="the accuracy is that of eval mode, and the network is as it was.",
+    mistakes=(
+        Mistake(
+            "Your network is measured in the mode it is in. In training mode BatchNorm uses the statistics of the test "
+            "batch, and moves its running statistics: call `eval()`.",
+            _without_eval,
+        ),
+        Mistake(
+            "Your network is left in eval mode. If it was training, the steps that follow train without BatchNorm's "
+            "batch statistics: put the mode back.",
+            _left_in_eval,
+        ),
+        Mistake(
+            "Your network is left in training mode always. Put back the mode it was in: remember `net.training`.",
+            _always_to_training,
+        ),
+        Mistake("You returned how many are right. Asked for is the share.", _count),
+        Mistake("You returned percent. Asked for is the share, between 0 and 1.", _in_percent),
+    ),
+)
+def evaluate(net: nn.Module, x: Tensor, labels: Tensor) -> float:
+    """The share of right answers in eval mode; the network's mode is put back."""
+    before = net.training
+    share = _share(net.eval(), x, labels)
+    net.train(before)
+    return share

@@ -1,0 +1,61 @@
+"""Observe how an answer draws weights: their distribution, and where the random numbers come from."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tutorial_utils.exercises.draws import between
+from tutorial_utils.exercises.outcomes import moments
+from tutorial_utils.exercises.registry import Function
+
+
+def stream(*, generator: torch.Generator) -> torch.Generator:
+    """A generator to hand to an answer.
+
+    >>> stream(generator=torch.Generator()).initial_seed() > 0
+    True
+    """
+    return torch.Generator().manual_seed(between(1, 2**31, generator=generator))
+
+
+def twice(answer: Function, *inputs: Any, generator: torch.Generator) -> tuple[Any, Any]:
+    """What an answer, whose last parameter is a generator, gives for two generators in the same state.
+
+    >>> first, second = twice(lambda size, source: torch.rand(size, generator=source), 3, generator=torch.Generator())
+    >>> torch.equal(first, second)
+    True
+    """
+    first, second = (torch.Generator().set_state(generator.get_state()) for _ in range(2))
+    return answer(*inputs, first), answer(*inputs, second)
+
+
+def drawn(answer: Function, weight: Tensor, *options: Any, generator: torch.Generator) -> Any:
+    """The moments of a parameter that an answer fills, and whether the same generator fills it in the same way."""
+    first, second = twice(lambda source: answer(leaf(weight), *options, source), generator=generator)
+    if not isinstance(first, Tensor):
+        return first
+    return {
+        "shape": tuple(first.shape),
+        **moments(first),
+        "same generator, same draw": torch.equal(first, second),
+    }
+
+
+def leaf(weight: Tensor) -> Tensor:
+    """A copy of a weight that requires its gradient, as parameters do.
+
+    >>> leaf(torch.zeros(1))
+    tensor([0.], requires_grad=True)
+    """
+    return weight.detach().clone().requires_grad_()
+
+
+def linear_layers(model: nn.Module) -> Iterator[nn.Linear]:
+    """The linear layers of a network, in order.
+
+    >>> [layer.out_features for layer in linear_layers(nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 3)))]
+    [2, 3]
+    """
+    return (module for module in model.modules() if isinstance(module, nn.Linear))

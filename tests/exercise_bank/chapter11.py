@@ -1,0 +1,316 @@
+"""Answers to the exercises of chapter 11, right and wrong, as students write them."""
+
+import math
+
+import numpy as np
+import torch
+from scipy import stats
+
+from exercise_bank import right, wrong
+
+# --- buys-gradient-growth -----------------------------------------------------------------------------
+
+
+@right("buys-gradient-growth")
+def growth(layers):
+    return (math.pi / (math.pi - 1)) ** (layers / 2)
+
+
+@right("buys-gradient-growth")
+def growth_by_loop(layers):
+    norm = 1.0
+    for _ in range(layers):
+        norm *= math.sqrt(1 / (1 - 1 / math.pi))
+    return norm
+
+
+@right("buys-gradient-growth")
+def growth_by_logarithm(layers):
+    return torch.tensor(-0.5 * layers * math.log(1 - 1 / math.pi)).exp()
+
+
+@wrong("buys-gradient-growth", "second moment")
+def growth_squared(layers):
+    return 1.467**layers
+
+
+@wrong("buys-gradient-growth", "single layer")
+def growth_of_one(layers):
+    return math.sqrt(math.pi / (math.pi - 1))
+
+
+@wrong("buys-gradient-growth", "added")
+def growth_added(layers):
+    return layers * math.sqrt(math.pi / (math.pi - 1))
+
+
+@wrong("buys-gradient-growth", "factor pi")
+def growth_pi(layers):
+    return math.pi ** (layers / 2)
+
+
+@wrong("buys-gradient-growth", "inverse")
+def growth_down(layers):
+    return ((math.pi - 1) / math.pi) ** (layers / 2)
+
+
+# --- buys-loss-slice ----------------------------------------------------------------------------------
+
+
+def loss(hessian, w):
+    return 0.5 * w @ hessian @ w
+
+
+@right("buys-loss-slice")
+def slice_by_loop(hessian, w, rates):
+    g = hessian @ w
+    losses, changes, ratios = [], [], []
+    for rate in rates:
+        v = w - rate * g
+        losses.append(loss(hessian, v))
+        changes.append((hessian @ v - g).norm())
+        ratios.append(changes[-1] / (rate * g.norm()))
+    return max(losses) - min(losses), max(changes), max(ratios)
+
+
+@right("buys-loss-slice")
+def slice_by_autograd(hessian, w, rates):
+    v = w.detach().clone().requires_grad_()
+    (g,) = torch.autograd.grad(loss(hessian, v), v)
+    values, changes = [], []
+    for rate in rates:
+        u = (v - rate * g).detach().requires_grad_()
+        values.append(loss(hessian, u))
+        changes.append(torch.autograd.grad(values[-1], u)[0] - g)
+    values, lengths = torch.stack(values), torch.stack([c.norm() for c in changes])
+    return values.max() - values.min(), lengths.max(), (lengths / (rates * g.norm())).max()
+
+
+@right("buys-loss-slice")
+def slice_by_formula(hessian, w, rates):
+    g = hessian @ w
+    hg = hessian @ g
+    values = loss(hessian, w) - rates * (g @ g) + 0.5 * rates**2 * (g @ hg)
+    return values.max() - values.min(), rates.max() * hg.norm(), hg.norm() / g.norm()
+
+
+@wrong("buys-loss-slice", "uphill")
+def slice_up(hessian, w, rates):
+    g = hessian @ w
+    points = [w + rate * g for rate in rates]
+    losses = torch.stack([loss(hessian, v) for v in points])
+    changes = torch.stack([(hessian @ v - g).norm() for v in points])
+    return losses.max() - losses.min(), changes.max(), (changes / (rates * g.norm())).max()
+
+
+@wrong("buys-loss-slice", "new gradient")
+def slice_descends(hessian, w, rates):
+    g, losses, changes = hessian @ w, [], []
+    for rate in rates:
+        w = w - rate * hessian @ w
+        losses.append(loss(hessian, w))
+        changes.append((hessian @ w - g).norm())
+    ratios = [c / (r * g.norm()) for c, r in zip(changes, rates, strict=True)]
+    return max(losses) - min(losses), max(changes), max(ratios)
+
+
+@wrong("buys-loss-slice", "from the loss at the start")
+def slice_from_start(hessian, w, rates):
+    _, change, ratio = slice_by_loop(hessian, w, rates)
+    g = hessian @ w
+    return max((loss(hessian, w - r * g) - loss(hessian, w)).abs() for r in rates), change, ratio
+
+
+@wrong("buys-loss-slice", "factor 1/2")
+def slice_without_half(hessian, w, rates):
+    spread, change, ratio = slice_by_loop(hessian, w, rates)
+    return 2 * spread, change, ratio
+
+
+@wrong("buys-loss-slice", "rate alone")
+def slice_per_rate(hessian, w, rates):
+    spread, change, _ = slice_by_loop(hessian, w, rates)
+    return spread, change, change / rates.max()
+
+
+@wrong("buys-loss-slice", "norm of the new gradient")
+def slice_new_gradient(hessian, w, rates):
+    spread, _, ratio = slice_by_loop(hessian, w, rates)
+    g = hessian @ w
+    return spread, max((hessian @ (w - r * g)).norm() for r in rates), ratio
+
+
+@wrong("buys-loss-slice", "squared")
+def slice_squared(hessian, w, rates):
+    spread, change, ratio = slice_by_loop(hessian, w, rates)
+    return spread, change**2, ratio
+
+
+# --- buys-honest-rate ---------------------------------------------------------------------------------
+
+
+@right("buys-honest-rate")
+def honest(validation, test):
+    return test[validation.median(dim=1).values.argmax()].median()
+
+
+@right("buys-honest-rate")
+def honest_by_loop(validation, test):
+    best, chosen = -1.0, 0
+    for rate, row in enumerate(validation.tolist()):
+        middle = sorted(row)[len(row) // 2]
+        if middle > best:
+            best, chosen = middle, rate
+    return sorted(test[chosen].tolist())[len(test[chosen]) // 2]
+
+
+@right("buys-honest-rate")
+def honest_by_numpy(validation, test):
+    return float(np.median(test.numpy(), axis=1)[np.argmax(np.median(validation.numpy(), axis=1))])
+
+
+@wrong("buys-honest-rate", "by its test accuracy")
+def honest_on_test(validation, test):
+    return test.median(1).values.max()
+
+
+@wrong("buys-honest-rate", "validation accuracy")
+def honest_validation(validation, test):
+    return validation.median(1).values.max()
+
+
+@wrong("buys-honest-rate", "for each seed")
+def honest_per_seed(validation, test):
+    best = validation.argmax(0)
+    return torch.stack([test[rate, seed] for seed, rate in enumerate(best)]).median()
+
+
+@wrong("buys-honest-rate", "by the mean")
+def honest_mean_choice(validation, test):
+    return test[validation.mean(1).argmax()].median()
+
+
+@wrong("buys-honest-rate", "mean of the seeds")
+def honest_mean(validation, test):
+    return test[validation.median(1).values.argmax()].mean()
+
+
+@wrong("buys-honest-rate", "best seed")
+def honest_best(validation, test):
+    return test[validation.median(1).values.argmax()].max()
+
+
+# --- buys-sign-test -----------------------------------------------------------------------------------
+
+
+@right("buys-sign-test")
+def sign_by_scipy(a, b):
+    return stats.binomtest(int((a > b).sum()), int((a != b).sum())).pvalue
+
+
+@right("buys-sign-test")
+def sign_by_counting(a, b):
+    wins, n = int((a > b).sum()), int((a != b).sum())
+    most = max(wins, n - wins)
+    tail = sum(math.comb(n, k) for k in range(most, n + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+@right("buys-sign-test")
+def sign_by_other_tail(a, b):
+    difference = (a - b)[a != b]
+    least = min((difference > 0).sum().item(), (difference < 0).sum().item())
+    return min(1.0, 2 * float(stats.binom.cdf(least, len(difference), 0.5)))
+
+
+@wrong("buys-sign-test", "one side")
+def sign_one_sided(a, b):
+    wins, n = int((a > b).sum()), int((a != b).sum())
+    return sum(math.comb(n, k) for k in range(wins, n + 1)) / 2**n
+
+
+@wrong("buys-sign-test", "as losses")
+def sign_ties_lose(a, b):
+    return stats.binomtest(int((a > b).sum()), len(a)).pvalue
+
+
+@wrong("buys-sign-test", "as wins")
+def sign_ties_win(a, b):
+    return stats.binomtest(int((a >= b).sum()), a.numel()).pvalue
+
+
+@wrong("buys-sign-test", "as large")
+def sign_strict(a, b):
+    wins, n = int((a > b).sum()), int((a != b).sum())
+    return 2 * sum(math.comb(n, k) for k in range(max(wins, n - wins) + 1, n + 1)) / 2**n
+
+
+@wrong("buys-sign-test", "above 1")
+def sign_above_one(a, b):
+    wins, n = int((a > b).sum()), int((a != b).sum())
+    return 2 * sum(math.comb(n, k) for k in range(max(wins, n - wins), n + 1)) / 2**n
+
+
+@wrong("buys-sign-test", "t-test")
+def sign_t(a, b):
+    return stats.ttest_rel(a, b).pvalue
+
+
+# --- buys-evaluation ----------------------------------------------------------------------------------
+
+
+@right("buys-evaluation")
+def evaluation(net, x, labels):
+    mode = net.training
+    net.eval()
+    with torch.no_grad():
+        result = (net(x).argmax(1) == labels).float().mean().item()
+    net.train(mode)
+    return result
+
+
+@right("buys-evaluation")
+def evaluation_of_a_copy(net, x, labels):
+    import copy
+
+    twin = copy.deepcopy(net).eval()
+    return sum(int(twin(one[None]).argmax()) == int(label) for one, label in zip(x, labels, strict=True)) / len(x)
+
+
+@right("buys-evaluation")
+def evaluation_finally(net, x, labels):
+    modes = {module: module.training for module in net.modules()}
+    try:
+        net.eval()
+        return torch.mean((net(x).detach().max(1).indices == labels).to(x.dtype))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@wrong("buys-evaluation", "mode it is in")
+def evaluation_training(net, x, labels):
+    return (net(x).argmax(1) == labels).double().mean().item()
+
+
+@wrong("buys-evaluation", "left in eval")
+def evaluation_stays(net, x, labels):
+    net.eval()
+    return (net(x).argmax(1) == labels).double().mean().item()
+
+
+@wrong("buys-evaluation", "training mode always")
+def evaluation_trains(net, x, labels):
+    result = evaluation_stays(net, x, labels)
+    net.train()
+    return result
+
+
+@wrong("buys-evaluation", "how many")
+def evaluation_count(net, x, labels):
+    return evaluation(net, x, labels) * len(labels)
+
+
+@wrong("buys-evaluation", "percent")
+def evaluation_percent(net, x, labels):
+    return 100 * evaluation(net, x, labels)

@@ -1,0 +1,445 @@
+"""The checker on exercises made up here: what it says of answers that are no known mistake, and what it survives."""
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from randomness import seeded
+from torch import Tensor, nn
+
+from tutorial_utils.exercises import EXERCISES, Result, check, clues, data, running
+from tutorial_utils.exercises.draws import normal, sizes
+from tutorial_utils.exercises.individual import own_inputs, seed_of
+from tutorial_utils.exercises.outcomes import Estimate, agree, moments
+from tutorial_utils.exercises.registry import Inputs, Mistake, exercise, written
+from tutorial_utils.exercises.running import Raised, TimeUp, run, time_limit
+from tutorial_utils.exercises.wording import show
+
+ABOUT: dict[str, Any] = {"chapter": "none", "title": "Made up", "goal": "Test.", "minutes": 1, "points": 1}
+
+
+@pytest.fixture(autouse=True)
+def _registry_as_before() -> Iterator[None]:
+    before = dict(EXERCISES)
+    yield
+    EXERCISES.clear()
+    EXERCISES.update(before)
+
+
+def matrix(*, generator: torch.Generator) -> Inputs:
+    rows, columns = sizes(2, 3, 6, generator=generator)
+    return (normal(rows, columns, generator=generator, mean=3),)
+
+
+def says(answer: Any, reference: Callable[..., Any], **options: Any) -> str:
+    """What the checker says of an answer to an exercise about a matrix."""
+    EXERCISES.pop("made-up", None)
+    exercise("made-up", **{"inputs": matrix} | ABOUT | options)(reference)
+    return " ".join(check("made-up", answer, generator=seeded()).hint.split())
+
+
+def means(x: Tensor) -> Tensor:
+    return x.mean(0)
+
+
+# --- what is said -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (lambda x: 3.5 * means(x), "everywhere 3.5 times what it should be"),
+        (lambda x: means(x) * len(x), "a size of your input"),
+        (lambda x: means(x) / len(x) ** 0.5, "which is 1/√"),
+        (lambda x: means(x) * len(x) / (len(x) - 1), "which is"),
+        (lambda x: -means(x), "so the sign is wrong"),
+        (lambda x: means(x) * 0, "is all zero"),
+        (lambda x: means(x) + 7, "everywhere 7 too large"),
+        (lambda x: means(x) - 0.5, "everywhere 0.5 too small"),
+        (lambda x: x.mean(1), "it should have shape"),
+        (lambda x: means(x)[:1], "too many or too few dimensions"),
+        (lambda x: means(x).tolist(), "asked for"),
+        (lambda x: means(x).numpy(), "of type ndarray; it should be a tensor"),
+        (lambda x: means(x).to(torch.complex128), "complex tensor"),
+        (lambda x: means(x) / 0, "infinite"),
+        (lambda x: means(x) * math.nan, "NaN"),
+        (lambda x: torch.cat([x[:1, 0], means(x)[1:]]), "is wrong in 1 of"),
+        (lambda x: (means(x), means(x)), "returned 2 things; one is asked for"),
+        (lambda x: means(x).float().double() if x.dtype == torch.float64 else x[0], "On 3 of 6 inputs it is right"),
+        (lambda x: means(x).float(), "float32 for inputs of float64"),
+        (lambda x: x.mul_(1).sub_(1).add_(1).mean(0).add(x.zero_().sum()), "changes its input `x`"),
+        (lambda x, y: x, "cannot be called as the exercise does"),
+        (lambda x: print, "of type builtin_function_or_method"),
+    ],
+)
+def test_what_is_wrong_is_said(answer: Callable[..., Any], sentence: str) -> None:
+    assert sentence in says(answer, means), says(answer, means)
+
+
+def test_the_transpose_is_recognized() -> None:
+    assert "the transpose of what is asked" in says(lambda x: (x / 2).T, lambda x: x / 2)
+
+
+def test_input_result_and_expectation_are_shown() -> None:
+    text = says(lambda x: 2 * means(x), means)
+    assert "your input x = [[" in text and "came out [" in text and "expected [" in text
+
+
+def test_the_line_of_the_reader_is_shown() -> None:
+    def answer(x: Tensor) -> Tensor:
+        middle = x.mean(5)
+        return middle
+
+    assert "in your line `middle = x.mean(5)`" in says(answer, means)
+
+
+def test_the_parts_that_are_right_are_named() -> None:
+    text = says(lambda x: (x.mean(0), 2 * x.var(0)), lambda x: (x.mean(0), x.var(0)), parts=("mean", "variance"))
+    assert "`variance` is everywhere 2 times" in text and "Right, on this input: mean" in text
+
+
+def test_a_missing_part_is_named() -> None:
+    text = says(lambda x: x.mean(0), lambda x: (x.mean(0), x.var(0)), parts=("mean", "variance"))
+    assert "returned one Tensor; asked for are 2: mean and variance" in text
+
+
+def test_a_random_draw_is_judged_by_its_moments() -> None:
+    def draw(*, generator: torch.Generator) -> Inputs:
+        return (generator,)
+
+    def observe(answer: Callable[..., Tensor], generator: torch.Generator) -> dict[str, Estimate]:
+        return moments(answer(generator))
+
+    options = {"inputs": draw, "observe": observe}
+
+    def standard(g: torch.Generator) -> Tensor:
+        return torch.randn(20_000, generator=g)
+
+    assert says(lambda g: torch.randn(200, 100, generator=g), standard, **options).startswith("Right")
+    assert "`variance` is" in says(lambda g: 2 * standard(g), standard, **options)
+    assert "`mean` should be 0 up to chance" in says(lambda g: standard(g) + 1, standard, **options)
+    assert "`kurtosis`" in says(lambda g: 12**0.5 * (torch.rand(20_000, generator=g) - 0.5), standard, **options)
+
+
+def test_an_observer_that_gets_nothing_asks_for_a_return() -> None:
+    raised = Raised("AttributeError", "'NoneType' object has no attribute 'detach'")
+    assert clues.of_exception(raised) == clues.NO_RETURN
+    assert "cannot be used: AttributeError" in clues.of_exception(Raised("AttributeError", "no 'detach'"))
+
+
+# --- mistakes -----------------------------------------------------------------------------------------
+
+TWO = {
+    "parts": ("mean", "variance"),
+    "mistakes": (
+        Mistake("You averaged each row.", lambda x: (x.mean(1), x.var(0))),
+        Mistake("Your variance is biased.", lambda x: (x.mean(0), x.var(0, correction=0))),
+        Mistake("Your variance is negative.", when=lambda came, expected, x: bool((came["variance"] < 0).all())),
+    ),
+}
+
+
+def both(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.mean(0), x.var(0)
+
+
+def test_a_mistake_is_recognized_beside_another_one() -> None:
+    text = says(lambda x: (x.mean(0) + 1, x.var(0, correction=0)), both, **TWO)
+    assert "Your variance is biased. Something else is wrong with mean." in text
+
+
+def test_a_mistake_may_be_a_predicate() -> None:
+    assert "Your variance is negative." in says(lambda x: (x.mean(0), -5 - x.var(0)), both, **TWO)
+
+
+def test_a_mistake_that_explains_some_inputs_only_is_not_named() -> None:
+    def answer(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.mean(0), x.var(0, correction=0) * (2 if len(x) > 4 else 1)
+
+    assert "biased" not in says(answer, both, **TWO)
+
+
+def test_an_answer_that_fails_as_a_mistake_does_is_recognized() -> None:
+    def for_wide(x: Tensor) -> Tensor:
+        if x.shape[0] > x.shape[1]:
+            raise ValueError("tall")
+        return 2 * x.mean(0)
+
+    hint = "It works for wide ones only."
+    mistakes = (Mistake(hint, for_wide),)
+    assert hint in says(for_wide, means, mistakes=mistakes)
+    assert hint not in says(lambda x: 1 / 0, means, mistakes=mistakes)
+
+
+def test_a_mistake_may_give_nan() -> None:
+    mistakes = (Mistake("You took the root of a negative number.", lambda x: (x - x.mean()).sqrt()),)
+    assert "negative number" in says(
+        lambda x: torch.sqrt(x - x.sum() / x.numel()), lambda x: x.abs(), mistakes=mistakes
+    )
+
+
+def test_a_mistake_that_itself_fails_explains_nothing() -> None:
+    mistakes = (Mistake("Nothing.", lambda x: 1 / 0), Mistake("Nor this.", when=lambda *all: 1 / 0))
+    assert "everywhere 2 times" in says(lambda x: 2 * means(x), means, mistakes=mistakes)
+
+
+# --- in place -----------------------------------------------------------------------------------------
+
+
+def double_(x: Tensor) -> None:
+    x.mul_(2)
+
+
+@pytest.mark.parametrize("answer", [double_, lambda x: x.mul_(2), lambda x: 2 * x])
+def test_in_place_or_returned_is_the_same(answer: Callable[..., Any]) -> None:
+    assert says(answer, double_, changes=(0,)).startswith("Right")
+
+
+def test_a_change_of_a_copy_is_named() -> None:
+    assert "Did you change a copy?" in says(lambda x: double_(x.clone()), double_, changes=(0,))
+
+
+def test_a_module_may_be_changed_in_place() -> None:
+    def layer(*, generator: torch.Generator) -> Inputs:
+        module = nn.Linear(2, 3, dtype=torch.float64)
+        return (module,)
+
+    def zero(module: nn.Linear) -> None:
+        nn.init.zeros_(module.bias)
+
+    def observe(answer: Callable[..., Any], module: nn.Linear) -> Tensor:
+        return answer(module).bias
+
+    options = {"inputs": layer, "observe": observe, "changes": (0,)}
+    assert says(zero, zero, **options).startswith("Right")
+    assert "changed nothing" in says(lambda module: None, zero, **options)
+    assert says(lambda module: nn.init.ones_(module.bias) is None, zero, **options).startswith("Not yet")
+
+
+# --- values -------------------------------------------------------------------------------------------
+
+
+def test_data_for_which_a_mistake_gives_the_right_value_are_drawn_again() -> None:
+    def digit(*, generator: torch.Generator) -> Inputs:
+        return (int(torch.randint(10, (), generator=generator)),)
+
+    mistakes = (
+        Mistake("You squared it.", lambda n: n * n),
+        Mistake("That is 16.", 16),
+        Mistake("No.", lambda n: 1 / 0),
+    )
+    exercise("twice", value=True, inputs=digit, mistakes=mistakes, **ABOUT)(lambda n: 2 * n)
+    assert {data("twice", student_id=str(n)) for n in range(200)} == {1, 3, 5, 6, 7, 9}
+
+
+def number(*, generator: torch.Generator) -> Inputs:
+    return (int(torch.randint(10**6, (), generator=generator)),)
+
+
+def own(answer: Any, student: str | None = None) -> Result:
+    EXERCISES.pop("own", None)
+    exercise("own", value=True, inputs=number, **ABOUT)(lambda n: 2.0 * n)
+    return check("own", answer, student_id=student)
+
+
+def test_values_follow_from_the_students_own_data() -> None:
+    own(1)
+    mine, other = (data("own", student_id=student) for student in ("ada", "grace"))
+    assert mine != other and mine == data("own", student_id=" ADA")
+    assert own(2 * mine, "ada").passed and not own(2 * mine, "grace").passed and not own(2 * mine).passed
+
+
+@pytest.mark.parametrize("form", [float, int, np.float64, np.int64, torch.tensor, lambda n: torch.tensor([[n]])[0, 0]])
+def test_a_value_may_be_of_any_type_of_number(form: Callable[..., Any]) -> None:
+    own(1)
+    assert own(form(2 * data("own"))).passed
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [(1, "too small"), (1e9, "too large"), (-1, "wrong sign"), (math.inf, "not a finite"), ("x", "is a number")],
+)
+def test_a_wrong_value_is_told_its_direction(value: Any, sentence: str) -> None:
+    assert sentence in own(value).hint
+    assert str(int(2 * data("own"))) not in own(value).hint
+
+
+def test_words_are_values_too() -> None:
+    exercise("word", value=True, mistakes=(Mistake("It grows.", "shrinks"),), **ABOUT)(lambda: "grows")
+    assert check("word", " Grows").passed
+    assert "It grows." in check("word", "shrinks").hint
+    assert "is not right" in check("word", "stays").hint and "in quotes" in check("word", 3).hint
+
+
+def test_several_values_are_told_apart() -> None:
+    exercise("pair", value=True, parts=("first", "second"), **ABOUT)(lambda: (1.0, 2.0))
+    assert check("pair", (1, 2)).passed and check("pair", {"second": 2, "first": 1}).passed
+    assert "second: 3 is too large" in check("pair", [1, 3]).hint
+    assert "Asked for are 2 values: first and second" in check("pair", 1).hint
+    assert all("not written yet" in check("pair", answer).hint for answer in ((1, ...), {"first": ..., "second": 2}))
+
+
+@pytest.mark.parametrize(
+    "value", [10**400, torch.zeros(3), torch.zeros(1, device="meta"), {1: 2}, np.ones(2), object()]
+)
+def test_no_value_breaks_the_checker(value: Any) -> None:
+    assert not own(value).passed
+
+
+# --- ids ----------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_id_names_close_ones() -> None:
+    with pytest.raises(ValueError, match="no exercise 'bn-foward'; did you mean 'bn-forward'"):
+        check("bn-foward", None)
+    with pytest.raises(ValueError, match="no exercise '§'; known are"):
+        check("§", None)
+
+
+def test_an_exercise_in_words_is_not_checked() -> None:
+    written("essay", kind="read", **ABOUT)
+    with pytest.raises(ValueError, match="graded by a person"):
+        check("essay", "words")
+
+
+def test_only_exercises_with_data_have_data() -> None:
+    with pytest.raises(ValueError, match="no data of its own"):
+        data("bn-forward")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({}, "registered already"), ({"kind": "guess"}, "guess"), ({"points": 0}, "0 points; both must be positive")],
+)
+def test_a_faulty_registration_is_refused(change: dict[str, Any], message: str) -> None:
+    exercise("taken", **ABOUT)(means)
+    with pytest.raises(ValueError, match=message):
+        exercise("taken" if not change else "free", **ABOUT | change)(means)
+
+
+def test_a_faulty_reference_is_the_fault_of_the_exercise() -> None:
+    for reference in (lambda x: 1 / 0, lambda x: None):
+        with pytest.raises(RuntimeError, match="from its reference came"):
+            says(means, reference)
+
+
+# --- running ------------------------------------------------------------------------------------------
+
+
+def test_the_time_limit_leaves_nothing_behind() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(TimeUp), time_limit(0.01):
+        while True:
+            pass
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_without_the_main_thread_an_answer_runs_without_a_limit() -> None:
+    results: list[Result] = []
+    thread = threading.Thread(target=lambda: results.append(check("bn-forward", lambda *inputs: None)))
+    thread.start()
+    thread.join()
+    assert "None" in results[0].hint
+
+
+def test_a_loop_is_stopped_after_one_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "LIMIT", 0.02)
+    calls: list[int] = []
+
+    def spin(x: Tensor) -> None:
+        calls.append(1)
+        while True:
+            pass
+
+    assert "did not end" in says(spin, means)
+    assert len(calls) == 1
+
+
+def test_what_an_answer_sets_is_set_back() -> None:
+    state = torch.get_rng_state()
+
+    def vandal() -> None:
+        torch.set_default_dtype(torch.float16)
+        torch.manual_seed(1)
+        torch.rand(3)
+
+    run(vandal)
+    assert torch.get_default_dtype() == torch.float32 and torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_default_dtype_is_that_of_the_inputs() -> None:
+    seen = []
+    says(lambda x: seen.append((x.dtype, torch.zeros(1).dtype)), means)
+    assert len({x for x, _ in seen}) == 2 and all(x == default for x, default in seen)
+
+
+def test_another_attempt_may_run_the_answer_elsewhere() -> None:
+    def elsewhere(exercise: Any, answer: Any, inputs: Inputs, dtype: torch.dtype) -> tuple[Any, list[str]]:
+        return exercise.reference(*inputs), []
+
+    assert check("bn-forward", print, attempt=elsewhere).passed
+    failed = check("bn-forward", print, attempt=lambda *all: (Raised("MemoryError", ""), []))
+    assert "MemoryError" in failed.hint
+
+
+# --- words --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (torch.tensor(0.12345), "0.123"),
+        (torch.tensor([1, 2]), "[1, 2]"),
+        (torch.zeros(2, 2, 1), "[[[0], [0]], [[0], [0]]]"),
+        (torch.zeros(9, 9), "a tensor of shape (9, 9): 0, 0, 0, 0, ..."),
+        (Estimate(0.5, 0.01), "0.5 (standard error 0.01)"),
+        (nn.Linear(1, 1), "a network of class Linear"),
+        ([1.23456, "a"], "[1.23, 'a']"),
+        (True, "True"),
+        (None, "None"),
+    ],
+)
+def test_values_are_shown_briefly(value: Any, text: str) -> None:
+    assert show(value) == text
+
+
+def test_a_result_prints_and_counts_as_what_it_says() -> None:
+    result = check("bn-forward", ...)
+    assert repr(result) == str(result) == result.hint and not result
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (torch.ones(1), 1.0, True),
+        (1.0, torch.ones(1), False),
+        (torch.tensor(1.0), 1, True),
+        (torch.tensor(1e-17), 0.0, True),
+        (torch.ones(2), torch.ones(2, 1), False),
+        (True, 1, False),
+        (None, None, True),
+        (Estimate(1, 0.01), Estimate(1.1, 0.01), False),
+    ],
+)
+def test_parts_agree_only_if_they_mean_the_same(first: Any, second: Any, same: bool) -> None:
+    assert agree(first, second, 1e-6) is same
+
+
+def test_moments_have_honest_errors() -> None:
+    draws = [moments(torch.rand(1000, generator=seeded(seed))) for seed in range(200)]
+    for name, truth in {"mean": 0.5, "variance": 1 / 12, "kurtosis": 1.8}.items():
+        z = torch.tensor([(draw[name].value - truth) / draw[name].error for draw in draws])
+        assert 0.8 < z.std() < 1.2
+
+
+def test_the_seed_of_a_student_is_documented_arithmetic() -> None:
+    assert seed_of("ada", "bn-forward") == seed_of("ada", "bn-forward") != seed_of("ada")
+    assert all(0 <= seed_of(str(n)) < 2**63 for n in range(100))
+    one = EXERCISES["bn-matching-rate"]
+    assert len({own_inputs(one, str(n)) for n in range(30)}) > 15
