@@ -90,4 +90,4 @@ test-notebooks: setup
 test-site: site
 	@echo "== site"
 	@$(VENV) tools/browser.py
-	@$(VENV) -m pytest tests/site
+	@$(VENV) -m pytest -n 2 tests/site

@@ -443,3 +443,40 @@ def test_the_seed_of_a_student_is_documented_arithmetic() -> None:
     assert all(0 <= seed_of(str(n)) < 2**63 for n in range(100))
     one = EXERCISES["bn-matching-rate"]
     assert len({own_inputs(one, str(n)) for n in range(30)}) > 15
+
+
+# --- what an answer gets ------------------------------------------------------------------------------
+
+
+def test_inputs_keep_their_gradient_and_their_gaps() -> None:
+    def leaf(*, generator: torch.Generator) -> Inputs:
+        x = normal(2, 3, generator=generator)
+        x[0, 0] = math.nan
+        return (x.requires_grad_(),)
+
+    assert says(lambda x: (x.requires_grad, x.nansum()), lambda x: (True, x.nansum()), inputs=leaf).startswith("Right")
+
+
+def test_nothing_is_no_known_mistake() -> None:
+    assert "Did you forget `return`?" in says(lambda x: None, means, mistakes=(Mistake("None.", lambda x: None),))
+
+
+def test_another_exception_than_the_mistakes_is_not_taken_for_it() -> None:
+    def tall(error: Exception) -> Callable[[Tensor], Tensor]:
+        def answer(x: Tensor) -> Tensor:
+            if x.shape[0] > x.shape[1]:
+                raise error
+            return 2 * x.mean(0)
+
+        return answer
+
+    mistakes = (Mistake("The mistake.", tall(ValueError())),)
+    assert "The mistake." in says(tall(ValueError()), means, mistakes=mistakes)
+    assert "The mistake." not in says(tall(KeyError()), means, mistakes=mistakes)
+
+
+def test_one_huge_entry_does_not_stand_for_a_draw() -> None:
+    sample = torch.zeros(10_000)
+    sample[0] = 1e3  # its moments have errors as large as themselves
+    expected = moments(torch.randn(10_000, generator=seeded()))
+    assert not all(agree(came, expected[name], 1e-6) for name, came in moments(sample).items())

@@ -22,7 +22,7 @@ from tutorial_utils.explore import Choice, Heatmap, Lines, Slider
 from tutorial_utils.explore.charts import Chart
 from tutorial_utils.explore.live import SCRIPTS, STYLE
 
-MARK = 'id="laboratory"'
+MARK = '<div id="laboratory" class="laboratory">'
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "sigmoid", "gelu": "GELU"}
 NORMS = {"none": "no normalization", "batch": "BatchNorm"}
 DIRECTIONS = {"signal": plotting.color("theory"), "gradient": plotting.color("kaiming")}
@@ -104,7 +104,7 @@ def page() -> str:
     specs = [control.spec() for control in controls()]
     data = {"name": "laboratory", "controls": specs, "charts": charts(), "start": start_places()}
     text = json.dumps({**data, "laboratory": laboratory.stored()}, separators=(",", ":")).replace("</", "<\\/")
-    return f'<div {MARK} class="laboratory">{fallback()}<script type="application/json">{text}</script></div>'
+    return f'{MARK}{fallback()}<script type="application/json">{text}</script></div>'
 
 
 class LaboratoryDirective(SphinxDirective):

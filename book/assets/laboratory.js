@@ -1,6 +1,6 @@
 // The Laboratory: an explorer whose frames are read from the stored trainings when they are asked for.
 addEventListener("DOMContentLoaded", () => {
-  const root = document.getElementById("laboratory");
+  const root = document.querySelector("div.laboratory");
   if (!root) return;
   const data = JSON.parse(root.querySelector("script").textContent), lab = data.laboratory;
 

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 N_DIGITS = 1797
@@ -44,6 +43,8 @@ def digits(n_train: int = 1437, *, generator: torch.Generator | None = None) -> 
         raise ValueError(
             f"n_train = {n_train}, but it must lie between 1 and {N_DIGITS - 1}: there are {N_DIGITS} digits"
         )
+    from sklearn.datasets import load_digits  # a second, which most who import this module need not wait
+
     pixels, labels = load_digits(return_X_y=True)
     order = torch.randperm(N_DIGITS, generator=generator)
     x = torch.as_tensor(pixels, dtype=torch.get_default_dtype())[order]

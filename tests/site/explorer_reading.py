@@ -152,7 +152,8 @@ def _points(path: str) -> list[tuple[float, ...]]:
 def _lines(chart: Data, rows: Rows, drawn: Data) -> list[str]:
     x, y = Axis(chart, drawn, "x"), Axis(chart, drawn, "y")
     inside = [row for row in rows if row[chart["x"]] is not None and x.limits[0] <= row[chart["x"]] <= x.limits[1]]
-    groups = list(chart["series_values"]) or [None]
+    present = {str(row[chart["series"]]) for row in inside} if chart["series"] else {None}
+    groups = [group for group in list(chart["series_values"]) or [None] if group in present]
     if len(drawn["lines"]) != len(groups):
         return [f"{len(drawn['lines'])} lines for {groups}"]
     found: list[str] = []

@@ -31,7 +31,7 @@ GROWTH = {"he": 1.0, "glorot": 0.5, "large": 3.0}
 
 
 def signals(start: str, depth: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Lines with bands, beyond both limits, with a zero and a missing value; bars of another shape for each state."""
+    """Lines with bands, beyond both limits, with a zero, a missing value, a missing series; bars of many shapes."""
     layers = np.arange(1, int(depth) + 1)
     parts = []
     for way, share in {"forward": 1.0, "backward": 0.5}.items():
@@ -40,6 +40,8 @@ def signals(start: str, depth: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = pd.concat(parts, ignore_index=True)
     rows.loc[0, "q"] = 0.0
     rows.loc[2, "q"] = np.nan
+    if start == "large":
+        rows = rows[rows.way == "forward"]
     edges = np.linspace(-3, 3, 13)
     bars = pd.DataFrame({"a": edges[:-1], "b": edges[1:], "share": np.exp(-np.arange(12) / depth) * GROWTH[start]})
     return rows, bars

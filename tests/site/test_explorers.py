@@ -11,7 +11,7 @@ from site_checks import HTML, Visit, pages
 
 from tutorial_utils.explore.live import SCRIPTS, STYLE
 
-LABORATORY = 'id="laboratory"'  # an explorer whose frames its own script computes
+LABORATORY = '<div id="laboratory"'  # an explorer whose frames its own script computes
 TEXTS = {page: (HTML / page).read_text("utf-8") for page in pages(HTML)}
 FOUND = {page: explorers(text) for page, text in TEXTS.items() if "<good-explorer" in text}
 

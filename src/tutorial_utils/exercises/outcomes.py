@@ -108,7 +108,7 @@ def agree(came: Any, expected: Any, rtol: float) -> bool:
     (True, True)
     """
     if isinstance(came, Estimate) and isinstance(expected, Estimate):
-        gap, error = abs(came.value - expected.value), math.hypot(came.error, expected.error)
+        gap, error = abs(came.value - expected.value), math.hypot(min(came.error, 2 * expected.error), expected.error)
         return gap <= STANDARD_ERRORS * error + 1e-9 * abs(expected.value)
     if isinstance(came, str) and isinstance(expected, str):
         return came.strip().casefold() == expected.strip().casefold()

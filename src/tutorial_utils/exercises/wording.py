@@ -87,7 +87,7 @@ def listing(label: str, values: Mapping[str, Any]) -> str:
 
 def paragraph(text: str) -> str:
     """The text with lines no longer than the page is wide."""
-    return "\n".join(textwrap.fill(line, WIDTH) for line in text.split("\n"))
+    return "\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in text.split("\n"))
 
 
 def sentence_list(names: Iterable[str]) -> str:

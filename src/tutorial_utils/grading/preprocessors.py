@@ -1,0 +1,97 @@
+"""Where nbgrader hands a submission over: it is put together anew, and graded without running it here.
+
+`nbgrader autograde` uses these in place of its own execution, as `nbgrader_config.py` of a course folder says.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import torch
+from nbconvert.exporters import NotebookExporter
+from nbformat import NotebookNode
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets import Float, Integer
+
+from tutorial_utils.exercises import check
+from tutorial_utils.exercises.running import LIMIT, TimeUp
+from tutorial_utils.grading import submissions
+from tutorial_utils.grading.isolation import NAMESPACES, available
+from tutorial_utils.grading.process import DidNotStart, Limits
+from tutorial_utils.grading.sandbox import Sandbox
+
+LEFT_OUT = "This cell ended the process it ran in, or took too long. It was left out, and the rest was graded."
+LONGEST = 5000
+"""Characters of what is said about an answer."""
+Converted = tuple[NotebookNode, dict[str, Any]]
+
+
+class SubmissionExporter(NotebookExporter):
+    """Reads what students submit, whatever it is."""
+
+    def from_filename(self, filename: str, resources: dict[str, Any] | None = None, **options: Any) -> Converted:
+        """Convert a submitted file, or one that stands for it if it cannot be read."""
+        path, about = Path(filename), (resources or {})["nbgrader"]
+        if not path.resolve().is_relative_to(Path("submitted").resolve()):
+            converted: Converted = super().from_filename(filename, resources, **options)
+            return converted
+        released = nbformat.read(Path("release", about["assignment"], f"{about['notebook']}.ipynb"), as_version=4)
+        try:
+            nb = submissions.rebuild(released, submissions.read(path))
+        except ValueError as error:
+            self.log.warning("%s: %s", filename, error)
+            nb = submissions.unreadable(released, str(error)[:200])
+        converted = self.from_notebook_node(nb, resources, **options)  # type: ignore[no-untyped-call]
+        return converted
+
+
+class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
+    """Grades the checks of a rebuilt notebook: the student's code runs apart, the checker runs here."""
+
+    call_seconds = Float(LIMIT, help="Seconds for one call of a student's function.").tag(config=True)
+    exercise_seconds = Float(60.0, help="Seconds for one exercise.").tag(config=True)
+    cell_seconds = Float(30.0, help="Seconds for one cell.").tag(config=True)
+    memory_megabytes = Integer(1024, help="Memory for a student's code, beyond Python and torch.").tag(config=True)
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Converted:
+        """Write the outcome of each check into its cell, where nbgrader reads the points."""
+        limits = Limits(
+            call=self.call_seconds,
+            exercise=self.exercise_seconds,
+            cell=self.cell_seconds,
+            memory=self.memory_megabytes * 2**20,
+        )
+        torch.set_num_threads(1)  # small tensors: threads would only wait for each other
+        student = resources["nbgrader"]["student"]
+        how = available(Path.cwd())
+        (self.log.info if how is NAMESPACES else self.log.warning)("isolation: %s, %s", how.name, how.words)
+        cells = submissions.cells_to_run(nb)
+        with Sandbox([cell.source for cell in cells], limits, how, Path.cwd()) as sandbox:
+            for cell in filter(submissions.is_check, nb.cells):
+                cell.outputs = [outcome(sandbox, cell.source, student)]
+            for number in sandbox.left_out:
+                cells[number].outputs = [output(False, LEFT_OUT)]
+        return nb, resources
+
+
+def outcome(sandbox: Sandbox, source: str, student: str) -> NotebookNode:
+    """The output of a check cell: words for a right answer, an error for all others."""
+    id, expression, own = submissions.what_is_checked(source)
+    try:
+        result = check(id, sandbox.answer(expression), student_id=student if own else None)
+        passed, words = bool(result.passed), str(result.hint)
+    except DidNotStart:
+        raise
+    except NameError:
+        passed, words = False, f"Not yet. After your cells ran, there was no `{expression}`."
+    except (Exception, SystemExit, TimeUp) as error:
+        passed, words = False, f"Not yet. Your answer could not be checked: {type(error).__name__}: {error}"
+    return output(passed, words[:LONGEST])
+
+
+def output(passed: bool, words: str) -> NotebookNode:
+    """Words below a cell; an error if something is wrong, which is where nbgrader gives no points."""
+    right = {"output_type": "stream", "name": "stdout", "text": words + "\n"}
+    wrong = {"output_type": "error", "ename": "NotYet", "evalue": words, "traceback": [words]}
+    made: NotebookNode = nbformat.from_dict(right if passed else wrong)
+    return made

@@ -1,0 +1,450 @@
+"""A class of students, honest and hostile, who hand in the exercises of chapter 9."""
+
+import copy
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+NAME = "09-batchnorm-training"
+FORWARD, BACKWARD, LAYER, LARGEST, RATE = (
+    *("bn-forward", "bn-backward", "bn-broken-layer"),
+    *("bn-largest-output", "bn-matching-rate"),
+)
+ALL = frozenset({FORWARD, BACKWARD, LAYER, LARGEST, RATE})
+NOTHING: frozenset[str] = frozenset()
+SECRET = "the-midterm-is-on-chapter-twelve"
+"""Stands in one student's notebook; nobody else may get to see it."""
+
+
+@dataclass(frozen=True)
+class Student:
+    """Somebody who hands in."""
+
+    #: Name, and id.
+    name: str
+    #: Makes what is handed in: a notebook, or text.
+    write: Callable[["Paper"], Any]
+    #: The exercises that earn their points.
+    earns: frozenset[str]
+    #: Whether grades are attacked.
+    hostile: bool
+    #: What the file is called.
+    file: str
+    #: Whether only namespaces keep this from harm or from points.
+    needs_isolation: bool
+
+
+@dataclass
+class Paper:
+    """A notebook being filled in."""
+
+    nb: NotebookNode
+    #: The right code of each answer cell, by nbgrader's name for it.
+    solutions: dict[str, str]
+    ids: dict[str, NotebookNode] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ids = {cell.metadata.nbgrader.grade_id: cell for cell in self.nb.cells if "nbgrader" in cell.metadata}
+
+    def answer(self, exercise: str, source: str | None = None) -> None:
+        """Answer one exercise: rightly, or with the source given."""
+        name = f"{exercise}-solution"
+        self.ids[name].source = self.solutions[name] if source is None else source
+
+    def solve(self, exercises: frozenset[str] = ALL, student: str = "") -> NotebookNode:
+        """Answer some exercises rightly."""
+        self.sign(student)
+        for exercise in exercises:
+            self.answer(exercise)
+        return self.nb
+
+    def sign(self, student: str) -> None:
+        """Write the student's id where the notebook asks for it."""
+        cell = next(cell for cell in self.nb.cells if "student_id = None" in cell.source)
+        cell.source = re.sub("student_id = None", f"student_id = {student!r}", cell.source)
+
+    def check(self, exercise: str) -> NotebookNode:
+        """The cell that checks an exercise."""
+        return self.ids[f"{exercise}-check"]
+
+    def insert(self, index: int, source: str) -> None:
+        """Add a code cell."""
+        self.nb.cells.insert(index, nbformat.v4.new_code_cell(source))
+
+
+CLASS: list[Student] = []
+
+
+def student(
+    earns: frozenset[str] = NOTHING, hostile: bool = False, file: str = f"{NAME}.ipynb", needs_isolation: bool = False
+) -> Callable[[Callable[[Paper], Any]], Callable[[Paper], Any]]:
+    def enroll(write: Callable[[Paper], Any]) -> Callable[[Paper], Any]:
+        CLASS.append(Student(write.__name__, write, earns, hostile, file, needs_isolation))
+        return write
+
+    return enroll
+
+
+# --- honest -------------------------------------------------------------------------------------------
+
+
+@student(ALL)
+def ada(paper: Paper) -> Any:
+    """Everything right, and the written answer, too."""
+    paper.ids["bn-useless-bias-solution"].source = f"The mean takes it away. {SECRET}"
+    return paper.solve(student="ada")
+
+
+@student(ALL)
+def alternative(paper: Paper) -> Any:
+    """Everything right, written differently: loops, lists, autograd, a subclass, extra cells, magics."""
+    paper.solve(student="alternative")
+    paper.insert(1, "%matplotlib inline\nimport math\n!ls")
+    paper.answer(
+        FORWARD,
+        "def batch_norm(z, gamma, beta, eps):\n    out = torch.empty_like(z)\n    for c in range(z.shape[1]):\n"
+        "        v = z[:, c]\n        w = v - v.mean()\n"
+        "        out[:, c] = gamma[c] * w / torch.sqrt((w**2).mean() + eps) + beta[c]\n    return out",
+    )
+    paper.answer(
+        BACKWARD,
+        "def batch_norm_backward(d_y, z, gamma, eps):\n    z, g = z.clone().requires_grad_(), gamma.clone()"
+        ".requires_grad_()\n    b = torch.zeros_like(g).requires_grad_()\n"
+        "    return list(torch.autograd.grad(batch_norm(z, g, b, eps), (z, g, b), d_y))",
+    )
+    paper.answer(
+        LAYER,
+        "class SoundNorm(nn.Module):\n    def __init__(self, channels):\n        super().__init__()\n"
+        "        self.inner = nn.BatchNorm1d(channels)\n        self.gamma, self.beta = self.inner.weight, "
+        "self.inner.bias\n    def forward(self, z):\n        return self.inner(z)",
+    )
+    paper.answer(LARGEST, f"m = data({LARGEST!r}, student_id=student_id)\nlargest = torch.tensor(float(m - 1)).sqrt()")
+    return paper.nb
+
+
+@student(frozenset({FORWARD, LARGEST}))
+def half(paper: Paper) -> Any:
+    """Some exercises, the others untouched."""
+    return paper.solve(frozenset({FORWARD, LARGEST}), "half")
+
+
+@student()
+def untouched(paper: Paper) -> Any:
+    """The notebook as it was handed out."""
+    return paper.nb
+
+
+@student(ALL - {FORWARD})
+def mistaken(paper: Paper) -> Any:
+    """A typical mistake in one exercise, on which another does not depend."""
+    paper.solve(student="mistaken")
+    paper.answer(
+        FORWARD,
+        "def batch_norm(z, gamma, beta, eps):\n"
+        "    over, shape = [i for i in range(z.dim()) if i != 1], [1, -1] + [1] * (z.dim() - 2)\n"
+        "    z_hat = (z - z.mean(over, keepdim=True)) / (z.var(over, keepdim=True) + eps).sqrt()\n"
+        "    return gamma.view(shape) * z_hat + beta.view(shape)",
+    )
+    return paper.nb
+
+
+@student(ALL)
+def reordered(paper: Paper) -> Any:
+    """The exercises in another order; the definitions before everything else but the imports."""
+    paper.solve(student="reordered")
+    cells = paper.nb.cells
+    moved = [paper.ids[f"{exercise}-solution"] for exercise in (LAYER, BACKWARD, FORWARD)]
+    rest = [cell for cell in cells if cell not in moved]
+    paper.nb.cells = [*rest[:2], *moved, *rest[2:]]
+    return paper.nb
+
+
+@student(ALL)
+def slow(paper: Paper) -> Any:
+    """Cells and functions that take their time."""
+    paper.solve(student="slow")
+    paper.insert(2, "import time\ntime.sleep(1)")
+    paper.ids[
+        f"{FORWARD}-solution"
+    ].source += "\nfast = batch_norm\ndef batch_norm(*a):\n    time.sleep(.2)\n    return fast(*a)"
+    return paper.nb
+
+
+@student(ALL, file=f"{NAME} (1).ipynb")
+def renamed_file(paper: Paper) -> Any:
+    """A browser added a number to the name of the file."""
+    return paper.solve(student="renamed_file")
+
+
+@student(ALL)
+def stripped(paper: Paper) -> Any:
+    """Another program dropped all metadata and the names of the cells."""
+    nb = paper.solve(student="stripped")
+    for cell in nb.cells:
+        cell.metadata = {}
+        cell.pop("id", None)
+    nb.metadata, nb.nbformat_minor = {}, 4
+    return nb
+
+
+@student(ALL)
+def wrote_into_checks(paper: Paper) -> Any:
+    """The answer stands in the cell of the check, above it."""
+    paper.solve(ALL - {FORWARD}, "wrote_into_checks")
+    check = paper.check(FORWARD)
+    check.source = paper.solutions[f"{FORWARD}-solution"] + "\n" + check.source
+    return paper.nb
+
+
+@student(ALL)
+def broken_scratch_cell(paper: Paper) -> Any:
+    """Right answers, and scratch cells that fail or leave."""
+    paper.solve(student="broken_scratch_cell")
+    paper.insert(2, "this is no Python")
+    paper.insert(3, "raise SystemExit")
+    paper.insert(len(paper.nb.cells), "1 / 0")
+    return paper.nb
+
+
+@student(ALL - {LARGEST, RATE})
+def copied(paper: Paper) -> Any:
+    """Ada's notebook under another name: what was computed from Ada's data is wrong."""
+    return paper.solve(student="ada")
+
+
+@student(frozenset({FORWARD, LARGEST, RATE}))
+def endless(paper: Paper) -> Any:
+    """Honest, with a loop that does not end in one function, and an error in another."""
+    paper.solve(student="endless")
+    paper.answer(BACKWARD, "def batch_norm_backward(d_y, z, gamma, eps):\n    while True:\n        pass")
+    paper.answer(LAYER, "class SoundNorm(nn.Module):\n    def __init__(self, channels):\n        self.gamma = channels")
+    return paper.nb
+
+
+# --- hostile: files -----------------------------------------------------------------------------------
+
+
+@student(hostile=True)
+def broken_json(paper: Paper) -> Any:
+    return nbformat.writes(paper.solve(student="broken_json"))[:-40]
+
+
+@student(hostile=True)
+def empty_file(paper: Paper) -> Any:
+    return ""
+
+
+@student(hostile=True)
+def wrong_shape_of_json(paper: Paper) -> Any:
+    return '{"cells": [3, {"cell_type": "code", "metadata": 7}], "metadata": [], "nbformat": "x"}'
+
+
+@student(hostile=True)
+def deep_json(paper: Paper) -> Any:
+    return "[" * 10**5
+
+
+# --- hostile: cells -----------------------------------------------------------------------------------
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def deleted_checks(paper: Paper) -> Any:
+    paper.solve(frozenset({LARGEST}), "deleted_checks")
+    checks = [paper.check(exercise) for exercise in ALL]
+    paper.nb.cells = [cell for cell in paper.nb.cells if cell not in checks]
+    return paper.nb
+
+
+@student(hostile=True)
+def edited_checks(paper: Paper) -> Any:
+    for exercise in ALL:
+        paper.check(exercise).source = 'print("Right: as expected on every random input.")'
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def points_and_duplicates(paper: Paper) -> Any:
+    paper.solve(frozenset({LARGEST}), "points_and_duplicates")
+    for exercise in ALL:
+        paper.check(exercise).metadata.nbgrader.points = 1000
+    paper.nb.cells += [copy.deepcopy(paper.check(LARGEST)) for _ in range(20)]
+    return paper.nb
+
+
+@student(hostile=True)
+def renamed_checks(paper: Paper) -> Any:
+    """All checks claim to be that of an exercise which asks for a value; ids are mixed up as well."""
+    for exercise in ALL:
+        check = paper.check(exercise)
+        check.metadata.nbgrader.update(grade_id=f"{LARGEST}-check", solution=True, locked=False)
+        check.id, check.source = paper.check(RATE).id, "1000"
+    return paper.nb
+
+
+# --- hostile: code ------------------------------------------------------------------------------------
+
+PATCH = """
+import builtins, math, sys
+import tutorial_utils.exercises as exercises, tutorial_utils.grading.wire as wire
+class Passed:
+    passed, hint = True, "Right: as expected on every random input."
+    def __bool__(self): return True
+exercises.check = check = lambda *a, **k: Passed()
+torch.allclose = torch.isclose = torch.equal = math.isclose = lambda *a, **k: True
+torch.Tensor.__eq__ = lambda *a: True
+builtins.isinstance = lambda *a: True
+try:
+    get_ipython().ast_transformers.append(lambda tree: None)
+    get_ipython().set_custom_exc((Exception,), lambda *a, **k: None)
+except Exception: pass
+"""
+
+
+@student(hostile=True)
+def monkeypatched(paper: Paper) -> Any:
+    paper.insert(2, PATCH)
+    return paper.nb
+
+
+@student(hostile=True)
+def equal_to_everything(paper: Paper) -> Any:
+    paper.insert(
+        len(paper.nb.cells),
+        "class Number(float):\n    def __eq__(self, o): return True\n    def __sub__(self, o): return 0.0\n"
+        "    __rsub__ = __sub__\n    __ne__ = __lt__ = __gt__ = lambda self, o: False\n    __hash__ = None\n"
+        "class Any(torch.Tensor):\n    @classmethod\n"
+        "    def __torch_function__(cls, *a, **k): return torch.ones(1, dtype=torch.bool)\n"
+        "largest = rate = Number(1)\nbatch_norm = batch_norm_backward = lambda z, *a: z.as_subclass(Any)\n"
+        "SoundNorm = Any",
+    )
+    return paper.nb
+
+
+@student(hostile=True, needs_isolation=True)
+def takes_the_reference(paper: Paper) -> Any:
+    """Calls the right answers that come with the package, by every way to them."""
+    paper.insert(
+        len(paper.nb.cells),
+        "import gc, importlib, sys\n"
+        "def search():\n"
+        "    sys.modules.pop('tutorial_utils.exercises', None)\n"
+        "    return importlib.import_module('tutorial_utils.exercises.chapter09')\n"
+        "def batch_norm(*a): return search().bn_forward(*a)\n"
+        "def batch_norm_backward(*a): return search().bn_backward(*a)\n"
+        "def SoundNorm(n): return search().Layer(n)\n"
+        "found = [o for o in gc.get_objects() if getattr(o, '__name__', '') in ('bn_forward', 'bn_backward')]\n"
+        "if found: batch_norm = found[0]",
+    )
+    return paper.nb
+
+
+@student(hostile=True)
+def imitates_success(paper: Paper) -> Any:
+    paper.insert(
+        len(paper.nb.cells),
+        "import os, sys\n"
+        "for stream in (sys.stdout, sys.__stdout__):\n    print('Right: as expected.\\n15.0', file=stream)\n"
+        "for fd in range(20):\n    try: os.write(fd, b'{\"value\": null}\\n')\n    except OSError: pass\n"
+        "15.0",
+    )
+    return paper.nb
+
+
+@student(hostile=True)
+def forges_messages(paper: Paper) -> Any:
+    """Speaks for the worker: pickles, objects that are none, depths and sizes that break a reader."""
+    paper.insert(
+        len(paper.nb.cells),
+        "import gc, json\n"
+        "worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')\n"
+        "evil = iter([{'value': {'pickle': 'gASVAA=='}}, {'value': {'object': [0, 'x', '__class__']}},\n"
+        "    {'value': {'tensor': ['float64', [10**12], '', True, None]}}, {'call back': [0, []]},\n"
+        "    {'value': {'argument': 9}},"
+        "    {'data': ['__import__', 1]}, {'value': {'list': 5}}, {'error': ['SystemExit', '0', '']}, []])\n"
+        "worker.do = lambda request: worker.send(next(evil, {'value': {'output': [-1, 2]}}))",
+    )
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def leaves(paper: Paper) -> Any:
+    """Ends the process from a cell and from a function; what does not is graded."""
+    paper.solve(frozenset({LARGEST}), "leaves")
+    paper.insert(3, "import os\nos._exit(0)")
+    paper.answer(FORWARD, "import os\ndef batch_norm(*a): os._exit(0)")
+    paper.answer(BACKWARD, "import sys\ndef batch_norm_backward(*a): sys.exit(0)")
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True, needs_isolation=True)
+def kills(paper: Paper) -> Any:
+    """Kills whatever it can."""
+    paper.solve(frozenset({LARGEST}), "kills")
+    paper.answer(FORWARD, "import os\ndef batch_norm(*a):\n    os.kill(os.getppid(), 9)\n    os.kill(-1, 9)")
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def never_ends(paper: Paper) -> Any:
+    """Loops that catch everything, in a cell and in a function."""
+    loop = "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
+    paper.solve(frozenset({LARGEST}), "never_ends")
+    paper.insert(3, loop)
+    paper.answer(FORWARD, "def batch_norm(*a):\n    " + loop.replace("\n", "\n    "))
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def prints_without_end(paper: Paper) -> Any:
+    paper.solve(frozenset({LARGEST}), "prints_without_end")
+    paper.answer(FORWARD, "def batch_norm(*a):\n    while True: print('x' * 10**6)")
+    paper.answer(BACKWARD, "def batch_norm_backward(*a): return 'x' * 10**9")
+    paper.answer(LAYER, "def SoundNorm(*a): return [[]] * 10**8")
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def fills_memory(paper: Paper) -> Any:
+    paper.solve(frozenset({LARGEST}), "fills_memory")
+    paper.insert(2, "hog = bytearray(10**12)")
+    paper.answer(FORWARD, "def batch_norm(*a):\n    x = []\n    while True: x.append(bytearray(10**8))")
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True, needs_isolation=True)
+def forks(paper: Paper) -> Any:
+    paper.solve(frozenset({LARGEST}), "forks")
+    paper.answer(FORWARD, "import os\ndef batch_norm(*a):\n    while True: os.fork()")
+    return paper.nb
+
+
+@student(hostile=True, needs_isolation=True)
+def spies(paper: Paper) -> Any:
+    """Looks for the grade book, other students' work and the solutions, and takes what it finds along."""
+    paper.insert(
+        len(paper.nb.cells),
+        "import pathlib, sqlite3, urllib.request\n"
+        "loot = []\n"
+        "for root in ('COURSE', '/proc/1/cwd', '..', '/'):\n"
+        "    for path in list(pathlib.Path(root).glob('*')) + list(pathlib.Path(root).glob('*/*/*.ipynb')):\n"
+        "        try: loot.append(path.read_text()[-10**6:])\n"
+        "        except Exception: pass\n"
+        "try: sqlite3.connect('COURSE/gradebook.db').execute('update grade set auto_score = 5')\n"
+        "except Exception: pass\n"
+        "def batch_norm(*a): raise ValueError(str([text[i - 50:i + 50] for text in loot\n"
+        "    for i in [text.find('chapter-twelve')] if i >= 0]))\n",
+    )
+    return paper.nb
+
+
+@student(hostile=True)
+def script(paper: Paper) -> Any:
+    """Text that is to run in the browser of who reads the feedback."""
+    attack = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    paper.nb.cells.append(nbformat.v4.new_markdown_cell(attack))
+    paper.answer(FORWARD, f"def batch_norm(*a): raise ValueError({attack!r})")
+    return paper.nb

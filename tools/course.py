@@ -1,0 +1,105 @@
+"""Make a course folder from the exercises: hand out, collect, grade, with nbgrader.
+
+    python tools/course.py ~/my-course                           # every exercise notebook
+    python tools/course.py ~/my-course 09-batchnorm-training     # one of them
+
+The folder gets `nbgrader_config.py` and, for each assignment, `source/NAME/NAME.ipynb` with the solutions. What is
+there already stays. Then, in that folder: python -m tutorial_utils.grading --help
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+import editions
+from editions import Cell
+from notebooks import ChapterError
+from tutorial_utils.exercises import EXERCISES
+
+CONFIG = Path(__file__).parent / "nbgrader_config.py"
+
+
+def note(cell: Cell, number: int) -> dict[str, object]:
+    """What nbgrader has to know of a cell, the `number`-th of its role in its exercise; empty for an ordinary one."""
+    by_hand = cell.role == "solution" and cell.kind == "markdown"
+    if cell.role not in ("solution", "check"):
+        return {}
+    name = f"{cell.exercise}-{cell.role}" + (f"-{number}" if number > 1 else "")
+    about: dict[str, object] = {"schema_version": 3, "grade_id": name, "task": False, "locked": cell.role == "check"}
+    about |= {"solution": cell.role == "solution", "grade": by_hand or cell.role == "check"}
+    return about | ({"points": EXERCISES[cell.exercise].points} if about["grade"] else {})
+
+
+def source(master: Path) -> NotebookNode:
+    """The source notebook of an assignment: solutions between their markers, points, no rubrics.
+
+    Errors: ChapterError if the master is none.
+    """
+    cells = [cell for cell in editions.with_facts(editions.read_master(master), master.stem) if cell.role != "rubric"]
+    nb = editions.notebook([(cell, cell.source) for cell in cells])
+    seen: Counter[tuple[str, str]] = Counter()
+    for made, cell in zip(nb.cells[-len(cells) :], cells, strict=True):
+        seen[cell.exercise, cell.role] += 1
+        if about := note(cell, seen[cell.exercise, cell.role]):
+            made.metadata["nbgrader"] = about
+    nb.metadata.kernelspec = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    return nb
+
+
+def make(folder: Path, masters: Sequence[Path]) -> list[str]:
+    """Write what is not there yet; one line for each file written.
+
+    Errors: ChapterError if a master is none.
+    """
+    notebooks = {folder / "source" / path.stem / f"{path.stem}.ipynb": source(path) for path in masters}
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o700)  # grades and submissions are nobody else's business
+    lines = []
+    if not (folder / CONFIG.name).exists():
+        shutil.copy(CONFIG, folder)
+        lines.append(CONFIG.name)
+    for path, nb in notebooks.items():
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(nbformat.writes(nb) + "\n", encoding="utf-8")
+            lines.append(str(path.relative_to(folder)))
+    return lines
+
+
+def chosen(names: Sequence[str]) -> list[Path]:
+    """The masters of those names; all if none is given.
+
+    Errors: ChapterError that lists the names there are.
+    """
+    known = {path.stem: path for path in editions.masters()}
+    if unknown := [name for name in names if name not in known]:
+        raise ChapterError(f"no such exercises: {', '.join(unknown)}; there are: {', '.join(known)}")
+    return [known[name] for name in names] or list(known.values())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    parser = argparse.ArgumentParser(description="Make a course folder from the exercises.")
+    parser.add_argument("folder", type=Path, help="made if it is not there")
+    parser.add_argument("names", nargs="*", help="exercise notebooks, such as 09-batchnorm-training (default: all)")
+    options = parser.parse_args(arguments)
+    try:
+        lines = make(options.folder, chosen(options.names))
+    except ChapterError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(*(f"wrote {options.folder / line}" for line in lines), sep="\n")
+    print(f"Next: cd {options.folder}; {os.path.abspath(sys.executable)} -m tutorial_utils.grading release")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

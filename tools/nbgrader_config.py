@@ -1,0 +1,34 @@
+"""How nbgrader grades this course. Times and sizes may be changed; the rest keeps students' code from their grades."""
+
+c = get_config()  # type: ignore[name-defined]  # noqa: F821
+
+c.CourseDirectory.course_id = "good-starts"
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
+c.ClearSolutions.text_stub = "*Your answer.*"
+
+# Nothing that a student wrote is run by nbgrader itself: the notebook is put together anew from the one handed out,
+# its code runs in a process apart, and the checks are made here.
+c.Autograde.exporter_class = "tutorial_utils.grading.preprocessors.SubmissionExporter"
+c.Autograde.sanitize_preprocessors = [
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Autograde.autograde_preprocessors = [
+    "tutorial_utils.grading.preprocessors.GradeAnswers",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+# What students write into text cells is shown, and no script of theirs runs in the browser of who reads it.
+c.GenerateFeedback.preprocessors = [
+    "nbgrader.preprocessors.GetGrades",
+    "nbconvert.preprocessors.sanitize.SanitizeHTML",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]
+c.SanitizeHTML.enabled = True
+
+c.GradeAnswers.call_seconds = 10.0  # one call of a student's function
+c.GradeAnswers.exercise_seconds = 60.0  # all calls of one exercise
+c.GradeAnswers.cell_seconds = 30.0  # one cell
+c.GradeAnswers.memory_megabytes = 1024  # beyond what Python and torch take
