@@ -143,7 +143,7 @@ def test_odd_behavior_gets_a_kind_sentence(one: Exercise, behavior: str) -> None
 
 @pytest.mark.parametrize("one", FUNCTIONS, ids=ids(FUNCTIONS))
 def test_an_endless_loop_ends(one: Exercise, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "LIMIT", 0.05)
+    monkeypatch.setattr(running, "LIMIT", 0.3)
     result = check(one.id, spin, generator=seeded())
     assert not result.passed
     assert "loop that never stops" in words(result.hint)

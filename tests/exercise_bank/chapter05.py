@@ -224,6 +224,11 @@ def fans_by_weights(shape, groups):
 
 
 @right("gain-fans")
+def fans_in_a_tensor(shape, groups):
+    return torch.tensor([shape[1], shape[0] // groups]) * shape[2] * shape[3]
+
+
+@right("gain-fans")
 def fans_measured(shape, groups):
     conv = torch.nn.Conv2d(shape[1] * groups, shape[0], shape[2:], groups=groups, padding=10, bias=False)
     conv.weight.data.fill_(1.0)
@@ -326,3 +331,24 @@ def orthogonal_plain_qr(rows, columns, gain, generator):
 @wrong("gain-orthogonal", "identity")
 def orthogonal_eye(rows, columns, gain, generator):
     return gain * torch.eye(rows, columns)
+
+
+@right("gain-orthogonal")
+def orthogonal_cut_out(rows, columns, gain, generator):
+    n = max(rows, columns)
+    q, r = torch.linalg.qr(normal(n, n, generator=generator))
+    return gain * (q * r.diagonal().sign())[:rows, :columns]
+
+
+@wrong("gain-orthogonal", "torch.rand are all positive")
+def orthogonal_from_rand(rows, columns, gain, generator):
+    q, r = torch.linalg.qr(torch.rand(max(rows, columns), min(rows, columns), generator=generator))
+    q = q * r.diagonal().sign()
+    return gain * (q if rows >= columns else q.T)
+
+
+@wrong("gain-orthogonal", "hand it to torch.randn")
+def orthogonal_global(rows, columns, gain, generator):
+    q, r = torch.linalg.qr(torch.randn(max(rows, columns), min(rows, columns)))
+    q = q * r.diagonal().sign()
+    return gain * (q if rows >= columns else q.T)

@@ -323,3 +323,11 @@ def cosines_of(answers):
         pairs = [functional.cosine_similarity(z[a], z[b], dim=0) for a, b in different_pairs(len(z))]
         result.append(torch.stack(pairs).mean())
     return torch.stack(result)
+
+
+@wrong("default-reset", "from 0 to b")
+def reset_positive(layer, generator):
+    bound = layer.weight[0].numel() ** -0.5
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(bound * torch.rand(parameter.shape, generator=generator))

@@ -326,3 +326,10 @@ def forget_forward(lstm):
 def forget_everything(lstm):
     set_rows(biases(lstm, "_ih"), 0, None, 1)
     set_rows(biases(lstm, "_hh"), 0, None, 0)
+
+
+@wrong("audit-name", "by its deviation alone")
+def name_default_first(weight):
+    if abs(weight.std() * (3 * weight[0].numel()) ** 0.5 - 1) < 0.04:
+        return "default"
+    return name_by_largest(weight)

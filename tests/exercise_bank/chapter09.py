@@ -378,3 +378,50 @@ def rate_over_a(a, lr):
 @wrong("bn-matching-rate", "divided by a squared")
 def rate_over_a_squared(a, lr):
     return lr / a**2
+
+
+@right("bn-broken-layer")
+class SoundRows(nn.Module):
+    """Parameters as rows, which broadcast just as well."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(1, channels))
+        self.beta = nn.Parameter(torch.zeros(1, channels))
+
+    def forward(self, z):
+        mean, var = z.mean(0), z.var(0, correction=0)
+        return self.gamma * (z - mean) / torch.sqrt(var + 1e-5) + self.beta
+
+
+@wrong("bn-forward", "every image statistics of its own")
+def forward_each_image(z, gamma, beta, eps):
+    if z.dim() == 2:
+        return gamma * (z - z.mean(0)) / torch.sqrt(z.var(0, correction=0) + eps) + beta
+    mean, var = z.mean((2, 3), keepdim=True), z.var((2, 3), correction=0, keepdim=True)
+    return gamma.view(1, -1, 1, 1) * (z - mean) / torch.sqrt(var + eps) + beta.view(1, -1, 1, 1)
+
+
+@wrong("bn-forward", "multiplied beta by gamma")
+def forward_brackets(z, gamma, beta, eps):
+    dims, shape = [d for d in range(z.dim()) if d != 1], [1, -1] + [1] * (z.dim() - 2)
+    mean, var = z.mean(dims, keepdim=True), z.var(dims, correction=0, keepdim=True)
+    return gamma.view(shape) * ((z - mean) / torch.sqrt(var + eps) + beta.view(shape))
+
+
+@wrong("bn-backward", "divides by m - 1")
+def backward_unbiased(d_y, z, gamma, eps):
+    std = torch.sqrt(z.var(0) + eps)
+    z_hat = (z - z.mean(0)) / std
+    d_hat = d_y * gamma
+    d_z = (d_hat - d_hat.mean(0) - z_hat * (d_hat * z_hat).mean(0)) / std
+    return d_z, (d_y * z_hat).sum(0), d_y.sum(0)
+
+
+@wrong("bn-backward", "changed places")
+def backward_exchanged(d_y, z, gamma, eps):
+    std = torch.sqrt(z.var(0, correction=0) + eps)
+    z_hat = (z - z.mean(0)) / std
+    d_hat = d_y * gamma
+    d_z = (d_hat - d_hat.mean(0) - z_hat * (d_hat * z_hat).mean(0)) / std
+    return d_z, d_y.sum(0), (d_y * z_hat).sum(0)

@@ -149,6 +149,13 @@ def update_in_place(running_mean, running_var, z, momentum):
 
 
 @right("eval-running-update")
+def update_half_in_place(running_mean, running_var, z, momentum):
+    mean, var = statistics(z)
+    running_mean.lerp_(mean, momentum)
+    return running_mean, (1 - momentum) * running_var + momentum * var
+
+
+@right("eval-running-update")
 def update_by_hand(running_mean, running_var, z, momentum):
     new_mean, new_var = running_mean.clone(), running_var.clone()
     for c in range(z.shape[1]):
@@ -408,3 +415,58 @@ def freeze_images(net):
 def freeze_too_much(net):
     freeze_modules(net)
     freeze_gradients(net)
+
+
+@wrong("eval-running-update", "counts images")
+def update_batch_size(running_mean, running_var, z, momentum):
+    dims, n = [d for d in range(z.dim()) if d != 1], z.shape[0]
+    running_mean = (1 - momentum) * running_mean + momentum * z.mean(dims)
+    running_var = (1 - momentum) * running_var + momentum * n / (n - 1) * z.var(dims, unbiased=False)
+    return running_mean, running_var
+
+
+@wrong("eval-algorithm-2", "comes in twice")
+def algorithm_twice(batches):
+    m = batches.shape[1]
+    return batches.mean(1).mean(0), m / (m - 1) * batches.var(1).mean(0)
+
+
+@wrong("eval-algorithm-2", "number of batches")
+def algorithm_batches(batches):
+    k = len(batches)
+    return batches.mean(1).mean(0), k / (k - 1) * batches.var(1, unbiased=False).mean(0)
+
+
+@wrong("eval-fold", "running mean is missing")
+def fold_forgets_mean(weight, bias, mean, var, gamma, beta, eps):
+    scale = gamma / torch.sqrt(var + eps)
+    return torch.einsum("o,o...->o...", scale, weight), bias * scale + beta
+
+
+@wrong("eval-fold", "left the bias as it was")
+def fold_weight_only(weight, bias, mean, var, gamma, beta, eps):
+    scale = gamma / torch.sqrt(var + eps)
+    return torch.einsum("o,o...->o...", scale, weight), bias
+
+
+@wrong("eval-freeze", "still train as before")
+def freeze_children_2d(net):
+    for child in net.children():
+        if isinstance(child, nn.BatchNorm2d):
+            child.eval()
+
+
+@wrong("eval-freeze", "The BatchNorm2d keeps its statistics")
+def freeze_momentum_2d(net):
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0
+
+
+@wrong("eval-freeze", "so are its gamma and beta")
+def freeze_2d_gradients(net):
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+            for parameter in module.parameters():
+                parameter.requires_grad = False

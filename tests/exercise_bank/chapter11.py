@@ -223,8 +223,8 @@ def sign_by_other_tail(a, b):
     return min(1.0, 2 * float(stats.binom.cdf(least, len(difference), 0.5)))
 
 
-@wrong("buys-sign-test", "one side")
-def sign_one_sided(a, b):
+@wrong("buys-sign-test", "how often `a` wins")
+def sign_of_a(a, b):
     wins, n = int((a > b).sum()), int((a != b).sum())
     return sum(math.comb(n, k) for k in range(wins, n + 1)) / 2**n
 
@@ -314,3 +314,50 @@ def evaluation_count(net, x, labels):
 @wrong("buys-evaluation", "percent")
 def evaluation_percent(net, x, labels):
     return 100 * evaluation(net, x, labels)
+
+
+@wrong("buys-sign-test", "one side only")
+def sign_leader(a, b):
+    wins, losses = int((a > b).sum()), int((a < b).sum())
+    n = wins + losses
+    return sum(math.comb(n, k) for k in range(max(wins, losses), n + 1)) / 2**n
+
+
+@wrong("buys-sign-test", "doubled the tail of `a`")
+def sign_doubled(a, b):
+    wins, n = int((a > b).sum()), int((a != b).sum())
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(wins, n + 1)) / 2**n)
+
+
+@wrong("buys-sign-test", "thrown for ties")
+def sign_ties_thrown(a, b):
+    lead, n = max(int((a > b).sum()), int((b > a).sum())), len(a)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(lead, n + 1)) / 2**n)
+
+
+@wrong("buys-evaluation", "lost `requires_grad`")
+def evaluation_switched_off(net, x, labels):
+    mode = net.training
+    net.eval()
+    for parameter in net.parameters():
+        parameter.requires_grad = False
+    share = (net(x).argmax(dim=1) == labels).double().mean().item()
+    net.train(mode)
+    return share
+
+
+@wrong("buys-loss-slice", "includes the loss at w")
+def slice_with_start(hessian, w, rates):
+    g = hessian @ w
+    points = [w] + [w - rate * g for rate in rates]
+    losses = torch.stack([0.5 * p @ hessian @ p for p in points])
+    changes = torch.stack([(hessian @ p - g).norm() for p in points[1:]])
+    return losses.max() - losses.min(), changes.max(), (changes / (rates * g.norm())).max()
+
+
+@wrong("buys-loss-slice", "largest eigenvalue")
+def slice_by_bound(hessian, w, rates):
+    g = hessian @ w
+    losses = torch.stack([0.5 * p @ hessian @ p for p in w - rates[:, None] * g])
+    changes = torch.stack([(rate * hessian @ g).norm() for rate in rates])
+    return losses.max() - losses.min(), changes.max(), torch.linalg.eigvalsh(hessian).max()

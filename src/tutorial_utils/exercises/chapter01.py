@@ -488,7 +488,7 @@ class Start:
             Start(seed=0),
         ),
         Mistake(
-            "Your weights are uniform, with the right variance. The exercise asks for normal ones.",
+            "Your weights are uniform. The exercise asks for normal ones.",
             lambda model, generator: initialize_(model, "lecun_uniform", generator=generator),
         ),
     ),

@@ -165,7 +165,7 @@ def gain_quadrature(name: str) -> float:
 
 
 def _sigma(*, generator: torch.Generator) -> Inputs:
-    return (between(13, 22, generator=generator) / 10,)
+    return (between(130, 220, generator=generator) / 100,)
 
 
 def _length(q: float, sigma: float) -> float:
@@ -282,24 +282,38 @@ def gain_fans(shape: Shape, groups: int) -> tuple[int, int]:
 # --- orthogonal ---------------------------------------------------------------------------------------
 
 
-def _sides(*, generator: torch.Generator) -> Inputs:
-    tall, flat = 5 + between(0, 3, generator=generator), 2 + between(0, 1, generator=generator)
-    sides = (tall, flat) if between(0, 1, generator=generator) else (flat, tall)
+def _tall(*, generator: torch.Generator) -> Inputs:
+    sides = between(5, 8, generator=generator), between(2, 3, generator=generator)
     return *sides, uniform(1.3, 1.9, generator=generator), stream(generator=generator)
 
 
+def _wide(*, generator: torch.Generator) -> Inputs:
+    tall, flat, *rest = _tall(generator=generator)
+    return flat, tall, *rest
+
+
 def _drawn(answer: Function, rows: int, columns: int, gain: float, generator: torch.Generator) -> Outcome:
-    """The shape and the singular values of a draw, and in 200 draws of a square one, whether entries keep a sign."""
+    """Shape and singular values of a draw, what decides it, and the signs of an entry in 200 draws of a square one."""
+    twin = torch.Generator().set_state(generator.get_state())
     weight, other = (answer(rows, columns, gain, generator) for _ in range(2))
-    corners = torch.stack([answer(2, 2, 1.0, generator)[0, 0] for _ in range(200)])
+    corners = torch.stack([answer(2, 2, 1.0, generator)[0, 0].detach() for _ in range(200)])
     lengths = weight.norm(dim=int(rows <= columns))
     return {
         "shape": torch.tensor(weight.shape),
         "lengths of the shorter side's vectors": lengths,
         "singular values": torch.linalg.svdvals(weight),
         "another draw is another matrix": not torch.equal(weight, other),
-        "both signs in a corner": bool(0.3 < (corners > 0).double().mean() < 0.7),
+        "the generator decides the draw": torch.equal(weight, answer(rows, columns, gain, twin)),
+        "signs in a corner": _signs(corners),
     }
+
+
+def _signs(values: Tensor) -> str:
+    """Which signs many draws of one number have."""
+    if torch.equal(values, values[:1].expand_as(values)):
+        return "always the same number"
+    share = (values > 0).double().mean().item()
+    return "both" if 0.3 < share < 0.7 else "mostly plus" if share > 0.5 else "mostly minus"
 
 
 def _orthogonal(rows: int, columns: int, gain: float, generator: torch.Generator, uniform: bool = True) -> Tensor:
@@ -320,6 +334,19 @@ def _by_deviation(rows: int, columns: int, gain: float, generator: torch.Generat
     return gain * weight / math.sqrt(max(rows, columns))
 
 
+def _own_stream(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
+    stream = torch.Generator()
+    stream.seed()
+    return _orthogonal(rows, columns, gain, stream)
+
+
+def _from_positive(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
+    size = max(rows, columns)
+    q, r = torch.linalg.qr(torch.rand(size, size, generator=generator, dtype=torch.float64))
+    drawn: Tensor = gain * (q * r.diagonal().sign())[:rows, :columns]
+    return drawn
+
+
 def _identity(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
     return gain * torch.eye(rows, columns, dtype=torch.float64)
 
@@ -330,7 +357,7 @@ def _identity(rows: int, columns: int, gain: float, generator: torch.Generator) 
     goal="Draw a matrix that stretches every direction alike, with any number of rows and columns.",
     minutes=15,
     points=3,
-    inputs=_sides,
+    inputs=(_tall, _wide),
     observe=_drawn,
     cases=2,
     rtol32=None,
@@ -354,7 +381,16 @@ def _identity(rows: int, columns: int, gain: float, generator: torch.Generator) 
             "the columns of Q by the signs of the diagonal of R.",
             partial(_orthogonal, uniform=False),
         ),
-        Mistake("That is a multiple of the identity, the same in every draw.", _identity),
+        Mistake(
+            "One corner is never negative, so some matrices never come. The numbers of torch.rand are all positive; a "
+            "normal draw prefers no direction.",
+            _from_positive,
+        ),
+        Mistake("Your draw does not come from `generator`: hand it to torch.randn.", _own_stream),
+        Mistake(
+            "Every draw gives the same matrix, as the identity or a fixed seed does. Draw numbers from `generator`.",
+            _identity,
+        ),
     ),
 )
 def gain_orthogonal(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:

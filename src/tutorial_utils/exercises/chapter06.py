@@ -298,6 +298,13 @@ def _always_a_bias(layer: Any, generator: torch.Generator) -> None:
     init.uniform_(layer.bias, -_right_bound(layer), _right_bound(layer), generator=generator)
 
 
+@torch.no_grad()
+def _positive(layer: Any, generator: torch.Generator) -> None:
+    _bounded(_right_bound)(layer, generator)
+    for parameter in layer.parameters():
+        parameter.add_(_right_bound(layer)).div_(2)
+
+
 def _channels(layer: Any) -> int:
     return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
 
@@ -335,6 +342,10 @@ def _channels(layer: Any) -> int:
         Mistake(
             "You set the biases to zero. That is often wise, but the default draws them.",
             _zero_biases,
+        ),
+        Mistake(
+            "All your numbers are positive: you drew from 0 to b. The interval is symmetric, from -b to b.",
+            _positive,
         ),
         Mistake("You left the biases as they were. The default draws them, too.", _weight_only),
         Mistake(

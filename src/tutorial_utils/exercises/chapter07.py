@@ -382,6 +382,10 @@ def _seeded_in_the_loop(blocks: Any, generator: torch.Generator) -> None:
             _ends_with(lambda n, m, blocks: (n * blocks) ** -0.5),
         ),
         Mistake(
+            "You left out `cross_out`. The attention to a second text is a branch, too.",
+            _ends_with(_right_std, names=("self_out", "down")),
+        ),
+        Mistake(
             "You divided the weights by the number of branches. Their variances add up, so divide by its root; your "
             "branches switch off as the model grows deeper.",
             _ends_with(lambda n, m, blocks: n**-0.5 / (3 * blocks)),

@@ -170,6 +170,7 @@ def _names(
     power: float = 0.5,
     gap: float = 0.04,
     embedding: bool = True,
+    any_default: bool = False,
 ) -> Function:
     """A function that names a start, with a choice of what it looks at."""
 
@@ -177,7 +178,7 @@ def _names(
         n, m = fans(weight)
         kind = ("normal" if _is_normal(weight) else "uniform") if shapes else "normal"
         variances = {f"Glorot {kind}": 2 / (n + m), f"He {kind}": 2 / n}
-        if kind == "uniform" or not shapes:
+        if kind == "uniform" or not shapes or any_default:
             variances["default"] = default / n
         if kind == "normal" and embedding:
             variances["embedding"] = 1.0
@@ -213,6 +214,10 @@ def _names(
             "You look at the deviation only, and take everything for normal. Uniform and normal draws of one "
             "deviation differ in their largest entries, or in their kurtosis: 1.8 and 3.",
             _names(shapes=False),
+        ),
+        Mistake(
+            "You call a draw the default by its deviation alone. A normal one can be as large: the default is uniform.",
+            _names(any_default=True),
         ),
         Mistake(
             "You took 1 / sqrt(fan_in) for the default's deviation. It is its bound, and the deviation is smaller by "

@@ -77,6 +77,15 @@ def _second_moment(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor
     return _affine((z - mean) / (var + mean.square() + eps).sqrt(), gamma, beta)
 
 
+def _each_image(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    """Statistics of each image by itself; of vectors, those of the batch."""
+    return _normalized(z, gamma, beta, eps, over=list(range(2, z.dim())) or [0])
+
+
+def _beta_scaled(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    return _normalized(z, gamma, gamma * beta, eps)
+
+
 def _not_affine(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     return _normalized(z, torch.ones_like(gamma), torch.zeros_like(beta), eps)
 
@@ -101,6 +110,11 @@ def _not_affine(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
             lambda *inputs: _normalized(*inputs, over=[0]),
         ),
         Mistake(
+            "You gave every image statistics of its own: yours are over dimensions 2 and 3. BatchNorm averages over "
+            "the images, too: dimensions 0, 2 and 3.",
+            _each_image,
+        ),
+        Mistake(
             "You used one mean and one variance for the whole tensor. Every channel has its own.",
             lambda z, *others: _normalized(z, *others, over=list(range(z.dim()))),
         ),
@@ -121,6 +135,7 @@ def _not_affine(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
             _second_moment,
         ),
         Mistake("Your result is z_hat. The last line is missing: gamma * z_hat + beta, per channel.", _not_affine),
+        Mistake("You multiplied beta by gamma, too. It is added last, as it is.", _beta_scaled),
         Mistake(
             "You mixed up gamma and beta: gamma multiplies, beta is added.",
             lambda z, gamma, beta, eps: _normalized(z, beta, gamma, eps),
@@ -186,6 +201,18 @@ def _gamma_again(d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> Gradients
     return d_z, gamma * d_gamma, d_beta
 
 
+def _unbiased(d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> Gradients:
+    s = (z.var(0) + eps).rsqrt()
+    z_hat = s * (z - z.mean(0))
+    bracket = d_y - d_y.mean(0) - z_hat * (d_y * z_hat).mean(0)
+    return gamma * s * bracket, (d_y * z_hat).sum(0), d_y.sum(0)
+
+
+def _exchanged(*inputs: Any) -> Gradients:
+    d_z, d_gamma, d_beta = _one_line(*inputs)
+    return d_z, d_beta, d_gamma
+
+
 @_exercise(
     "bn-backward",
     title="Backward, by hand",
@@ -212,6 +239,11 @@ def _gamma_again(d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> Gradients
             "Your d_z subtracts sums over the batch. mean and var divide by m, so means are subtracted.",
             _sums_in_bracket,
         ),
+        Mistake(
+            "Your variance divides by m - 1. The forward pass normalizes by the biased one: var(0, correction=0).",
+            _unbiased,
+        ),
+        Mistake("d_gamma and d_beta have changed places: d_gamma comes second, d_beta third.", _exchanged),
         Mistake(
             "You averaged d_gamma and d_beta over the batch. Each example adds its share: they are sums.",
             _means_for_parameters,
@@ -247,8 +279,8 @@ def _one_pass(kind: Function, z: Tensor, d_y: Tensor) -> Outcome:
     return {
         "output": y,
         "gradient of z": leaf.grad,
-        "gradient of gamma": layer.gamma.grad,
-        "gradient of beta": layer.beta.grad,
+        "gradient of gamma": None if layer.gamma.grad is None else layer.gamma.grad.flatten(),
+        "gradient of beta": None if layer.beta.grad is None else layer.beta.grad.flatten(),
         "learned numbers": learned,
     }
 

@@ -134,6 +134,11 @@ def _around_the_old_mean(mean: Tensor, var: Tensor, z: Tensor, momentum: float) 
     return torch.lerp(mean, z.mean(_dims(z)), momentum), torch.lerp(var, square, momentum)
 
 
+def _counted_by_images(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
+    new_mean, _ = _updated(mean, var, z, momentum)
+    return new_mean, torch.lerp(var, z.var(_dims(z), correction=0) * len(z) / (len(z) - 1), momentum)
+
+
 @_exercise(
     "eval-running-update",
     title="One step of the running statistics",
@@ -163,6 +168,10 @@ def _around_the_old_mean(mean: Tensor, var: Tensor, z: Tensor, momentum: float) 
             "You took the variance over the batch for each pixel, then averaged. All pixels of a channel are one "
             "sample: one variance over dimensions 0, 2 and 3, around one mean.",
             _each_pixel,
+        ),
+        Mistake(
+            "Your factor n / (n - 1) counts images. Every pixel counts: n is N * H * W.",
+            _counted_by_images,
         ),
         Mistake(
             "Your variance is taken around the running mean. Take it around the mean of the batch.",
@@ -271,6 +280,16 @@ def _shrunk(batches: Tensor) -> Pair:
     return batches.mean((0, 1)), (m - 1) / m * batches.var(1, correction=0).mean(0)
 
 
+def _corrected_twice(batches: Tensor) -> Pair:
+    m = batches.shape[1]
+    return batches.mean((0, 1)), m / (m - 1) * batches.var(1).mean(0)
+
+
+def _number_of_batches(batches: Tensor) -> Pair:
+    k = batches.shape[0]
+    return batches.mean((0, 1)), k / (k - 1) * batches.var(1, correction=0).mean(0)
+
+
 def _of_deviations(batches: Tensor) -> Pair:
     return batches.mean((0, 1)), batches.std(1).mean(0).square()
 
@@ -303,6 +322,16 @@ def _moved(batches: Tensor) -> Pair:
         ),
         Mistake(
             "Your variance lacks the factor m / (m - 1): the mean of biased variances is too small by it.", _biased
+        ),
+        Mistake(
+            "Your variance is too large by m / (m - 1): torch's var divides by m - 1 already, so the factor comes in "
+            "twice.",
+            _corrected_twice,
+        ),
+        Mistake(
+            "Your factor is k / (k - 1), of the number of batches. What is biased is the variance within a batch, of m "
+            "examples: m / (m - 1).",
+            _number_of_batches,
         ),
         Mistake("Your factor is upside down. It is m / (m - 1), and makes the variance larger.", _shrunk),
         Mistake("You averaged standard deviations and squared. Average the variances.", _of_deviations),
@@ -352,6 +381,14 @@ def _bias_dropped(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, 
     return _folded(w, 0 * b, mean, v, gamma, beta, eps)
 
 
+def _mean_forgotten(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
+    return _folded(w, b, 0 * mean, v, gamma, beta, eps)
+
+
+def _bias_as_it_was(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
+    return _folded(w, b, mean, v, gamma, beta, eps)[0], b
+
+
 def _mean_not_scaled(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
     scale = gamma * (v + eps).rsqrt()
     return _scaled(w, scale), b * scale - mean + beta
@@ -382,6 +419,10 @@ def _mean_added(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, be
             _bias_not_scaled,
         ),
         Mistake("The layer's own bias is gone. It is part of what BatchNorm normalizes.", _bias_dropped),
+        Mistake("The running mean is missing in your bias. BatchNorm subtracts it.", _mean_forgotten),
+        Mistake(
+            "You left the bias as it was. BatchNorm shifts, too: by its running mean and by beta.", _bias_as_it_was
+        ),
         Mistake("Your running mean is subtracted after scaling. BatchNorm subtracts it before.", _mean_not_scaled),
         Mistake("You scaled beta, too. It is added last, as it is.", _beta_scaled),
         Mistake("You added the running mean. BatchNorm subtracts it.", _mean_added),
@@ -422,6 +463,9 @@ def _frozen(answer: Function, images: Tensor, vectors: Tensor) -> Outcome:
     body = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
     net = nn.Sequential(body, nn.Flatten(), nn.Linear(12, 6), nn.BatchNorm1d(6), nn.Dropout(0.5)).to(images.dtype)
     net.train()
+    for name, buffer in net.named_buffers():
+        if "running" in name:  # other statistics than those of a new module
+            buffer.add_(1)
     answer(net)
     first, second = _norms(net)
     outputs = {"output of BatchNorm2d": first(images), "output of BatchNorm1d": second(vectors)}
@@ -457,6 +501,21 @@ def _top_level(net: nn.Module) -> None:
     for child in net.children():
         if isinstance(child, _BatchNorm):
             child.eval()
+
+
+def _reaches_none(net: nn.Module) -> None:
+    """What comes of a loop over the children that looks for BatchNorm2d."""
+
+
+def _images_momentum(net: nn.Module) -> None:
+    for norm in _norms(net):
+        norm.momentum = 0.0 if isinstance(norm, nn.BatchNorm2d) else norm.momentum
+
+
+def _images_parameters(net: nn.Module) -> None:
+    _only_images(net)
+    for norm in _norms(net):
+        norm.requires_grad_(not isinstance(norm, nn.BatchNorm2d))
 
 
 def _only_images(net: nn.Module) -> None:
@@ -500,6 +559,21 @@ def _parameters_too(net: nn.Module) -> None:
             "The BatchNorm2d inside the block is still training. `children()` stops at the top level, `modules()` goes "
             "down; and nn.BatchNorm1d is one of several classes.",
             _top_level,
+        ),
+        Mistake(
+            "All BatchNorm modules still train as before. The net that was tried has a BatchNorm2d inside a block, "
+            "where `modules()` looks and `children()` does not, and a BatchNorm1d. Put both in eval mode.",
+            _reaches_none,
+        ),
+        Mistake(
+            "The BatchNorm2d keeps its statistics, and still normalizes with those of the batch: put it in eval mode. "
+            "The BatchNorm1d trains as before.",
+            _images_momentum,
+        ),
+        Mistake(
+            "The statistics of the BatchNorm2d are frozen, but so are its gamma and beta, which were to learn. The "
+            "BatchNorm1d is still training.",
+            _images_parameters,
         ),
         Mistake("The BatchNorm1d is still training: nn.BatchNorm2d is one of several classes.", _only_images),
         Mistake("gamma and beta no longer learn. Only the statistics were to be frozen.", _parameters_too),

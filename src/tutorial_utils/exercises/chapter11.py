@@ -100,6 +100,16 @@ def _from_the_start(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
     return (losses - 0.5 * w @ hessian @ w).abs().max(), change, smoothness
 
 
+def _start_included(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    _, change, smoothness = _slice(hessian, w, rates)
+    return _slice(hessian, w, torch.cat((torch.zeros_like(rates[:1]), rates)))[0], change, smoothness
+
+
+def _eigenvalue(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    spread, change, _ = _slice(hessian, w, rates)
+    return spread, change, torch.linalg.eigvalsh(hessian)[-1]
+
+
 def _per_rate(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
     spread, change, smoothness = _slice(hessian, w, rates)
     return spread, change, smoothness * (hessian @ w).norm()
@@ -139,6 +149,12 @@ def _squared(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
             "Your range is the largest distance from the loss at the start. It is the largest loss less the smallest, "
             "among the points on the line.",
             _from_the_start,
+        ),
+        Mistake("Your range includes the loss at w. Only the points at the given rates count.", _start_included),
+        Mistake(
+            "Your smoothness is the largest eigenvalue. That is a bound: measure the change of the gradient per "
+            "distance, along g.",
+            _eigenvalue,
         ),
         Mistake("Your losses lack the factor 1/2 of w @ hessian @ w / 2.", partial(_slice, half=1.0)),
         Mistake(
@@ -245,6 +261,11 @@ def _pairs(*, generator: torch.Generator) -> Inputs:
     return a, a - gap * signs
 
 
+def _behind(*, generator: torch.Generator) -> Inputs:
+    """Pairs of which the second leads."""
+    return _pairs(generator=generator)[::-1]
+
+
 def _even(*, generator: torch.Generator) -> Inputs:
     """As many wins as losses."""
     half = between(3, 5, generator=generator)
@@ -263,6 +284,19 @@ def _tail(wins: int, count: int) -> float:
 
 def _one_sided(a: Tensor, b: Tensor) -> float:
     return _tail(int((a > b).sum()), int((a != b).sum()))
+
+
+def _leader_only(a: Tensor, b: Tensor) -> float:
+    wins, losses = int((a > b).sum()), int((a < b).sum())
+    return _tail(max(wins, losses), wins + losses)
+
+
+def _doubled(a: Tensor, b: Tensor) -> float:
+    return min(1.0, 2 * _one_sided(a, b))
+
+
+def _ties_thrown(a: Tensor, b: Tensor) -> float:
+    return min(1.0, 2 * _tail(max(int((a > b).sum()), int((a < b).sum())), len(a)))
 
 
 def _ties_lose(a: Tensor, b: Tensor) -> float:
@@ -289,14 +323,25 @@ def _not_capped(a: Tensor, b: Tensor) -> float:
     goal="Compute by counting how surprising a lead would be if nothing but luck decided each pair.",
     minutes=15,
     points=3,
-    inputs=(_pairs, _even),
+    inputs=(_pairs, _behind, _even),
     right="the number is that of scipy's exact two-sided binomial test.",
     mistakes=(
         Mistake(
             "You counted one side only. Without a direction stated before, so large a lead of the other one would "
             "surprise as much: double the smaller tail.",
+            _leader_only,
+        ),
+        Mistake(
+            "You asked how often `a` wins as much as here or more. The lead may be that of `b`, and either would "
+            "surprise: take the tail of whichever leads, and double it.",
             _one_sided,
         ),
+        Mistake(
+            "You doubled the tail of `a`. Where `b` leads, that is most of the distribution: double the tail of "
+            "whichever leads.",
+            _doubled,
+        ),
+        Mistake("Your coin is thrown for ties, too. A tie says nothing: leave it out of the throws.", _ties_thrown),
         Mistake(
             "You counted ties among the throws, as losses. A tie says nothing: leave it out of both counts.", _ties_lose
         ),
@@ -341,6 +386,7 @@ def _evaluated(answer: Function, weight: Tensor, x: Tensor, labels: Tensor, trai
         "running mean afterward": norm.running_mean,
         "training mode afterward": net.training,
         "training mode of its BatchNorm afterward": norm.training,
+        "parameters learn afterward": all(parameter.requires_grad for parameter in net.parameters()),
     }
 
 
@@ -361,6 +407,11 @@ def _always_to_training(net: nn.Module, x: Tensor, labels: Tensor) -> float:
     share = _left_in_eval(net, x, labels)
     net.train()
     return share
+
+
+def _without_gradients(net: nn.Module, x: Tensor, labels: Tensor) -> float:
+    net.requires_grad_(False)
+    return float(evaluate(net, x, labels))
 
 
 def _count(net: nn.Module, x: Tensor, labels: Tensor) -> float:
@@ -396,6 +447,11 @@ def _in_percent(net: nn.Module, x: Tensor, labels: Tensor) -> float:
         Mistake(
             "Your network is left in training mode always. Put back the mode it was in: remember `net.training`.",
             _always_to_training,
+        ),
+        Mistake(
+            "The parameters have lost `requires_grad`, and learn no more. `torch.no_grad()` switches gradients off for "
+            "a few lines only.",
+            _without_gradients,
         ),
         Mistake("You returned how many are right. Asked for is the share.", _count),
         Mistake("You returned percent. Asked for is the share, between 0 and 1.", _in_percent),

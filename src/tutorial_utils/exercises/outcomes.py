@@ -49,7 +49,9 @@ def moments(sample: Tensor) -> dict[str, Estimate]:
 
 
 def named(outcome: Any, names: Sequence[str]) -> Outcome:
-    """Give the items of an outcome names; a single one is called ""."""
+    """Give the items of an outcome names; a single one is called "". Several numbers may come as one tensor."""
+    if isinstance(outcome, Tensor) and len(names) > 1 and outcome.shape == (len(names),):
+        outcome = outcome.unbind()
     if isinstance(outcome, dict):
         return {str(name): plain(value) for name, value in outcome.items()}
     if isinstance(outcome, (tuple, list)) and not isinstance(outcome, (Estimate, Odd)):

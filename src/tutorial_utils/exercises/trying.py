@@ -99,6 +99,8 @@ def settled(answer: Function, changes: tuple[int, ...]) -> Function:
     def call(*inputs: Any, **options: Any) -> Any:
         before = cast(inputs)
         returned = answer(*inputs, **options)
+        if isinstance(returned, (tuple, list)) and len(returned) == len(changes):
+            return returned  # one of them may have been changed in place, too
         if set(moved(before, inputs)) & set(changes):
             after = tuple(inputs[index] for index in changes)
             return after[0] if len(after) == 1 else after
