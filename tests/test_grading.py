@@ -73,7 +73,7 @@ def test_a_number_that_claims_to_equal_all_others_crosses_as_a_number() -> None:
     assert crossed(Sly(2.0)) != 3.0
 
 
-@pytest.mark.parametrize("value", [object(), print, nn.Linear(1, 1), open], ids=str)
+@pytest.mark.parametrize("value", [object(), print, nn.Linear(1, 1), open])
 def test_objects_do_not_cross(value: object) -> None:
     with pytest.raises(WireError, match="is no data"):
         encode(value)
