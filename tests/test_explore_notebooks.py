@@ -128,6 +128,12 @@ def test_the_compiler_keeps_the_page_and_drops_the_widget(compiled: tuple[Notebo
     assert list(findings(nb)) == []
 
 
+def test_an_exception_inside_a_panel_stops_the_compiler() -> None:
+    nb = notebooks.parse(CHAPTER.replace('print(f"{3**exponent}")', 'raise ValueError("nothing learned")'), "chapter")
+    with pytest.raises(notebooks.ChapterError, match="nothing learned"):
+        notebooks.run(nb, notebooks.ROOT, "chapter")
+
+
 def test_nbval_passes_the_untouched_chapter(compiled: tuple[NotebookNode, dict]) -> None:
     _, cases = compiled
     assert [cell for notebook, cell in cases if notebook == "untouched"] == [SETUP, EXPLORER, PANEL]

@@ -11,14 +11,20 @@ from tutorial_utils.explore.live import ASSETS, SCRIPTS, STYLE
 EXPLORER, PANEL = "<good-explorer", 'class="good-panel"'
 
 
+def add_drawing(app: Sphinx, *more: str) -> None:
+    """Name what draws explorers on the page that is being written, and more scripts that rest on it."""
+    app.add_css_file(STYLE)
+    for name in (*SCRIPTS, *more):
+        app.add_js_file(name, defer="defer")
+
+
 def load_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Name the scripts on a page that holds an explorer, and the style sheet where there is a panel, too."""
     body = context.get("body", "")
-    if EXPLORER in body or PANEL in body:
+    if PANEL in body:
         app.add_css_file(STYLE)
     if EXPLORER in body:
-        for name in SCRIPTS:
-            app.add_js_file(name, defer="defer")
+        add_drawing(app)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from typing import Any
 
 import nbformat
 from docutils import nodes  # type: ignore[import-untyped]
+from explorers import add_drawing
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from tutorial_utils import laboratory, plotting
 from tutorial_utils.explore import Choice, Heatmap, Lines, Slider
 from tutorial_utils.explore.charts import Chart
-from tutorial_utils.explore.live import SCRIPTS, STYLE
 
 MARK = '<div id="laboratory" class="laboratory">'
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "sigmoid", "gelu": "GELU"}
@@ -137,9 +137,7 @@ class ExplorerDirective(SphinxDirective):
 def load_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Name the scripts on the page that holds the Laboratory."""
     if MARK in context.get("body", ""):
-        app.add_css_file(STYLE)
-        for name in (*SCRIPTS, "laboratory.js"):
-            app.add_js_file(name, defer="defer")
+        add_drawing(app, "laboratory.js")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

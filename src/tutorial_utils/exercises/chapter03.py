@@ -12,7 +12,7 @@ from torch.nn import init
 
 from tutorial_utils.exercises.draws import between, normal, sizes, uniform
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.weights import drawn, linear_layers, stream
+from tutorial_utils.exercises.weights import drawn, fans, linear_layers, stream
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
 from tutorial_utils.propagation import propagate
@@ -37,24 +37,19 @@ def _kernels(*, generator: torch.Generator) -> Inputs:
     return weight, uniform(1.3, 1.8, generator=generator), stream(generator=generator)
 
 
-def _fans(weight: Tensor) -> tuple[int, int]:
-    kernel = weight[0, 0].numel()
-    return kernel * weight.shape[1], kernel * weight.shape[0]
-
-
 def _uniform_with(bound: Callable[[int, int, float], float], *, kernel: bool = True) -> Function:
     """A uniform draw up to ``bound(fan_in, fan_out, gain)`` either way, with or without the kernel in the fans."""
 
     def fill(weight: Tensor, gain: float, generator: torch.Generator) -> Tensor:
-        fans = _fans(weight) if kernel else (weight.shape[1], weight.shape[0])
-        a = bound(*fans, gain)
+        both = fans(weight) if kernel else (weight.shape[1], weight.shape[0])
+        a = bound(*both, gain)
         return init.uniform_(weight, -a, a, generator=generator)
 
     return fill
 
 
 def _positive(weight: Tensor, gain: float, generator: torch.Generator) -> Tensor:
-    return init.uniform_(weight, 0, gain * math.sqrt(6 / sum(_fans(weight))), generator=generator)
+    return init.uniform_(weight, 0, gain * math.sqrt(6 / sum(fans(weight))), generator=generator)
 
 
 def _global(weight: Tensor, gain: float, generator: torch.Generator) -> Tensor:

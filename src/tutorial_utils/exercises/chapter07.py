@@ -13,18 +13,10 @@ from torch.nn import init
 from tutorial_utils.exercises.draws import between
 from tutorial_utils.exercises.outcomes import Outcome, moments
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.weights import stream, twice
+from tutorial_utils.exercises.weights import scramble, stream, twice
 
 CHAPTER = "07-initialize-your-model"
 _exercise = partial(exercise, chapter=CHAPTER)
-
-
-@torch.no_grad()
-def _scramble(model: nn.Module, *, generator: torch.Generator) -> nn.Module:
-    """Fill every parameter with normal numbers, so that each change of one shows."""
-    for parameter in model.double().parameters():
-        parameter.normal_(generator=generator)
-    return model
 
 
 def _tried(start: Callable[[Any], Any], model: nn.Module) -> dict[str, Tensor]:
@@ -126,13 +118,13 @@ def _biased(*, generator: torch.Generator) -> Inputs:
         "norm": nn.LayerNorm(5),
         "table": nn.Embedding(7, 5),
     }
-    return _scramble(nn.ModuleDict(parts), generator=generator), stream(generator=generator)
+    return scramble(nn.ModuleDict(parts), generator=generator), stream(generator=generator)
 
 
 def _with_bare(*, generator: torch.Generator) -> Inputs:
     """The same, and a layer without a bias."""
     model, numbers = _biased(generator=generator)
-    model["bare"] = _scramble(nn.Linear(8, 4, bias=False), generator=generator)
+    model["bare"] = scramble(nn.Linear(8, 4, bias=False), generator=generator)
     return model, numbers
 
 
@@ -295,7 +287,7 @@ def _decoder(*, generator: torch.Generator) -> Inputs:
         return nn.ModuleDict({"self_out": nn.Linear(n, n), "cross_out": nn.Linear(n, n), **parts})
 
     blocks = nn.ModuleList(block() for _ in range(count))
-    return _scramble(blocks, generator=generator), stream(generator=generator)
+    return scramble(blocks, generator=generator), stream(generator=generator)
 
 
 def _ended(answer: Function, blocks: Any, generator: torch.Generator) -> Outcome:

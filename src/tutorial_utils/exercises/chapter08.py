@@ -13,18 +13,10 @@ from torch.nn import init
 from tutorial_utils.exercises.draws import between, sizes
 from tutorial_utils.exercises.outcomes import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.weights import stream
+from tutorial_utils.exercises.weights import fans, scramble, stream
 
 CHAPTER = "08-every-default"
 _exercise = partial(exercise, chapter=CHAPTER)
-
-
-@torch.no_grad()
-def _scrambled(model: nn.Module, *, generator: torch.Generator) -> nn.Module:
-    """The model with normal numbers in every parameter, so that each change of one shows."""
-    for parameter in model.double().parameters():
-        parameter.normal_(generator=generator)
-    return model
 
 
 # --- read the source ----------------------------------------------------------------------------------
@@ -140,15 +132,11 @@ def _kernels(*, generator: torch.Generator) -> Inputs:
     return (2 * c, c, 3, 2), stream(generator=generator)
 
 
-def _fans(weight: Tensor) -> tuple[int, int]:
-    return weight[0].numel(), weight[:, 0].numel()
-
-
 def _named(answer: Function, shape: tuple[int, ...], generator: torch.Generator) -> Outcome:
     """What an answer calls each of nine draws."""
     outcome: Outcome = {}
     for source, (kind, variance) in DRAWN.items():
-        std = math.sqrt(variance(*_fans(torch.empty(shape, device="meta"))))
+        std = math.sqrt(variance(*fans(torch.empty(shape, device="meta"))))
         weight = torch.empty(shape)
         if kind == "normal":
             weight.normal_(std=std, generator=generator)
@@ -164,7 +152,7 @@ def _is_normal(weight: Tensor) -> bool:
 
 
 def _names(
-    fans: Callable[[Tensor], tuple[int, int]] = _fans,
+    counted: Callable[[Tensor], tuple[int, int]] = fans,
     shapes: bool = True,
     default: float = 1 / 3,
     power: float = 0.5,
@@ -175,7 +163,7 @@ def _names(
     """A function that names a start, with a choice of what it looks at."""
 
     def name(weight: Tensor) -> str:
-        n, m = fans(weight)
+        n, m = counted(weight)
         kind = ("normal" if _is_normal(weight) else "uniform") if shapes else "normal"
         variances = {f"Glorot {kind}": 2 / (n + m), f"He {kind}": 2 / n}
         if kind == "uniform" or not shapes or any_default:
@@ -204,7 +192,7 @@ def _names(
     mistakes=(
         Mistake(
             "You exchanged the fans. A weight has shape (outputs, inputs, ...): `shape[0]` counts outputs.",
-            _names(lambda weight: _fans(weight)[::-1]),
+            _names(lambda weight: fans(weight)[::-1]),
         ),
         Mistake(
             "You forgot the kernel: both fans of a convolution contain the number of its entries.",
@@ -252,7 +240,7 @@ def _stack(*, generator: torch.Generator) -> Inputs:
     n = between(2, 4, generator=generator)
 
     def block() -> nn.Module:
-        layer = _scrambled(nn.Linear(n, n), generator=generator)
+        layer = scramble(nn.Linear(n, n), generator=generator)
         return nn.Sequential(layer, nn.LayerNorm(n).double(), nn.Linear(n, n, bias=False).double())
 
     first, own = block(), block()
@@ -363,7 +351,7 @@ def audit_copies(model: nn.Module) -> list[str]:
 
 def _recurrent(*, generator: torch.Generator) -> Inputs:
     n_in, hidden = sizes(2, 2, 4, generator=generator)
-    return (_scrambled(nn.LSTM(n_in, hidden, num_layers=2, bidirectional=True), generator=generator),)
+    return (scramble(nn.LSTM(n_in, hidden, num_layers=2, bidirectional=True), generator=generator),)
 
 
 GATES = ("input", "forget", "cell", "output")

@@ -43,6 +43,27 @@ def drawn(answer: Function, weight: Tensor, *options: Any, generator: torch.Gene
     }
 
 
+def fans(weight: Tensor) -> tuple[int, int]:
+    """fan_in and fan_out of a weight of shape (out, in, *kernel), as torch.nn.init counts them.
+
+    >>> fans(torch.empty(4, 3, 2, 2))
+    (12, 16)
+    """
+    return weight[0].numel(), weight[:, 0].numel()
+
+
+@torch.no_grad()
+def scramble(model: nn.Module, *, generator: torch.Generator) -> nn.Module:
+    """The model with normal numbers in every parameter, so that each change of one shows.
+
+    >>> bool(scramble(nn.Linear(1, 1), generator=torch.Generator()).bias != 0)
+    True
+    """
+    for parameter in model.double().parameters():
+        parameter.normal_(generator=generator)
+    return model
+
+
 def leaf(weight: Tensor) -> Tensor:
     """A copy of a weight that requires its gradient, as parameters do.
 

@@ -82,6 +82,17 @@ class Slider:
 Control = Choice | Slider
 
 
+def check_start(controls: Sequence[Control], start: Mapping[str, Any]) -> None:
+    """Raise ValueError unless every value to start with is one of its control's.
+
+    >>> check_start([Slider("depth", [1, 2])], {"depth": 2})
+    """
+    known = {control.name: list(control.values) for control in controls}
+    for name, value in start.items():
+        if value not in known.get(name, []):
+            raise ValueError(f"start has {name} = {value!r}, but it must be one of {known.get(name, list(known))}")
+
+
 def _check(name: str, values: Sequence[Any] | Mapping[Any, str]) -> None:
     if not name.isidentifier():
         raise ValueError(f"name = {name!r}, but a control sets a keyword argument and must be named like one")

@@ -15,7 +15,7 @@ import pandas as pd
 
 from tutorial_utils import plotting
 from tutorial_utils.explore.charts import Bars, Chart, Heatmap, Limits
-from tutorial_utils.explore.controls import Control
+from tutorial_utils.explore.controls import Control, check_start
 from tutorial_utils.explore.live import bundle
 
 State = dict[str, Any]
@@ -81,10 +81,7 @@ class Explorer:
             raise ValueError(f"controls are named {names}, but there must be at least one and no name twice")
         if not self.charts:
             raise ValueError("charts are empty, but there must be at least one to draw")
-        for name, value in self.start.items():
-            known = next((list(control.values) for control in self.controls if control.name == name), None)
-            if known is None or value not in known:
-                raise ValueError(f"start has {name} = {value!r}, but it must be one of {known or names}")
+        check_start(self.controls, self.start)
 
     def states(self) -> list[State]:
         """Every combination of the controls' values; the last control changes fastest."""

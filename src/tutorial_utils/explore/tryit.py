@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tutorial_utils.explore.controls import Choice, Control
+from tutorial_utils.explore.controls import Choice, Control, check_start
 from tutorial_utils.explore.live import VIEW
 
 
@@ -22,10 +22,7 @@ class Panel:
     def __init__(self, run: Callable[..., object], *controls: Control, **start: Any) -> None:
         if not controls:
             raise ValueError("panel without controls, but there must be at least one to change")
-        known = {control.name: list(control.values) for control in controls}
-        for name, value in start.items():
-            if value not in known.get(name, []):
-                raise ValueError(f"start has {name} = {value!r}, but it must be one of {known.get(name, list(known))}")
+        check_start(controls, start)
         self.run, self.controls, self.start = run, controls, start
 
     def html(self) -> str:
