@@ -1,6 +1,5 @@
 """What every test of the package shares."""
 
-import os
 from collections.abc import Iterator
 
 import matplotlib as mpl
@@ -10,8 +9,10 @@ import torch
 from hypothesis import settings
 
 mpl.use("Agg")
-# A slow machine is no failure; where tests decide about a change, the same examples are tried each time.
-settings.register_profile("book", deadline=None, derandomize=bool(os.environ.get("CI")))
+# A slow machine is no failure. The same examples are tried each time: a test judges a change, not luck.
+# New examples: `pytest --hypothesis-profile search -m hypothesis`.
+settings.register_profile("book", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
 settings.load_profile("book")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from randomness import seeded
 from torch import Tensor, nn
@@ -42,9 +42,13 @@ def stacked(configs: Sequence[Config], split: Split, steps: int) -> tuple[Stack,
     return stack, torch.stack(losses, 1)
 
 
-def alone(config: Config, split: Split, steps: int) -> tuple[nn.Sequential, Tensor]:
+def alone(config: Config, split: Split, steps: int, *, nudge: float = 0.0) -> tuple[nn.Sequential, Tensor]:
+    """The same training by torch, from weights that lie the relative distance nudge away."""
     rates = {"lr": config.lr, "momentum": config.momentum, "weight_decay": config.weight_decay}
-    model = config.network(split)
+    model, generator = config.network(split), seeded(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1 + nudge * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
     batches = {"batch_size": config.batch_size, "generator": config.batches()}
     return model, train(model, split.x_train, split.y_train, steps=steps, **rates, **batches)
 
@@ -81,8 +85,8 @@ MEMBERS = st.fixed_dictionaries(
 )
 
 
-# Rates at which the training is no chaos: there, rounding grows by no more than a few thousand in 200 steps.
-# Batches of at least 8 where batch normalization is: of two nearly equal examples it amplifies any difference.
+# In a chaotic training rounding alone makes right answers differ. There a twin in torch, nudged by 1e-13, strays too,
+# and the example is left out. Few are: rates are small, and normalized are no fewer than 8 examples and 3 units.
 @settings(max_examples=15)
 @given(shapes(), st.lists(MEMBERS, min_size=1, max_size=3))
 def test_every_member_trains_as_it_would_alone(
@@ -95,6 +99,8 @@ def test_every_member_trains_as_it_would_alone(
     stack, losses = stacked(configs, split, STEPS)
     for number, config in enumerate(configs):
         model, expected = alone(config, split, STEPS)
+        _, twin = alone(config, split, STEPS, nudge=1e-13)
+        assume(torch.allclose(twin, expected, rtol=1e-10, atol=1e-10))
         torch.testing.assert_close(losses[number], expected, rtol=1e-9, atol=1e-9)
         assert_equal(stack.member(number), model, 1e-9)
 

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,16 @@ def data(*shape: int, dtype: torch.dtype = torch.float64) -> Split:
     return Split(x[:51], y[:51], x[51:], y[51:])
 
 
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 DATA = data(5)
 # Three shapes; 13 networks, one of which diverges.
 CONFIGS = [
@@ -58,9 +69,9 @@ def small_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _threads_are_put_back() -> Iterator[None]:
-    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    number, state = torch.get_num_threads(), torch.get_rng_state()
     yield
-    assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == number and torch.equal(torch.get_rng_state(), state)
 
 
 def assert_same(found: Sweep, expected: Sweep) -> None:
@@ -150,8 +161,9 @@ def test_the_place_in_the_stack_changes_no_bit(
     split = data(inputs, dtype=torch.float64 if double else torch.float32)
     shared = {"depth": 2, "width": width, "batch_size": batch_size, "activation": activation, "norm": norm}
     configs, plan = [Config(**shared, seed=seed) for seed in range(members)], sweep.Plan(3, (3,), "cpu")
-    together = train_stack(configs, split, plan)
-    apart = [one for config in configs for one in train_stack([config], split, plan)]
+    with threads(1):
+        together = train_stack(configs, split, plan)
+        apart = [one for config in configs for one in train_stack([config], split, plan)]
     for one, other in zip(together, apart, strict=True):
         assert all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
 
@@ -162,15 +174,11 @@ def test_images_in_double_precision_change_no_bit(small_stacks: None) -> None:
     assert_same(train_many(configs[2:3], split, steps=4), rows(whole, [2]))
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_the_number_of_threads_changes_no_bit(plain: Sweep, threads: int) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_number_of_threads_changes_no_bit(plain: Sweep, number: int) -> None:
+    with threads(number):
         assert_same(train_many(CONFIGS, DATA, **OPTIONS), plain)
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+        assert torch.get_num_threads() == number
 
 
 def test_an_executor_of_one_s_own(plain: Sweep, small_stacks: None) -> None:
@@ -242,9 +250,8 @@ def counting(monkeypatch: pytest.MonkeyPatch, fail: Callable[[int], BaseExceptio
 def test_an_interrupted_sweep_resumes(
     monkeypatch: pytest.MonkeyPatch, small_stacks: None, plain: Sweep, tmp_path: Path, error: BaseException
 ) -> None:
-    path, threads = tmp_path / "sweep.npz", torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    path = tmp_path / "sweep.npz"
+    with threads(1):
         first = counting(monkeypatch, lambda call: error if call == 3 else None)
         with pytest.raises(type(error)):
             train_many(CONFIGS, DATA, **OPTIONS, store=path)
@@ -256,8 +263,6 @@ def test_an_interrupted_sweep_resumes(
         third = counting(monkeypatch, lambda _: None)
         assert_same(train_many(CONFIGS[::-1], DATA, **OPTIONS, store=path), rows(plain, range(12, -1, -1)))
         assert not third and len(set(second)) == len(second)
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Inline(Executor):
@@ -276,10 +281,8 @@ def test_what_is_finished_when_another_fails_is_kept(
     monkeypatch: pytest.MonkeyPatch, small_stacks: None, tmp_path: Path
 ) -> None:
     trained = counting(monkeypatch, lambda call: RuntimeError("out of luck") if call == 1 else None)
-    threads = torch.get_num_threads()
     with pytest.raises(RuntimeError, match="out of luck"):
         train_many(CONFIGS, DATA, **OPTIONS, store=tmp_path / "sweep.npz", executor=Inline())
-    assert torch.get_num_threads() == threads
     kept = Store(tmp_path / "sweep.npz", experiment(OPTIONS, DATA)).trained
     assert sorted(kept) == sorted(map(sweep._key, trained)) and 0 < len(kept) < len(CONFIGS)
 
