@@ -13,7 +13,7 @@ export TQDM_DISABLE := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup book notebooks serve site test test-style test-types test-code test-notebooks test-site \
-  fragility bench evidence shapeset laboratory course lock links clean
+  fragility bench evidence shapeset laboratory solving course lock links clean
 
 help:  ## Print this list
 	@echo "make TARGET, with one of these targets:"
@@ -48,6 +48,9 @@ shapeset: setup  ## Train the Shapeset column of table 1 again, minutes; chapter
 
 laboratory: setup  ## Train the Laboratory's networks again, a quarter of an hour; its page reads what this writes
 	@env -u TQDM_DISABLE $(VENV) experiments/laboratory.py
+
+solving: setup  ## Measure how long the solutions of the exercises run; the page for instructors states it
+	@OMP_NUM_THREADS=1 PYTHONPATH=tools $(VENV) experiments/solving.py
 
 course: setup  ## Make a folder to hand out, collect and grade the exercises: make course DIR=~/my-course
 	@$(VENV) tools/course.py $(DIR)

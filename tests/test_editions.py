@@ -1,6 +1,7 @@
 """The editions of the exercises: no solution in the student's, nothing stale, full points for the master."""
 
 import ast
+import json
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,13 @@ def test_the_instructor_edition_shows_every_fact_and_every_mistake(master: Path)
 
 def test_a_hint_shows_its_stars_and_its_code() -> None:
     assert editions.literal("a * b_c, `d_e * f`, $x$") == r"a \* b\_c, `d_e * f`, \$x\$"
+
+
+def test_every_solution_with_code_was_timed() -> None:
+    cells = [cell for master in FOUND for cell in read_master(master) if cell.kind == "code"]
+    seconds = json.loads((MASTERS / "seconds.json").read_text(encoding="utf-8"))
+    assert set(seconds) == {cell.exercise for cell in cells} & set(EXERCISES), "run: make solving"
+    assert min(seconds.values()) > 0
 
 
 def test_every_exercise_stands_in_a_master_of_its_chapter() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from docutils import nodes  # type: ignore[import-untyped]
 from docutils.statemachine import StringList  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
@@ -9,6 +12,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from tutorial_utils.exercises import EXERCISES
 from tutorial_utils.exercises.registry import Exercise
+
+SECONDS = Path(__file__).resolve().parents[2] / "exercises" / "seconds.json"
 
 
 def chapters() -> dict[str, list[Exercise]]:
@@ -25,7 +30,17 @@ def totals() -> str:
     """
     found = EXERCISES.values()
     minutes, points = sum(exercise.minutes for exercise in found), sum(exercise.points for exercise in found)
-    return f"{len(found)} exercises, {minutes} minutes, {points} points."
+    return f"{len(found)} exercises, {minutes} minutes, {points} points. {running()}"
+
+
+def running() -> str:
+    """Say how long the solutions run, as `make solving` measured it."""
+    seconds = json.loads(SECONDS.read_text(encoding="utf-8"))
+    slowest = max(seconds, key=seconds.get)
+    return (
+        f"With their checks, all solutions with code run in {sum(seconds.values()):.1f} seconds on one thread; "
+        f"the slowest, *{EXERCISES[slowest].title}*, in {seconds[slowest]:.1f}."
+    )
 
 
 def table(chapter: str, exercises: list[Exercise]) -> list[str]:
@@ -47,6 +62,7 @@ class ExerciseTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Make the tables."""
+        self.env.note_dependency(str(SECONDS))
         lines = [totals(), ""]
         for chapter, exercises in chapters().items():
             lines += table(chapter, exercises)
