@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional, init
 
-from tutorial_utils import normalization, stack
-from tutorial_utils.claims import CLAIMS
+from tutorial_utils import gains, normalization, stack
+from tutorial_utils.claims import CLAIMS, initialization
 from tutorial_utils.claims import __main__ as command
 from tutorial_utils.claims.ledger import Entry, changes, load, measure, measure_all, quick_seeds, save
 from tutorial_utils.claims.registry import Claim, Evidence, Method, Verdict, claim, interval
@@ -118,6 +118,100 @@ def test_the_weight_of_the_engine_s_running_statistics_is_noticed(monkeypatch: p
     assert changed(["bn-sigmoid-trains"]) == {"bn-sigmoid-trains"}
 
 
+class Flipped(nn.BatchNorm1d):
+    """The momentum is the weight of the old value, as in Keras."""
+
+    def __init__(self, features: int, **options: float) -> None:
+        super().__init__(features, **options)
+        self.momentum = 1 - self.momentum
+
+
+class EpsOutside(nn.BatchNorm1d):
+    """The small number stands outside of the root."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.weight * (z - z.mean(0)) / (z.std(0, correction=0) + self.eps) + self.bias
+
+
+class Swapped(nn.BatchNorm1d):
+    """Scale and shift exchanged."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        statistics = self.running_mean, self.running_var
+        return functional.batch_norm(z, *statistics, self.bias, self.weight, self.training, self.momentum, self.eps)
+
+
+class AlwaysTheBatch(nn.BatchNorm1d):
+    """Eval mode uses the batch's statistics, too."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return functional.batch_norm(z, None, None, self.weight, self.bias, True, 0.0, self.eps)
+
+
+def fans_exchanged(patch: pytest.MonkeyPatch) -> None:
+    true = init._calculate_fan_in_and_fan_out
+    patch.setattr(init, "_calculate_fan_in_and_fan_out", lambda weight: true(weight)[::-1])
+
+
+def root_of_five_left_out(patch: pytest.MonkeyPatch) -> None:
+    true = init.kaiming_uniform_
+    patch.setattr(init, "kaiming_uniform_", lambda weight, a: true(weight))
+
+
+def deviation_taken_for_bound(patch: pytest.MonkeyPatch) -> None:
+    true = SCHEMES["xavier_uniform"]
+
+    def too_narrow(weight: Tensor, **options: object) -> Tensor:
+        return true.fill(weight, **options).data.mul_(3**-0.5)
+
+    patch.setitem(SCHEMES, "xavier_uniform", true._replace(fill=too_narrow))
+
+
+def unbiased_variance(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(normalization, "batch_statistics", lambda x: (x.mean(0), x.var(0)))
+
+
+def gain_from_deviations(patch: pytest.MonkeyPatch) -> None:
+    def wrong(f: Callable[[Tensor], Tensor], *_: object) -> float:
+        return (gains.gaussian_mean(lambda z: f(z).square()) - gains.gaussian_mean(f) ** 2) ** -0.5
+
+    patch.setattr(initialization, "gain", wrong)
+
+
+def one_gain_for_all(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(init, "calculate_gain", lambda *_: 2**0.5)
+
+
+def normal_for_orthogonal(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(SCHEMES, "orthogonal", SCHEMES["lecun_normal"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "claims"),
+    [
+        (fans_exchanged, {"he-weights-follow-previous-layer", "fan-in-counts-inputs"}),
+        (root_of_five_left_out, {"linear-default-bound", "quoted-reset-draws-the-same", "default-is-he"}),
+        (deviation_taken_for_bound, {"glorot-has-specific-variance", "quarter-circle"}),
+        (normal_for_orthogonal, {"orthogonal-keeps-length"}),
+        (gain_from_deviations, {"zero-mean-cannot-keep-both"}),
+        (one_gain_for_all, {"calculate-gain-keeps-signal"}),
+        (unbiased_variance, {"bn-bound-attained", "bn-running-var-unbiased", "bn-momentum-none-is-algorithm-2"}),
+        (Flipped, {"bn-weight-of-the-start", "bn-momentum-conventions"}),
+        (EpsOutside, {"bn-invariant-to-scale"}),
+        (Swapped, {"bn-invariant-to-scale", "bn-outputs-bounded"}),
+        (AlwaysTheBatch, {"bn-fixed-statistics-are-deterministic", "bn-frozen-by-flags"}),
+    ],
+)
+def test_a_wrong_implementation_is_noticed(
+    wrong: Callable[[pytest.MonkeyPatch], None] | type[nn.Module], claims: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(wrong, type):
+        monkeypatch.setattr(nn, "BatchNorm1d", wrong)
+    else:
+        wrong(monkeypatch)
+    assert changed(claims) == claims
+
+
 # The registry
 
 
@@ -160,15 +254,20 @@ def test_an_id_is_taken_once() -> None:
         claim(taken, "", seeds=8, **about)(lambda seeds: {})
 
 
+@pytest.mark.parametrize("n", [8, 9, 60])  # eight is the fewest that a claim is measured with
 @pytest.mark.parametrize(("method", "true"), [(Method.MEAN, 3.0), (Method.MEDIAN, 3.0), (Method.SHARE, 0.7)])
-def test_an_interval_covers_the_truth(method: Method, true: float) -> None:
-    """Ninety-nine times of a hundred at a large number of effects; a bootstrap is a little narrow."""
+def test_an_interval_covers_the_truth(method: Method, true: float, n: int) -> None:
+    """Ninety-nine times of a hundred or more, also with few effects; three standard errors less must be reached."""
     rng = np.random.default_rng(0)
-    draws = rng.random((200, 60)) < true if method is Method.SHARE else rng.normal(true, 2, (200, 60))
+    draws = rng.random((500, n)) < true if method is Method.SHARE else rng.normal(true, 2, (500, n))
     found = [interval(row.astype(float).tolist(), method) for row in draws]
-    covered = sum(low <= true <= high for _, low, high in found)
-    assert 193 <= covered <= 200
-    assert np.median([high - low for _, low, high in found]) < 2.2
+    assert sum(low <= true <= high for _, low, high in found) >= 488
+    assert np.median([high - low for _, low, high in found]) < 20 / n**0.5  # and it is not wide for safety
+
+
+def test_fewer_than_eight_effects_say_nothing_of_a_median() -> None:
+    assert interval([2.0] * 7, Method.MEDIAN) == (2.0, -np.inf, np.inf)
+    assert interval([*range(8)], Method.MEDIAN) == (3.5, 0.0, 7.0)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
@@ -232,13 +331,31 @@ def test_a_changed_verdict_is_an_error(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "no claim is called 'nothing'"),
+        (["nothing"], "no claim is called 'nothing'; "),
+        (["he-keeps-second-momnt"], "near it: he-keeps-second-moment"),
         (["x", "--seeds", "1"], "seeds = 1, but an interval takes at least two"),
+        (["x", "--first", "-3"], "first = -3, but seeds begin at 0"),
     ],
 )
 def test_a_bad_request(cheap: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(arguments) == 2
-    assert message in capsys.readouterr().err
+    found = capsys.readouterr().err
+    assert message in found and "claim/s" not in found  # found out before the measuring begins
+
+
+def test_a_file_that_cannot_be_written_is_found_before_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_measured", lambda _: pytest.fail("measured"))
+    for file in (tmp_path, tmp_path / "missing" / "new.json"):
+        with pytest.raises(SystemExit, match="2"):
+            command.main(["--json", str(file)])
+        assert f"cannot write '{file}'" in capsys.readouterr().err
+
+
+def test_a_claim_named_twice_is_measured_once(cheap: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([cheap, cheap]) == 0
+    assert "1/1" in capsys.readouterr().err
 
 
 def test_another_condition_is_a_change() -> None:

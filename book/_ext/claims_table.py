@@ -7,6 +7,7 @@ to the section that shows it. Without scripts it is a plain table; ``ledger.js``
 from __future__ import annotations
 
 import math
+import re
 from html import escape
 from importlib.resources import as_file
 from typing import cast
@@ -75,13 +76,19 @@ def row(claim: Claim, entry: Entry, address: str) -> str:
         f"<span class='verdict'>{entry.verdict}</span>{under}",
         f"<p class='source'>{escape(claim.quantity)} ({agrees})</p>{drawing(claim, entry)}"
         + "".join(f"<p>{text}</p>" for text in effects),
-        f"<a href='{escape(address)}'>{escape(claim.section)}</a>",
+        f"<a href='{escape(address)}'>{place(claim)}</a>",
     ]
     if claim.after_looking:
         cells[1] += f"<p class='source'>Chosen after looking: {escape(claim.after_looking)}.</p>"
     kind = entry.verdict.replace(" ", "-")
     data = "".join(f"<td data-label='{name}'>{cell}</td>" for name, cell in zip(COLUMNS, cells, strict=True))
     return f"<tr id='{claim.id}' data-verdict='{kind}'>{data}</tr>"
+
+
+def place(claim: Claim) -> str:
+    """Name the section that shows a claim, with its chapter."""
+    section = re.sub("`(.+?)`", r"<code>\1</code>", escape(claim.section))
+    return f"Chapter {int(claim.chapter[:2])}: {section}"
 
 
 def counts(entries: dict[str, Entry]) -> str:

@@ -32,7 +32,8 @@ addEventListener("DOMContentLoaded", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       [...head.parentNode.cells].forEach((cell) => cell.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      rows.sort((a, b) => (down ? -1 : 1) * a.cells[column].textContent.localeCompare(b.cells[column].textContent));
+      const text = (row) => row.cells[column].textContent;
+      rows.sort((a, b) => (down ? -1 : 1) * text(a).localeCompare(text(b), undefined, { numeric: true }));
       body.append(...rows);
     });
   });

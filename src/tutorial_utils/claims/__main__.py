@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measured(options: argparse.Namespace) -> dict[str, Entry]:
-    ids = options.ids or list(CLAIMS)
+    ids = list(dict.fromkeys(options.ids)) or list(CLAIMS)
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         found = measure_all(ids, pool, seeds=options.seeds, first=options.first)
         done = {entry.id: entry for entry in tqdm(found, total=len(ids), unit="claim")}
@@ -42,10 +42,23 @@ def _measured(options: argparse.Namespace) -> dict[str, Entry]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tutorial_utils.claims", description="Measure the claims again.")
     parser.add_argument("ids", nargs="*", metavar="id", help="claims to measure (default: all)")
-    parser.add_argument("--seeds", type=int, metavar="N", help="seeds for each claim (default: the claim's own number)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="seeds for each claim (default: its own number; below 8 few verdicts stand)",
+    )
     parser.add_argument("--first", type=int, default=0, metavar="N", help="the first seed (default: 0, as in the book)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
+    parser.add_argument("--json", type=_writable, metavar="FILE", help="write what was measured")
     return parser
+
+
+def _writable(text: str) -> Path:
+    """A file that can be written, found out before minutes of measuring."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"cannot write {text!r}: it must be a file in a folder that can be written to")
+    return path
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from tutorial_utils.claims.registry import Claim, Evidence, Verdict
 
 #: The ledger that the book prints, written by ``make evidence``.
 STORED = files("tutorial_utils.claims") / "ledger.json"
-QUICK = 8  # seeds at least
+QUICK = 8  # seeds at least: with fewer, a median has no interval
 
 
 class Entry(NamedTuple):
@@ -50,7 +51,8 @@ def find(id: str) -> Claim:
         ValueError: for an id that no claim has.
     """
     if id not in CLAIMS:
-        raise ValueError(f"no claim is called {id!r}; there are: {', '.join(CLAIMS)}")
+        near = get_close_matches(id, CLAIMS, cutoff=0.5)
+        raise ValueError(f"no claim is called {id!r}; {'near it' if near else 'all'}: {', '.join(near or CLAIMS)}")
     return CLAIMS[id]
 
 
@@ -60,7 +62,7 @@ def quick_seeds(claim: Claim) -> int:
 
 
 def measure_all(ids: Iterable[str], executor: Executor, *, seeds: int | None = None, first: int = 0) -> Iterator[Entry]:
-    """Measure several claims, each on the seeds ``first``, ``first`` + 1, ...; yield each as it is done.
+    """Measure several claims, each on the seeds ``first``, ``first`` + 1, ...; iterate over them as they are done.
 
     Args:
         ids: of the claims.
@@ -69,14 +71,15 @@ def measure_all(ids: Iterable[str], executor: Executor, *, seeds: int | None = N
         first: the first seed.
 
     Raises:
-        ValueError: for an id that no claim has, or fewer than two seeds.
+        ValueError: for an id that no claim has, fewer than two seeds, or a negative one; at the call.
     """
     if seeds is not None and seeds < 2:
         raise ValueError(f"seeds = {seeds}, but an interval takes at least two")
+    if first < 0:
+        raise ValueError(f"first = {first}, but seeds begin at 0")
     counts = {id: find(id).seeds if seeds is None else seeds for id in ids}
     futures = [executor.submit(measure, id, range(first, first + count)) for id, count in counts.items()]
-    for future in as_completed(futures):
-        yield future.result()
+    return (future.result() for future in as_completed(futures))
 
 
 def changes(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.99
@@ -26,9 +27,9 @@ class Verdict(StrEnum):
 class Method(StrEnum):
     """How an interval is made from one effect per seed."""
 
-    MEAN = "bootstrap of the mean"
-    MEDIAN = "bootstrap of the median"
-    SHARE = "exact binomial"  # the effects are 0 or 1
+    MEAN = "mean, Student's t"  # exact for normal effects, close for the mean of many others
+    MEDIAN = "median, order statistics"  # exact for effects of any kind; it takes at least eight
+    SHARE = "share, exact binomial"  # the effects are 0 or 1
     RANGE = "smallest to largest"  # for identities, where every seed must agree
 
 
@@ -151,20 +152,24 @@ def interval(effects: Sequence[float], method: Method) -> tuple[float, float, fl
 
     Returns:
         The estimate and the interval's two ends. An effect that is not finite makes the interval reach to infinity, so
-        that a measurement that broke down never supports anything.
+        that a measurement that broke down never supports anything; so do too few effects for a median. Effects that are
+        all equal make the interval of a mean a point.
 
     >>> interval([0, 1, 1, 1], Method.SHARE)[0]
     0.75
     """
     values = np.asarray(effects, dtype=float)
     center = float(np.median(values) if method is Method.MEDIAN else np.mean(values))
-    if not np.isfinite(values).all():
-        return center, -np.inf, np.inf
+    low, high = _ends(values, method) if np.isfinite(values).all() else (-np.inf, np.inf)
+    return center, float(low), float(high)
+
+
+def _ends(values: NDArray[np.float64], method: Method) -> tuple[float, float]:
     if method is Method.SHARE:
-        ends = stats.binomtest(round(values.sum()), len(values)).proportion_ci(CONFIDENCE)
-        return center, float(ends.low), float(ends.high)
+        return stats.binomtest(round(values.sum()), len(values)).proportion_ci(CONFIDENCE)
+    if method is Method.MEDIAN:
+        low, high = np.asarray(stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE))
+        return (-np.inf, np.inf) if np.isnan(low) else (low, high)
     if method is Method.RANGE or np.ptp(values) == 0:
-        return center, float(values.min()), float(values.max())
-    statistic = np.median if method is Method.MEDIAN else np.mean
-    sampled = stats.bootstrap((values,), statistic, confidence_level=CONFIDENCE, method="percentile", rng=0)
-    return center, float(sampled.confidence_interval.low), float(sampled.confidence_interval.high)
+        return values.min(), values.max()
+    return stats.t.interval(CONFIDENCE, len(values) - 1, values.mean(), stats.sem(values))
