@@ -18,6 +18,7 @@ from tutorial_utils.exercises.individual import own_inputs, seed_of
 from tutorial_utils.exercises.outcomes import Estimate, agree, moments
 from tutorial_utils.exercises.registry import Inputs, Mistake, exercise, written
 from tutorial_utils.exercises.running import Raised, TimeUp, run, time_limit
+from tutorial_utils.exercises.weights import tensor
 from tutorial_utils.exercises.wording import show
 
 ABOUT: dict[str, Any] = {"chapter": "none", "title": "Made up", "goal": "Test.", "minutes": 1, "points": 1}
@@ -62,9 +63,10 @@ def means(x: Tensor) -> Tensor:
         (lambda x: means(x) + 7, "everywhere 7 too large"),
         (lambda x: means(x) - 0.5, "everywhere 0.5 too small"),
         (lambda x: x.mean(1), "it should have shape"),
-        (lambda x: means(x)[:1], "too many or too few dimensions"),
-        (lambda x: means(x).tolist(), "asked for"),
-        (lambda x: means(x).numpy(), "of type ndarray; it should be a tensor"),
+        (lambda x: means(x)[:1], "has shape (1,); it should have shape"),
+        (lambda x: means(x).sum(), "too many or too few dimensions"),
+        (lambda x: means(x).tolist(), "Right"),
+        (lambda x: means(x).numpy(), "Right"),
         (lambda x: means(x).to(torch.complex128), "complex tensor"),
         (lambda x: means(x) / 0, "infinite"),
         (lambda x: means(x) * math.nan, "NaN"),
@@ -79,6 +81,80 @@ def means(x: Tensor) -> Tensor:
 )
 def test_what_is_wrong_is_said(answer: Callable[..., Any], sentence: str) -> None:
     assert sentence in says(answer, means), says(answer, means)
+
+
+@pytest.mark.parametrize(
+    ("form", "passes"),
+    [
+        (Tensor.tolist, True),
+        (tuple, True),
+        (Tensor.numpy, True),
+        (lambda v: [float(one) for one in v.numpy()], True),
+        (lambda v: list(v.numpy()), True),
+        (lambda v: [str(one) for one in v.tolist()], False),
+        (lambda v: v.tolist()[:-1], False),
+        (lambda v: v.numpy().astype(object), False),
+        (lambda v: [*v.tolist()[:-1], None], False),
+    ],
+)
+def test_a_vector_may_come_as_a_list_or_an_array(form: Callable[[Tensor], Any], passes: bool) -> None:
+    assert says(lambda x: form(means(x)), means).startswith("Right" if passes else "Not yet")
+    two = {"parts": ("mean", "number")}
+    given = says(lambda x: (form(means(x)), np.float32(4)), lambda x: (means(x), 4.0), **two)
+    assert given.startswith("Right" if passes else "Not yet")
+
+
+def test_several_parts_may_come_as_the_rows_of_one_tensor() -> None:
+    def reference(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.mean(0), x.var(0)
+
+    for form in (torch.stack, lambda parts: np.stack([part.numpy() for part in parts])):
+        assert says(lambda x, form=form: form(reference(x)), reference, parts=("mean", "variance")).startswith("Right")
+
+
+def test_a_list_that_holds_itself_is_no_vector() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    assert says(lambda x: endless, means).startswith("Not yet")
+
+
+@pytest.mark.parametrize("right", [True, np.True_, torch.tensor(True)])
+def test_a_truth_value_may_be_numpys_or_torchs(right: Any) -> None:
+    assert says(lambda x: right, lambda x: True).startswith("Right")
+    assert not says(lambda x: right, lambda x: False).startswith("Right")
+
+
+def test_parts_in_another_order_are_recognized() -> None:
+    text = says(lambda x: (x.var(0), x.mean(0)), lambda x: (x.mean(0), x.var(0)), parts=("mean", "variance"))
+    assert "in another order: asked for are mean and variance" in text
+
+
+def test_a_vector_in_place_of_a_number_is_named() -> None:
+    assert "has shape (3,); one number is asked for" in says(lambda x: torch.ones(3), lambda x: 2.0)
+
+
+def test_a_parameter_changed_with_its_gradient_on_is_explained() -> None:
+    def answer(x: Tensor) -> Tensor:
+        return x.clone().detach().requires_grad_().mul_(2)
+
+    assert "under `torch.no_grad()`" in says(answer, lambda x: 2 * x)
+
+
+def test_two_numbers_that_are_nearly_alike_are_told_apart() -> None:
+    said = says(lambda x: 1 + 1e-5 * torch.ones(1, 2), lambda x: torch.tensor([[1.0, 1.00002]], dtype=torch.float64))
+    assert "it is 1.00001 instead of 1." in said and "everywhere" not in said
+    assert "1 times" not in says(lambda x: x * (1 + 3e-6), lambda x: x)
+
+
+def test_a_ratio_is_explained_only_if_all_inputs_have_the_same_reason() -> None:
+    def by_chance(x: Tensor) -> Tensor:
+        return means(x) * 0.5**0.5 if len(x) == 3 else means(x) * 1.1
+
+    assert ", which is" not in says(by_chance, means)
+    assert ", which is" not in says(lambda x: means(x) * 5**0.5, means)
+    assert ", which is √2." in says(lambda x: means(x) * 2**0.5, means)
+    assert ", which is" not in says(lambda x: means(x) * 2**0.5, means, cases=1)
+    assert "everywhere 2 times what it should be." in says(lambda x: means(x) * 2, means)
 
 
 def test_the_transpose_is_recognized() -> None:
@@ -162,6 +238,71 @@ def test_a_mistake_that_explains_some_inputs_only_is_not_named() -> None:
         return x.mean(0), x.var(0, correction=0) * (2 if len(x) > 4 else 1)
 
     assert "biased" not in says(answer, both, **TWO)
+
+
+def test_a_mistake_that_the_answer_contradicts_gives_way() -> None:
+    mistakes = (
+        Mistake("You doubled all.", lambda x: (2 * x.mean(0), 2 * x.var(0), 2 * x.sum(0))),
+        Mistake("You doubled the mean.", lambda x: (2 * x.mean(0), x.var(0), x.sum(0))),
+    )
+    options: dict[str, Any] = {"parts": ("mean", "variance", "sum")}
+
+    def reference(x: Tensor) -> tuple[Tensor, ...]:
+        return x.mean(0), x.var(0), x.sum(0)
+
+    def answer(x: Tensor) -> tuple[Tensor, ...]:
+        return 2 * x.mean(0), 2 * x.var(0), x.sum(0)
+
+    assert "You doubled the mean. Something else is wrong with variance." in says(
+        answer, reference, mistakes=mistakes, **options
+    )
+    alone = says(answer, reference, mistakes=mistakes[:1], **options)
+    assert "You doubled all. That is so for mean and variance only." in alone
+
+
+def test_a_truth_value_alone_does_not_prove_a_mistake_that_is_refuted() -> None:
+    def observe(answer: Callable[..., Any], x: Tensor) -> dict[str, Any]:
+        return {"sum": (result := answer(x)).sum(), "has as many entries": result.shape == x.shape}
+
+    mistakes = (Mistake("You took one row.", lambda x: x[0]),)
+    options = {"observe": observe, "mistakes": mistakes}
+    assert "one row" in says(lambda x: x.clone()[0], lambda x: x, **options)
+    assert "one row" not in says(lambda x: x.flatten(), lambda x: x, **options)
+
+
+def test_an_estimate_that_is_near_a_mistake_by_chance_is_not_explained() -> None:
+    def draw(*, generator: torch.Generator) -> Inputs:
+        return (generator,)
+
+    def observe(answer: Callable[..., Tensor], generator: torch.Generator) -> dict[str, Estimate]:
+        return moments(answer(generator))
+
+    def scaled(factor: float) -> Callable[..., Tensor]:
+        return lambda g: factor * torch.randn(5000, generator=g)
+
+    options = {"inputs": draw, "observe": observe, "mistakes": (Mistake("You doubled the variance.", scaled(2**0.5)),)}
+    assert "You doubled" in says(lambda g: 2**0.5 * torch.randn(50, 100, generator=g).flip(0), scaled(1), **options)
+    assert "You doubled" not in says(scaled(2.2**0.5), scaled(1), **options)
+
+
+def test_a_structure_that_is_off_is_no_mistake() -> None:
+    def observe(answer: Callable[..., Any], x: Tensor) -> dict[str, Any]:
+        came = answer(x)
+        return came if isinstance(came, dict) else {"mean": came, "inputs left": 0}
+
+    mistakes = (Mistake("You left inputs.", lambda x: {"mean": x.mean(0), "inputs left": 1}),)
+    options = {"observe": observe, "mistakes": mistakes}
+    assert "You left inputs" not in says(lambda x: {"mean": x.mean(0)}, lambda x: x.mean(0), **options)
+
+
+def test_an_observer_may_say_what_does_not_fit() -> None:
+    def observe(answer: Callable[..., Any], x: Tensor) -> Tensor:
+        return tensor(answer(x))
+
+    assert "A tensor is asked for, and your function returned something of type str." in says(
+        lambda x: "mean", means, observe=observe
+    )
+    assert "Did you forget `return`?" in says(lambda x: None, means, observe=observe)
 
 
 def test_an_answer_that_fails_as_a_mistake_does_is_recognized() -> None:
@@ -281,6 +422,8 @@ def test_several_values_are_told_apart() -> None:
     assert check("pair", (1, 2)).passed and check("pair", {"second": 2, "first": 1}).passed
     assert "second: 3 is too large" in check("pair", [1, 3]).hint
     assert "Asked for are 2 values: first and second" in check("pair", 1).hint
+    assert "in another order than asked: first and second" in check("pair", (2, 1)).hint
+    assert "one value, and this is a list of 2" in own([1, 2]).hint
     assert all("not written yet" in check("pair", answer).hint for answer in ((1, ...), {"first": ..., "second": 2}))
 
 

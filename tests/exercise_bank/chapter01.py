@@ -248,7 +248,7 @@ def dead_living(z):
     return (per_unit(z).amax(1) > 0).float().mean()
 
 
-@wrong("start-dead-units", "test `z <= 0`")
+@wrong("start-dead-units", "No unit passes")
 def dead_exact_zero(z):
     return (per_unit(z).abs().sum(1) == 0).float().mean()
 
@@ -435,3 +435,127 @@ def start_uniform(model, generator):
     for layer in linears(model):
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear", generator=generator)
         nn.init.zeros_(layer.bias)
+
+
+# --- further answers ----------------------------------------------------------------------------------
+
+
+@right("start-dead-units")
+def dead_by_numpy(z):
+    array = z.numpy()
+    axes = tuple(axis for axis in range(array.ndim) if axis != 1)
+    return np.mean(array.max(axis=axes) <= 0)
+
+
+@wrong("start-dead-units", "columns mix channels")
+def dead_reshaped(z):
+    return (z.reshape(-1, z.shape[1]).amax(0) <= 0).float().mean()
+
+
+@wrong("start-dead-units", "which units are dead")
+def dead_mask(z):
+    return per_unit(z).amax(1) <= 0
+
+
+@wrong("start-dead-units", "percentage")
+def dead_percent(z):
+    return 100 * (per_unit(z).amax(1) <= 0).double().mean()
+
+
+@right("start-calm-logits")
+def calm_state(model, x, size):
+    state = model.state_dict()
+    rms = model(x).pow(2).mean().sqrt().item()
+    for name in list(state)[-2:]:
+        state[name] = state[name] * size / rms
+    model.load_state_dict(state)
+
+
+@wrong("start-calm-logits", "length of all logits")
+@torch.no_grad()
+def calm_by_norm(model, x, size):
+    length = model(x).norm()
+    for parameter in model[-1].parameters():
+        parameter *= size / length
+
+
+@wrong("start-calm-logits", "absolute values")
+@torch.no_grad()
+def calm_by_mean_size(model, x, size):
+    mean = model(x).abs().mean()
+    for parameter in model[-1].parameters():
+        parameter *= size / mean
+
+
+@wrong("start-calm-logits", "the size 1")
+@torch.no_grad()
+def calm_to_one(model, x, size):
+    rms = model(x).square().mean().sqrt()
+    for parameter in model[-1].parameters():
+        parameter /= rms
+
+
+@wrong("start-calm-logits", "compute something else now")
+@torch.no_grad()
+def calm_first_layer(model, x, size):
+    rms = model(x).square().mean().sqrt()
+    for parameter in model[0].parameters():
+        parameter *= size / rms
+
+
+@right("start-broken")
+@torch.no_grad()
+def start_out(model, generator):
+    for layer in linears(model):
+        torch.randn(layer.weight.shape, generator=generator, out=layer.weight.data)
+        layer.weight /= math.sqrt(layer.in_features)
+        layer.bias.fill_(0)
+
+
+@wrong("start-broken", "one number for each row")
+def start_one_column(model, generator):
+    for layer in linears(model):
+        column = torch.randn(layer.out_features, 1, generator=generator) / layer.in_features**0.5
+        layer.weight.data = column.repeat(1, layer.in_features)
+        nn.init.zeros_(layer.bias)
+
+
+@wrong("start-broken", "multiply by the root")
+def start_times_root(model, generator):
+    for layer in linears(model):
+        layer.weight.data = torch.randn(layer.weight.shape, generator=generator) * layer.in_features**0.5
+        nn.init.zeros_(layer.bias)
+
+
+@wrong("start-broken", "That is He's")
+def start_he(model, generator):
+    for layer in linears(model):
+        nn.init.kaiming_normal_(layer.weight, generator=generator)
+        nn.init.zeros_(layer.bias)
+
+
+@wrong("start-broken", "that of Glorot")
+def start_glorot(model, generator):
+    for layer in linears(model):
+        nn.init.xavier_normal_(layer.weight, generator=generator)
+        nn.init.zeros_(layer.bias)
+
+
+@wrong("start-broken", "gain 5/3")
+def start_tanh_gain(model, generator):
+    for layer in linears(model):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="tanh", generator=generator)
+        nn.init.zeros_(layer.bias)
+
+
+@wrong("start-broken", "global stream")
+def start_global(model, generator):
+    for layer in linears(model):
+        nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+        nn.init.zeros_(layer.bias)
+
+
+@wrong("start-broken", "fixed seed")
+def start_seeded(model, generator):
+    torch.manual_seed(0)
+    start_global(model, generator)

@@ -410,3 +410,134 @@ def step_root(low, high):
 @wrong("variance-wrong-step", "over 12")
 def step_third(low, high):
     return 4, (low**2 + low * high + high**2) / (high - low) ** 2
+
+
+# --- further answers ----------------------------------------------------------------------------------
+
+
+@right("variance-each-input")
+def each_array(x, var_w, var_b):
+    return var_w * np.einsum("ij,ij->i", x.numpy(), x.numpy()) + var_b
+
+
+@right("variance-each-input")
+def each_list(x, var_w, var_b):
+    return [var_w * sum(entry**2 for entry in row) + var_b for row in x.tolist()]
+
+
+@right("variance-each-input")
+def each_tuple_of_tensors(x, var_w, var_b):
+    return tuple(var_w * (row @ row) + var_b for row in x)
+
+
+@wrong("variance-each-input", "length of each input")
+def each_length(x, var_w, var_b):
+    return var_w * x.norm(dim=1) + var_b
+
+
+@wrong("variance-each-input", "subtracts their mean")
+def each_centered(x, var_w, var_b):
+    return var_w * x.shape[1] * x.var(dim=1) + var_b
+
+
+@right("variance-sparse-draw")
+def sparse_array(n_out, n_in, p, generator):
+    kept = torch.rand(n_out, n_in, generator=generator).numpy() < p
+    return kept * torch.randn(n_out, n_in, generator=generator).numpy() / np.sqrt(p * n_in)
+
+
+@right("variance-sparse-draw")
+def sparse_bernoulli(n_out, n_in, p, generator):
+    mask = torch.bernoulli(torch.full((n_out, n_in), p), generator=generator)
+    return mask * torch.normal(0.0, (p * n_in) ** -0.5, (n_out, n_in), generator=generator)
+
+
+def sparse_with(n_out, n_in, p, mask, scale, generator):
+    return mask * torch.randn(n_out, n_in, generator=generator) * scale
+
+
+@wrong("variance-sparse-draw", "Your zeros come from torch's global stream")
+def sparse_global_mask(n_out, n_in, p, generator):
+    mask = torch.bernoulli(torch.full((n_out, n_in), p))
+    return sparse_with(n_out, n_in, p, mask, (p * n_in) ** -0.5, generator)
+
+
+@wrong("variance-sparse-draw", "Your mask comes from `generator`")
+def sparse_global_numbers(n_out, n_in, p, generator):
+    mask = torch.rand(n_out, n_in, generator=generator) < p
+    return sparse_with(n_out, n_in, p, mask, (p * n_in) ** -0.5, None)
+
+
+@wrong("variance-sparse-draw", "do not all come")
+def sparse_global(n_out, n_in, p, generator):
+    return sparse_with(n_out, n_in, p, torch.rand(n_out, n_in) < p, (p * n_in) ** -0.5, None)
+
+
+@wrong("variance-sparse-draw", "fixed seed")
+def sparse_seeded(n_out, n_in, p, generator):
+    generator = torch.Generator().manual_seed(7)
+    mask = torch.rand(n_out, n_in, generator=generator) < p
+    return sparse_with(n_out, n_in, p, mask, (p * n_in) ** -0.5, generator)
+
+
+@wrong("variance-sparse-draw", "whole units")
+def sparse_units(n_out, n_in, p, generator):
+    mask = torch.empty(n_out, 1).bernoulli_(p, generator=generator)
+    return sparse_with(n_out, n_in, p, mask, (p * n_in) ** -0.5, generator)
+
+
+@wrong("variance-sparse-draw", "the same number of weights")
+def sparse_exact(n_out, n_in, p, generator):
+    weight = torch.zeros(n_out, n_in)
+    for row in weight:
+        places = torch.randperm(n_in, generator=generator)[: round(p * n_in)]
+        row[places] = torch.randn(len(places), generator=generator) / math.sqrt(p * n_in)
+    return weight
+
+
+@wrong("variance-sparse-draw", "compares normal numbers")
+def sparse_normal_mask(n_out, n_in, p, generator):
+    mask = torch.randn(n_out, n_in, generator=generator) < p
+    return sparse_with(n_out, n_in, p, mask, (p * n_in) ** -0.5, generator)
+
+
+@wrong("variance-sparse-draw", "belongs to ReLU")
+def sparse_he(n_out, n_in, p, generator):
+    mask = torch.rand(n_out, n_in, generator=generator) < p
+    return sparse_with(n_out, n_in, p, mask, (2 / (p * n_in)) ** 0.5, generator)
+
+
+@wrong("variance-sparse-draw", "multiplied by the root of p")
+def sparse_times_p(n_out, n_in, p, generator):
+    mask = torch.rand(n_out, n_in, generator=generator) < p
+    return sparse_with(n_out, n_in, p, mask, (p / n_in) ** 0.5, generator)
+
+
+@right("variance-standard-error")
+def error_array(z):
+    units = (z.numpy() ** 2).mean(0)
+    return np.array([units.mean(), units.std(ddof=1) / np.sqrt(len(units))])
+
+
+@wrong("variance-standard-error", "root of the number of images")
+def error_root_of_images(z):
+    units = (z**2).mean(0)
+    return units.mean(), units.std() / len(z) ** 0.5
+
+
+@wrong("variance-standard-error", "root of the number of all entries")
+def error_root_of_entries(z):
+    units = (z**2).mean(0)
+    return units.mean(), units.std() / z.numel() ** 0.5
+
+
+@wrong("variance-standard-error", "without a root")
+def error_root_mean_square(z):
+    units = (z**2).mean(0)
+    return units.mean().sqrt(), units.std() / len(units) ** 0.5
+
+
+@wrong("variance-standard-error", "forgot the squares")
+def error_without_squares(z):
+    units = z.mean(0)
+    return units.mean(), units.std() / len(units) ** 0.5

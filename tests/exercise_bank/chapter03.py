@@ -433,3 +433,101 @@ def circle_upside_down(mean):
 @wrong("glorot-quarter-circle", "solved for the radius")
 def circle_radius(mean):
     return (mean * 3 * math.pi / 4) ** 2
+
+
+# --- further answers ----------------------------------------------------------------------------------
+
+
+@right("glorot-draw")
+def draw_array(weight, gain, generator):
+    a = gain * (6 / sum(fans(weight))) ** 0.5
+    return (2 * torch.rand(weight.shape, generator=generator).numpy() - 1) * a
+
+
+@right("glorot-draw")
+@torch.no_grad()
+def draw_mirrored(weight, gain, generator):
+    a = gain * (6 / sum(fans(weight))) ** 0.5
+    numbers = torch.rand(tuple(reversed(weight.shape)), generator=generator)
+    weight[:] = (a - 2 * a * numbers).permute(*reversed(range(weight.dim())))
+
+
+@wrong("glorot-draw", "-a/2 to a/2")
+def draw_half_as_wide(weight, gain, generator):
+    a = gain * (6 / sum(fans(weight))) ** 0.5
+    weight.data = (torch.rand(weight.shape, generator=generator) - 0.5) * a
+
+
+@wrong("glorot-draw", "has a 12")
+def draw_twelve(weight, gain, generator):
+    fill(weight, gain * (12 / sum(fans(weight))) ** 0.5, generator)
+
+
+@wrong("glorot-draw", "fan_in alone below the 6")
+def draw_six_over_fan_in(weight, gain, generator):
+    fill(weight, gain * (6 / fans(weight)[0]) ** 0.5, generator)
+
+
+@wrong("glorot-draw", "fixed seed")
+def draw_seeded(weight, gain, generator):
+    torch.manual_seed(3)
+    nn.init.xavier_uniform_(weight, gain)
+
+
+@right("glorot-both-ways")
+def ways_array(widths):
+    n = np.array(widths, dtype=float)
+    var = 2 / (n[1:] + n[:-1])
+    return np.array([np.prod(n[:-1] * var), np.prod(n[2:] * var[1:])])
+
+
+@right("glorot-both-ways")
+def ways_named(widths):
+    forward, backward = ways_loop(widths)
+    return {"backward": backward, "forward": np.float32(forward)}
+
+
+@wrong("glorot-both-ways", "halved in each layer")
+def ways_halved(widths):
+    forward, backward = ways_loop(widths)
+    layers = len(widths) - 1
+    return forward * 0.5 ** (layers - 1), backward * 0.5 ** (layers - 1)
+
+
+@wrong("glorot-both-ways", "upside down")
+def ways_inverse(widths):
+    return [1 / way for way in ways_loop(widths)]
+
+
+@wrong("glorot-both-ways", "a factor for each layer")
+def ways_layer_by_layer(widths):
+    pairs = list(pairwise(widths))
+    return [2 * n / (n + m) for n, m in pairs], [2 * m / (n + m) for n, m in pairs[1:]]
+
+
+@right("glorot-recorder")
+def recorder_lists(model, x, c):
+    z, _, loss = recorded(model, x, c)
+    gradients = torch.autograd.grad(loss, z)
+    return [[(one**2).mean().item() for one in tensors] for tensors in (z, gradients)]
+
+
+@right("glorot-recorder")
+def recorder_one_tensor(model, x, c):
+    return torch.tensor(recorder_lists(model, x, c))
+
+
+@right("glorot-recorder")
+def recorder_named(model, x, c):
+    forward, backward = recorder_lists(model, x, c)
+    return {"forward": np.array(forward), "backward": torch.tensor(backward)}
+
+
+@wrong("glorot-recorder", "left out `c`")
+def recorder_without_c(model, x, c):
+    return recorder_named(model, x, torch.ones_like(c))
+
+
+@wrong("glorot-recorder", "Your loss is the mean")
+def recorder_mean_loss(model, x, c):
+    return recorder_named(model, x, c / c.numel())

@@ -438,3 +438,157 @@ def build_deeper(width, depth, generator):
 @wrong("he-thirty-layers", "a layer too few")
 def build_shallower(width, depth, generator):
     return built(width, depth - 1, generator)
+
+
+# --- further answers ----------------------------------------------------------------------------------
+
+
+@right("he-draw")
+def draw_array(weight, slope, mode, generator):
+    std = gain(slope) / fan(weight, mode) ** 0.5
+    return torch.randn(weight.shape, generator=generator).numpy() * std
+
+
+@wrong("he-draw", "left out the factor 2")
+def draw_without_two(weight, slope, mode, generator):
+    fill(weight, (1 / (1 + slope**2) / fan(weight, mode)) ** 0.5, generator)
+
+
+@wrong("he-draw", "fixed seed")
+def draw_seeded(weight, slope, mode, generator):
+    fill(weight, gain(slope) / fan(weight, mode) ** 0.5, torch.Generator().manual_seed(42))
+
+
+@right("he-profile")
+def profile_list(widths, mode, slope, q0):
+    return profile_loop(widths, mode, slope, q0).tolist()
+
+
+@right("he-profile")
+def profile_tensors(widths, mode, slope, q0):
+    return tuple(profile_loop(widths, mode, slope, q0))
+
+
+@wrong("he-profile", "took fan_in whatever")
+def profile_fan_in(widths, mode, slope, q0):
+    return profile_loop(widths, "fan_in", slope, q0)
+
+
+@wrong("he-profile", "took fan_out whatever")
+def profile_fan_out(widths, mode, slope, q0):
+    return profile_loop(widths, "fan_out", slope, q0)
+
+
+@wrong("he-profile", "have no gain")
+def profile_without_gain(widths, mode, slope, q0):
+    return profiled(widths, mode, slope, q0, gain2=1)
+
+
+@right("he-cosine-map")
+def cosine_list(c, slope):
+    return [cosine_formula(one, slope) for one in c]
+
+
+@right("he-cosine-map")
+def cosine_array(c, slope):
+    return cosine_formula(c, slope).numpy()
+
+
+def both_on(c):
+    return arc_of(c) / (2 * torch.pi)
+
+
+@wrong("he-cosine-map", "subtract these quadrants")
+def cosine_added(c, slope):
+    return ((1 + slope**2) * both_on(c) + 2 * slope * both_on(-c)) / ((1 + slope**2) / 2)
+
+
+@wrong("he-cosine-map", "one of the two quadrants")
+def cosine_one_quadrant(c, slope):
+    return ((1 + slope**2) * both_on(c) - slope * both_on(-c)) / ((1 + slope**2) / 2)
+
+
+@right("he-thirty-layers")
+class BuildWithOneReLU(nn.Module):
+    def __init__(self, width, depth, generator):
+        super().__init__()
+        self.head, self.act = nn.Linear(width, 10), nn.ReLU()
+        self.hidden = nn.ModuleList([nn.Linear(n, width) for n in [64] + (depth - 1) * [width]])
+        for layer in [*self.hidden, self.head]:
+            nn.init.kaiming_normal_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x):
+        for layer in self.hidden:
+            x = self.act(layer(x))
+        return self.head(x)
+
+
+@right("he-thirty-layers")
+def build_uniform(width, depth, generator):
+    net = built(width, depth, generator)
+    for layer in net[::2]:
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+    return net
+
+
+@wrong("he-thirty-layers", "output layer have the variance")
+def build_calm_output(width, depth, generator):
+    net = built(width, depth, generator)
+    net[-1].weight.data /= 2**0.5
+    return net
+
+
+@wrong("he-thirty-layers", "divided by fan_out")
+def build_fan_out(width, depth, generator):
+    net = built(width, depth, generator)
+    for layer in net[::2]:
+        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+    return net
+
+
+@wrong("he-thirty-layers", "as the standard deviation")
+def build_variance(width, depth, generator):
+    net = built(width, depth, generator)
+    for layer in net[::2]:
+        nn.init.normal_(layer.weight, std=2 / layer.in_features, generator=generator)
+    return net
+
+
+@wrong("he-thirty-layers", "Your variance is Glorot's")
+def build_glorot(width, depth, generator):
+    net = built(width, depth, generator)
+    for layer in net[::2]:
+        nn.init.xavier_normal_(layer.weight, generator=generator)
+    return net
+
+
+@wrong("he-thirty-layers", "as Glorot does")
+def build_glorot_with_gain(width, depth, generator):
+    net = built(width, depth, generator)
+    for layer in net[::2]:
+        nn.init.xavier_normal_(layer.weight, 2**0.5, generator=generator)
+    return net
+
+
+@wrong("he-thirty-layers", "no biases at all")
+def build_without_biases(width, depth, generator):
+    net = built(width, depth, generator)
+    for layer in net[::2]:
+        layer.bias = None
+    return net
+
+
+@wrong("he-thirty-layers", "global stream")
+def build_global(width, depth, generator):
+    return built(width, depth, None)
+
+
+@wrong("he-thirty-layers", "fixed seed")
+def build_seeded(width, depth, generator):
+    return built(width, depth, torch.Generator().manual_seed(1))
+
+
+@wrong("he-thirty-layers", "something else than linear layers")
+def build_log_softmax(width, depth, generator):
+    return built(width, depth, generator, last=[nn.LogSoftmax(dim=1)])

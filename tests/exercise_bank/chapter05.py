@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 from scipy import integrate
+from torch import nn
 
 from exercise_bank import right, wrong
 
@@ -352,3 +353,68 @@ def orthogonal_global(rows, columns, gain, generator):
     q, r = torch.linalg.qr(torch.randn(max(rows, columns), min(rows, columns)))
     q = q * r.diagonal().sign()
     return gain * (q if rows >= columns else q.T)
+
+
+# --- further answers ----------------------------------------------------------------------------------
+
+
+@right("gain-quadrature")
+def quadrature_array(name):
+    z = np.linspace(-8, 8, 4001)
+    density = np.exp(-z * z / 2)
+    values = getattr(torch, name)(torch.from_numpy(z)).numpy()
+    return np.array((density.sum() / (density * values**2).sum()) ** 0.5)
+
+
+@wrong("gain-quadrature", "between 0 and 1")
+def quadrature_rand(name):
+    z = torch.arange(0.0005, 1, 0.001)
+    return getattr(torch, name)(z).square().mean() ** -0.5
+
+
+@wrong("gain-quadrature", "do not sum to 1")
+def quadrature_without_norm(name):
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    return (weights * getattr(torch, name)(torch.from_numpy(nodes)).numpy() ** 2).sum() ** -0.5
+
+
+@right("gain-fans")
+def fans_tensor(shape, groups):
+    n = torch.tensor(shape)
+    return torch.stack([n[1:].prod(), n[0] // groups * n[2] * n[3]])
+
+
+@right("gain-orthogonal")
+def orthogonal_array(rows, columns, gain, generator):
+    q, r = np.linalg.qr(normal(max(rows, columns), min(rows, columns), generator=generator).numpy())
+    q = gain * q * np.sign(np.diag(r))
+    return q if rows >= columns else q.T
+
+
+@wrong("gain-orthogonal", "one sign")
+def orthogonal_one_sign(rows, columns, gain, generator):
+    n = max(rows, columns)
+    q, r = torch.linalg.qr(normal(n, n, generator=generator))
+    return (gain * q * r[0, 0].sign())[:rows, :columns]
+
+
+@wrong("gain-orthogonal", "permutations")
+def orthogonal_permutation(rows, columns, gain, generator):
+    n = max(rows, columns)
+    signs = torch.randint(0, 2, (n,), generator=generator) * 2 - 1
+    return gain * (torch.eye(n) * signs)[torch.randperm(n, generator=generator)][:rows, :columns]
+
+
+@wrong("gain-orthogonal", "rotations only")
+def orthogonal_rotation(rows, columns, gain, generator):
+    n = max(rows, columns)
+    square = nn.init.orthogonal_(torch.empty(n, n), gain, generator=generator)
+    if torch.det(square) < 0:
+        square[0] *= -1
+    return square[:rows, :columns]
+
+
+@wrong("gain-orthogonal", "gives a square Q")
+def orthogonal_square_q(rows, columns, gain, generator):
+    q, r = torch.linalg.qr(normal(rows, columns, generator=generator))
+    return gain * q * r.diagonal().sign()

@@ -1,7 +1,9 @@
 """Answers to the exercises of chapter 6, right and wrong, as students write them."""
 
+import copy
 import math
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -331,3 +333,108 @@ def reset_positive(layer, generator):
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.copy_(bound * torch.rand(parameter.shape, generator=generator))
+
+
+# --- further answers ----------------------------------------------------------------------------------
+
+
+@right("default-floor")
+def floor_array(n, slope, layer):
+    return np.array(floor_closed(n, slope, layer), dtype=np.float32)
+
+
+@right("default-reset")
+def reset_new_parameters(layer, generator):
+    bound = 1 / math.sqrt(math.prod(layer.weight.shape[1:]))
+    for name, old in list(layer.named_parameters()):
+        setattr(layer, name, nn.Parameter(torch.empty_like(old).uniform_(-bound, bound, generator=generator)))
+
+
+@right("default-reset")
+def reset_a_copy(layer, generator):
+    layer = copy.deepcopy(layer)
+    fill_(layer, fan_in_of(layer) ** -0.5, generator)
+    return layer
+
+
+@wrong("default-reset", "-b/2 to b/2")
+def reset_half(layer, generator):
+    bound = fan_in_of(layer) ** -0.5
+    for parameter in layer.parameters():
+        parameter.data = (torch.rand(parameter.shape, generator=generator) - 0.5) * bound
+
+
+@wrong("default-reset", "1 / fan_in")
+def reset_without_root(layer, generator):
+    fill_(layer, 1 / fan_in_of(layer), generator)
+
+
+@wrong("default-reset", "from the bias itself")
+def reset_each_its_own(layer, generator):
+    for parameter in layer.parameters():
+        bound = parameter[0].numel() ** -0.5
+        parameter.data.uniform_(-bound, bound, generator=generator)
+
+
+@wrong("default-reset", "biases from torch's global stream")
+def reset_global_bias(layer, generator):
+    bound = fan_in_of(layer) ** -0.5
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    if layer.bias is not None:
+        nn.init.uniform_(layer.bias, -bound, bound)
+
+
+@wrong("default-reset", "fixed seed")
+def reset_from_the_first_seed(layer, generator):
+    torch.manual_seed(generator.initial_seed())
+    layer.reset_parameters()
+
+
+@right("default-cosines")
+def cosines_list(model, x):
+    return cosines_loop(model, x).tolist()
+
+
+@right("default-cosines")
+def cosines_array(model, x):
+    result = []
+    for z in layers_of(model, x):
+        rows = z.detach().numpy()
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        result.append((unit @ unit.T)[np.triu_indices(len(rows), 1)].mean())
+    return np.array(result)
+
+
+def squares_of(model, x):
+    for z in layers_of(model, x):
+        yield functional.cosine_similarity(z[:, None], z[None], dim=2)
+
+
+@wrong("default-cosines", "neighbors")
+def cosines_neighbors(model, x):
+    return torch.stack([square.diagonal(1).mean() for square in squares_of(model, x)])
+
+
+@wrong("default-cosines", "contains the diagonal")
+def cosines_triangle(model, x):
+    return torch.stack([square[torch.triu_indices(len(x), len(x)).unbind()].mean() for square in squares_of(model, x)])
+
+
+@wrong("default-cosines", "setting a triangle of it to zero")
+def cosines_zeros(model, x):
+    return torch.stack([square.triu(1).mean() for square in squares_of(model, x)])
+
+
+@wrong("default-cosines", "goes into each nn.Linear")
+def cosines_inputs(model, x):
+    answers = []
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            answers.append(x)
+        x = layer(x)
+    return cosines_of(answers)
+
+
+@wrong("default-cosines", "begins with the input")
+def cosines_with_input(model, x):
+    return cosines_of([x, *layers_of(model, x)])

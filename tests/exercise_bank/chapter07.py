@@ -381,3 +381,200 @@ def ends_two_of_three(blocks, generator):
         for end in (block["self_out"], block["down"]):
             nn.init.normal_(end.weight, std=(3 * len(blocks) * end.in_features) ** -0.5, generator=generator)
             nn.init.zeros_(end.bias)
+
+
+# --- from a second look: what else students write -----------------------------------------------------
+
+
+@wrong("recipe-head", "variance of the logits. It is the sum")
+def head_stops_at_logits(classes, n, q, excess):
+    return 2 * excess * classes / (classes - 1)
+
+
+@wrong("recipe-head", "You multiplied by 1 - 1/C")
+def head_upside_down(classes, n, q, excess):
+    return math.sqrt(2 * excess * (1 - 1 / classes) / (n * q))
+
+
+@wrong("recipe-head", "excess itself")
+def head_excess_is_variance(classes, n, q, excess):
+    return math.sqrt(excess / n / q)
+
+
+@right("recipe-example")
+class ExampleCallable:
+    """Not a function, and called all the same."""
+
+    def __new__(cls, m, generator):
+        return example_copy(m, generator)
+
+
+@right("recipe-example")
+def example_detached(m, generator):
+    """A detached parameter shares the version counter, so autograd notices."""
+    if isinstance(m, nn.Linear):
+        nn.init.xavier_uniform_(m.weight.detach(), generator=generator)
+        if m.bias is not None:
+            m.bias.detach().zero_()
+
+
+@wrong("recipe-example", "passed over the layer without a bias")
+def example_only_with_bias(m, generator):
+    if isinstance(m, nn.Linear) and m.bias is not None:
+        nn.init.xavier_uniform_(m.weight, generator=generator)
+        nn.init.zeros_(m.bias)
+
+
+@wrong("recipe-example", "gain of ReLU")
+def example_gain(m, generator):
+    if isinstance(m, nn.Linear):
+        nn.init.xavier_uniform_(m.weight, gain=nn.init.calculate_gain("relu"), generator=generator)
+        if m.bias is not None:
+            nn.init.zeros_(m.bias)
+
+
+@wrong("recipe-example", "bound is Glorot's deviation")
+def example_deviation_as_bound(m, generator):
+    if isinstance(m, nn.Linear):
+        bound = math.sqrt(2 / (m.in_features + m.out_features))
+        nn.init.uniform_(m.weight, -bound, bound, generator=generator)
+        if m.bias is not None:
+            nn.init.zeros_(m.bias)
+
+
+@wrong("recipe-example", "He's normal weights")
+def example_he_normal(m, generator):
+    if isinstance(m, nn.Linear):
+        nn.init.kaiming_normal_(m.weight, generator=generator)
+        if m.bias is not None:
+            nn.init.zeros_(m.bias)
+
+
+@wrong("recipe-example", "such as that of the normalization")
+def example_all_biases(m, generator):
+    if isinstance(m, nn.Linear):
+        nn.init.xavier_uniform_(m.weight, generator=generator)
+    if getattr(m, "bias", None) is not None:
+        nn.init.zeros_(m.bias)
+
+
+@wrong("recipe-example", "packed matrix of the attention itself")
+def example_attention(m, generator):
+    if isinstance(m, (nn.Linear, nn.MultiheadAttention)):
+        for p in m.parameters(recurse=False):
+            if p.dim() > 1:
+                nn.init.xavier_uniform_(p, generator=generator)
+            else:
+                nn.init.zeros_(p)
+
+
+@wrong("recipe-example", "went by the shapes")
+def example_by_parameters(m, generator):
+    for name, p in m.named_parameters(recurse=False):
+        if p.dim() > 1:
+            nn.init.xavier_uniform_(p, generator=generator)
+        elif name.endswith("bias"):
+            nn.init.zeros_(p)
+
+
+@wrong("recipe-example", "do not depend on `generator`")
+def example_seeded(m, generator):
+    torch.manual_seed(0)
+    if isinstance(m, nn.Linear):
+        nn.init.xavier_uniform_(m.weight)
+        if m.bias is not None:
+            nn.init.zeros_(m.bias)
+
+
+@wrong("recipe-example", "changed no module")
+def example_of_a_copy(m, generator):
+    m = copy.deepcopy(m)
+    example_isinstance(m, generator)
+    return m
+
+
+@right("recipe-branch-ends")
+def ends_replaced(blocks, generator):
+    for end in ends(blocks):
+        numbers = torch.randn(end.weight.shape, generator=generator)
+        end.weight = nn.Parameter(numbers / math.sqrt(end.in_features * len(ends(blocks))))
+        end.bias = nn.Parameter(torch.zeros_like(end.bias))
+
+
+@wrong("recipe-branch-ends", "three branches of one block")
+def ends_of_one_block(blocks, generator):
+    for block in blocks:
+        for name in NAMES:
+            std = 1 / math.sqrt(block[name].in_features * len(NAMES))
+            nn.init.normal_(block[name].weight, std=std, generator=generator)
+            nn.init.zeros_(block[name].bias)
+
+
+@wrong("recipe-branch-ends", "two branches a block")
+def ends_as_gpt2(blocks, generator):
+    for end in ends(blocks):
+        nn.init.normal_(end.weight, std=(2 * len(blocks) * end.in_features) ** -0.5, generator=generator)
+        nn.init.zeros_(end.bias)
+
+
+@wrong("recipe-branch-ends", "started `down` only")
+def ends_down(blocks, generator):
+    for block in blocks:
+        end = block["down"]
+        nn.init.normal_(end.weight, std=(3 * len(blocks) * end.in_features) ** -0.5, generator=generator)
+        nn.init.zeros_(end.bias)
+
+
+@wrong("recipe-branch-ends", "average fan_in and fan_out")
+def ends_glorot(blocks, generator):
+    for end in ends(blocks):
+        nn.init.xavier_normal_(end.weight, gain=(3 * len(blocks)) ** -0.5, generator=generator)
+        nn.init.zeros_(end.bias)
+
+
+@wrong("recipe-branch-ends", "seeded another one")
+def ends_seeded(blocks, generator):
+    ends_normal(blocks, torch.Generator().manual_seed(42))
+
+
+@wrong("recipe-branch-ends", "changed nothing")
+def ends_of_a_copy(blocks, generator):
+    blocks = copy.deepcopy(blocks)
+    ends_normal(blocks, generator)
+    return blocks
+
+
+@right("recipe-unsteady")
+def unsteady_generator(build, initialize):
+    return (name for name in unsteady_two_models(build, initialize))
+
+
+@right("recipe-unsteady")
+def unsteady_keys(build, initialize):
+    return dict.fromkeys(unsteady_two_models(build, initialize)).keys()
+
+
+@right("recipe-unsteady")
+def unsteady_from_fills(build, initialize):
+    states = []
+    for number in (1.0, 2.0):
+        model = build()
+        with torch.no_grad():
+            for tensor in model.state_dict().values():
+                tensor.fill_(number)
+        initialize(model, seeded())
+        states.append(model.state_dict())
+    return differing(*states)
+
+
+@wrong("recipe-unsteady", "buffers only")
+def unsteady_buffers(build, initialize):
+    a, b = build(), build()
+    initialize(a, seeded())
+    initialize(b, seeded())
+    return differing(dict(a.named_buffers()), dict(b.named_buffers()))
+
+
+@wrong("recipe-unsteady", "every tensor")
+def unsteady_not_started(build, initialize):
+    return differing(build().state_dict(), build().state_dict())

@@ -1,5 +1,6 @@
 """Answers to the exercises of chapter 8, right and wrong, as students write them."""
 
+import copy
 import math
 
 import torch
@@ -333,3 +334,125 @@ def name_default_first(weight):
     if abs(weight.std() * (3 * weight[0].numel()) ** 0.5 - 1) < 0.04:
         return "default"
     return name_by_largest(weight)
+
+
+# --- from a second look: what else students write -----------------------------------------------------
+
+
+@wrong("audit-bounds", "LSTM Glorot's bound")
+def bounds_glorot_lstm(n_in, hidden, width, kdim):
+    return math.sqrt(6 / (n_in + 4 * hidden)), math.sqrt(1.5 / width), math.sqrt(6 / (width + kdim))
+
+
+@wrong("audit-bounds", "keys the bound of nn.Linear")
+def bounds_linear_key(n_in, hidden, width, kdim):
+    return hidden**-0.5, math.sqrt(1.5 / width), kdim**-0.5
+
+
+@right("audit-name")
+def name_by_bound(weight):
+    """Where the draw is uniform, its largest entry shows the bound."""
+    n_in, n_out = weight[0].numel(), weight[:, 0].numel()
+    largest, std = weight.abs().max().item(), weight.std().item()
+    if largest > 2 * std:
+        return named(std, n_in, n_out, True)
+    bounds = {"default": n_in**-0.5, "Glorot uniform": (6 / (n_in + n_out)) ** 0.5, "He uniform": (6 / n_in) ** 0.5}
+    return next((name for name, bound in bounds.items() if abs(largest / bound - 1) < 0.04), "other")
+
+
+@wrong("audit-name", "fan_out lacks the kernel")
+def name_half_kernel(weight):
+    std = weight.std()
+    return named(std, weight[0].numel(), weight.shape[0], weight.abs().max() > 2 * std)
+
+
+@wrong("audit-name", "1 / fan_in for Glorot's variance")
+def name_lecun(weight):
+    n_in, std = weight[0].numel(), weight.std()
+    return named(std, n_in, n_in, weight.abs().max() > 2 * std)
+
+
+@wrong("audit-name", "everything for uniform")
+def name_threshold(weight):
+    std = weight.std()
+    return named(std, weight[0].numel(), weight[:, 0].numel(), weight.abs().max() > 10 * std)
+
+
+@wrong("audit-name", "exchanged normal and uniform")
+def name_exchanged(weight):
+    std = weight.std()
+    return named(std, weight[0].numel(), weight[:, 0].numel(), weight.abs().max() < 2 * std)
+
+
+@wrong("audit-name", "Only where both are 1")
+def name_of_variance(weight):
+    var = weight.var()
+    return named(var, weight[0].numel(), weight[:, 0].numel(), weight.abs().max() > 2 * var**0.5)
+
+
+@right("audit-copies")
+def copies_generator(model):
+    return (name for name in copies_loop(model))
+
+
+@right("audit-copies")
+def copies_keys_of_a_dict(model):
+    return dict.fromkeys(copies_loop(model))
+
+
+@wrong("audit-copies", "of which a copy follows")
+def copies_originals(model):
+    named = list(model.named_parameters())
+    return [
+        name
+        for i, (name, p) in enumerate(named)
+        if not constant(p) and any(torch.equal(p, q) for _, q in named[i + 1 :])
+    ]
+
+
+@wrong("audit-copies", "names of parameters")
+def copies_modules(model):
+    return {name.rpartition(".")[0] for name in copies_loop(model)}
+
+
+@right("audit-forget")
+def forget_through_state(lstm):
+    h, state = lstm.hidden_size, lstm.state_dict()
+    for name in state:
+        if "bias" in name:
+            state[name][h : 2 * h] = float("hh" in name)
+    return lstm
+
+
+@wrong("audit-forget", "left `bias_ih`")
+def forget_other_vector(lstm):
+    h = lstm.hidden_size
+    set_rows(biases(lstm, "_hh"), h, 2 * h, 1)
+
+
+@wrong("audit-forget", "output gate")
+def forget_last_quarter(lstm):
+    h = lstm.hidden_size
+    set_rows(biases(lstm, "_ih"), 3 * h, 4 * h, 1)
+    set_rows(biases(lstm, "_hh"), 3 * h, 4 * h, 0)
+
+
+@wrong("audit-forget", "attempt as it was")
+def forget_attempt(lstm):
+    h = lstm.hidden_size
+    with torch.no_grad():
+        lstm.bias_ih_l0[h : 2 * h] += 1
+
+
+@wrong("audit-forget", "one layer and one direction")
+def forget_l0(lstm):
+    h = lstm.hidden_size
+    set_rows([lstm.bias_ih_l0], h, 2 * h, 1)
+    set_rows([lstm.bias_hh_l0], h, 2 * h, 0)
+
+
+@wrong("audit-forget", "changed nothing")
+def forget_a_copy(lstm):
+    lstm = copy.deepcopy(lstm)
+    forget_halves(lstm)
+    return lstm

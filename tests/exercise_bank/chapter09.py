@@ -425,3 +425,109 @@ def backward_exchanged(d_y, z, gamma, eps):
     d_hat = d_y * gamma
     d_z = (d_hat - d_hat.mean(0) - z_hat * (d_hat * z_hat).mean(0)) / std
     return d_z, d_y.sum(0), (d_y * z_hat).sum(0)
+
+
+# --- from a second look: what else students write -----------------------------------------------------
+
+
+@right("bn-forward")
+class ForwardModule(nn.Module):
+    """An object that is called, not a function."""
+
+    def __new__(cls, z, gamma, beta, eps):
+        var, mean = torch.var_mean(z, batch_dims(z), correction=0, keepdim=True)
+        return (z - mean) * torch.rsqrt(var + eps) * channels(gamma, z) + channels(beta, z)
+
+
+@right("bn-forward")
+def forward_einsum(z, gamma, beta, eps):
+    values = z.reshape(*z.shape[:2], -1)
+    m = values.shape[0] * values.shape[2]
+    c = values - (torch.einsum("ncp->c", values) / m)[:, None]
+    scale = gamma / (torch.einsum("ncp,ncp->c", c, c) / m + eps) ** 0.5
+    return torch.einsum("ncp,c->ncp", c, scale).reshape(z.shape) + channels(beta, z)
+
+
+@right("bn-forward")
+def forward_numpy(z, gamma, beta, eps):
+    a, axes = z.numpy(), tuple(batch_dims(z))
+    z_hat = (a - a.mean(axes, keepdims=True)) / np.sqrt(a.var(axes, keepdims=True) + eps)
+    return torch.from_numpy(z_hat) * channels(gamma, z) + channels(beta, z)
+
+
+@wrong("bn-forward", "Two things")
+def forward_std_plus_eps(z, gamma, beta, eps):
+    dims = batch_dims(z)
+    z_hat = (z - z.mean(dims, keepdim=True)) / (z.std(dims, keepdim=True) + eps)
+    return channels(gamma, z) * z_hat + channels(beta, z)
+
+
+@wrong("bn-forward", "1e-5 in place")
+def forward_fixed_eps(z, gamma, beta, eps):
+    return nn.functional.batch_norm(z, None, None, gamma, beta, training=True)
+
+
+@wrong("bn-forward", "lacks beta")
+def forward_no_beta(z, gamma, beta, eps):
+    return nn.functional.batch_norm(z, None, None, gamma, training=True, eps=eps)
+
+
+@wrong("bn-forward", "lacks gamma")
+def forward_no_gamma(z, gamma, beta, eps):
+    return nn.functional.batch_norm(z, None, None, None, beta, training=True, eps=eps)
+
+
+@wrong("bn-forward", "without exchanging dimensions")
+def forward_reshaped(z, gamma, beta, eps):
+    rows = z.reshape(z.shape[1], -1)
+    rows = (rows - rows.mean(1, keepdim=True)) / (rows.var(1, correction=0, keepdim=True) + eps).sqrt()
+    return (gamma[:, None] * rows + beta[:, None]).reshape(z.shape)
+
+
+@right("bn-backward")
+def backward_named(d_y, z, gamma, eps):
+    d_z, d_gamma, d_beta = backward_steps(d_y, z, gamma, eps)
+    return {"d_beta": d_beta, "d_gamma": d_gamma, "d_z": d_z}
+
+
+@wrong("bn-backward", "have no eps")
+def backward_no_eps(d_y, z, gamma, eps):
+    return backward_steps(d_y, z, gamma, 0)
+
+
+@wrong("bn-backward", "wrong sign")
+def backward_plus(d_y, z, gamma, eps):
+    z_hat, s = pieces(z, eps)
+    return gamma * s * (d_y - d_y.mean(0) + z_hat * (d_y * z_hat).mean(0)), (d_y * z_hat).sum(0), d_y.sum(0)
+
+
+@wrong("bn-backward", "z - mean for z_hat")
+def backward_centered(d_y, z, gamma, eps):
+    z_hat, s = pieces(z, eps)
+    c = z - z.mean(0)
+    return gamma * s * (d_y - d_y.mean(0) - z_hat * (d_y * z_hat).mean(0)), (d_y * c).sum(0), d_y.sum(0)
+
+
+@wrong("bn-backward", "its derivative is 1")
+def backward_beta_scaled(d_y, z, gamma, eps):
+    d_z, d_gamma, _ = backward_steps(d_y, z, gamma, eps)
+    return d_z, d_gamma, (gamma * d_y).sum(0)
+
+
+@right("bn-broken-layer")
+class LayerOfProperties(nn.BatchNorm1d):
+    @property
+    def gamma(self):
+        return self.weight
+
+    @property
+    def beta(self):
+        return self.bias
+
+
+@wrong("bn-broken-layer", "No gradient reaches z")
+class LayerAllWithoutGradient(Base):
+    def forward(self, z):
+        with torch.no_grad():
+            z_hat = (z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt()
+        return self.gamma * z_hat + self.beta

@@ -377,7 +377,7 @@ def freeze_recursively(net):
         freeze_recursively(child)
 
 
-@wrong("eval-freeze", "whole network")
+@wrong("eval-freeze", "more than the BatchNorm modules")
 def freeze_all(net):
     net.eval()
 
@@ -470,3 +470,200 @@ def freeze_2d_gradients(net):
             module.eval()
             for parameter in module.parameters():
                 parameter.requires_grad = False
+
+
+# --- from a second look: what else students write -----------------------------------------------------
+
+
+@wrong("eval-warm-up", "exchanged the two")
+def warm_exchanged(rho, t, variance):
+    kept = (1 - rho) ** t
+    return kept * variance + (1 - kept)
+
+
+@right("eval-inference")
+def infer_each_alone(z, mean, var, gamma, beta, eps):
+    """One example at a time, by a layer in eval mode."""
+    bn = (nn.BatchNorm2d if z.dim() == 4 else nn.BatchNorm1d)(z.shape[1], eps=eps).eval()
+    with torch.no_grad():
+        for own, value in zip(
+            (bn.running_mean, bn.running_var, bn.weight, bn.bias), (mean, var, gamma, beta), strict=True
+        ):
+            own.copy_(value)
+    return torch.cat([bn(one[None]) for one in z])
+
+
+@wrong("eval-inference", "1e-5 in place")
+def infer_fixed_eps(z, mean, var, gamma, beta, eps):
+    return infer_view(z, mean, var, gamma, beta, 1e-5)
+
+
+@wrong("eval-inference", "lacks gamma")
+def infer_no_gamma(z, mean, var, gamma, beta, eps):
+    return infer_view(z, mean, var, torch.ones_like(gamma), beta, eps)
+
+
+@wrong("eval-inference", "lacks beta")
+def infer_no_beta(z, mean, var, gamma, beta, eps):
+    return infer_view(z, mean, var, gamma, 0 * beta, eps)
+
+
+@wrong("eval-inference", "multiplied beta by gamma")
+def infer_brackets(z, mean, var, gamma, beta, eps):
+    return shaped(gamma, z) * ((z - shaped(mean, z)) / torch.sqrt(shaped(var, z) + eps) + shaped(beta, z))
+
+
+@wrong("eval-inference", "mixed up")
+def infer_swapped(z, mean, var, gamma, beta, eps):
+    return infer_view(z, mean, var, beta, gamma, eps)
+
+
+@right("eval-running-update")
+def update_by_torch(running_mean, running_var, z, momentum):
+    nn.functional.batch_norm(z, running_mean, running_var, training=True, momentum=momentum)
+
+
+def moved(old, new, momentum):
+    return (1 - momentum) * old + momentum * new
+
+
+@wrong("eval-running-update", "just updated")
+def update_new_mean(running_mean, running_var, z, momentum):
+    mean, _ = statistics(z)
+    running_mean.lerp_(mean, momentum)
+    values = z.transpose(0, 1).flatten(1)
+    var = ((values - running_mean[:, None]) ** 2).sum(1) / (values.shape[1] - 1)
+    running_var.lerp_(var, momentum)
+
+
+@wrong("eval-running-update", "comes in twice")
+def update_corrected_twice(running_mean, running_var, z, momentum):
+    (mean, var), n = statistics(z), z.numel() / z.shape[1]
+    return moved(running_mean, mean, momentum), moved(running_var, var * n / (n - 1), momentum)
+
+
+@wrong("eval-running-update", "each image by itself")
+def update_images(running_mean, running_var, z, momentum):
+    mean, var = statistics(z)
+    if z.dim() == 4:
+        var = z.var((2, 3)).mean(0)
+    return moved(running_mean, mean, momentum), moved(running_var, var, momentum)
+
+
+@wrong("eval-running-update", "mean of the squares")
+def update_squares(running_mean, running_var, z, momentum):
+    mean, _ = statistics(z)
+    return moved(running_mean, mean, momentum), moved(running_var, statistics(z * z)[0], momentum)
+
+
+@wrong("eval-running-update", "Every channel has its own")
+def update_one_number(running_mean, running_var, z, momentum):
+    return moved(running_mean, z.mean(), momentum), moved(running_var, z.var(), momentum)
+
+
+@wrong("eval-running-update", "left `running_var`")
+def update_mean_only(running_mean, running_var, z, momentum):
+    return moved(running_mean, statistics(z)[0], momentum), running_var
+
+
+@wrong("eval-running-update", "changed places")
+def update_exchanged(running_mean, running_var, z, momentum):
+    return update_returned(running_mean, running_var, z, momentum)[::-1]
+
+
+@right("eval-algorithm-2")
+def algorithm_einsum(batches):
+    k, m, _ = batches.shape
+    c = batches - batches.mean(1, keepdim=True)
+    return torch.einsum("kmc->c", batches) / (k * m), torch.einsum("kmc,kmc->c", c, c) / (k * (m - 1))
+
+
+@wrong("eval-algorithm-2", "divided by its size")
+def algorithm_pooled_biased(batches):
+    second = batches.square().mean((0, 1))
+    return batches.mean((0, 1)), second - batches.mean((0, 1)) ** 2
+
+
+@wrong("eval-algorithm-2", "Asked for is a variance")
+def algorithm_deviation(batches):
+    return batches.mean((0, 1)), batches.std(1).mean(0)
+
+
+@wrong("eval-algorithm-2", "across the batches")
+def algorithm_wrong_axis(batches):
+    return batches.mean((0, 1)), batches.var(0).mean(0)
+
+
+@wrong("eval-algorithm-2", "changed places")
+def algorithm_exchanged(batches):
+    return batches.var(1).mean(0), batches.mean((0, 1))
+
+
+@right("eval-fold")
+def fold_parameters(weight, bias, mean, var, gamma, beta, eps):
+    weight, bias = fold_formula(weight, bias, mean, var, gamma, beta, eps)
+    return nn.Parameter(weight), nn.Parameter(bias)
+
+
+@wrong("eval-fold", "eps to the deviation")
+def fold_eps_outside(weight, bias, mean, var, gamma, beta, eps):
+    scale = gamma / (var.sqrt() + eps)
+    return rows(scale, weight) * weight, beta + scale * (bias - mean)
+
+
+@wrong("eval-fold", "1e-5 in place")
+def fold_fixed_eps(weight, bias, mean, var, gamma, beta, eps):
+    return fold_formula(weight, bias, mean, var, gamma, beta, 1e-5)
+
+
+@wrong("eval-fold", "lacks beta")
+def fold_no_beta(weight, bias, mean, var, gamma, beta, eps):
+    return fold_formula(weight, bias, mean, var, gamma, 0 * beta, eps)
+
+
+@wrong("eval-fold", "left the weight as it was")
+def fold_bias_only(weight, bias, mean, var, gamma, beta, eps):
+    return weight, fold_formula(weight, bias, mean, var, gamma, beta, eps)[1]
+
+
+class FixedNorm(nn.Module):
+    """Takes the place of a BatchNorm, with the same parameters."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, z):
+        n = self.norm
+        return nn.functional.batch_norm(z, n.running_mean, n.running_var, n.weight, n.bias, eps=n.eps)
+
+
+@right("eval-freeze")
+def freeze_by_replacing(net):
+    for name, child in list(net.named_children()):
+        if hasattr(child, "running_mean"):
+            setattr(net, name, FixedNorm(child))
+        else:
+            freeze_by_replacing(child)
+
+
+@wrong("eval-freeze", "set momentum to 1")
+def freeze_momentum_one(net):
+    for module in net.modules():
+        if hasattr(module, "momentum"):
+            module.momentum = 1
+
+
+@wrong("eval-freeze", "One of gamma and beta")
+def freeze_beta(net):
+    freeze_modules(net)
+    for module in net.modules():
+        if hasattr(module, "running_mean"):
+            module.bias.requires_grad_(False)
+
+
+@wrong("eval-freeze", "average over all batches")
+def freeze_momentum_none(net):
+    for module in net.modules():
+        if hasattr(module, "momentum"):
+            module.momentum = None

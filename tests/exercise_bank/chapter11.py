@@ -261,11 +261,12 @@ def sign_t(a, b):
 
 @right("buys-evaluation")
 def evaluation(net, x, labels):
-    mode = net.training
+    training = [module for module in net.modules() if module.training]
     net.eval()
     with torch.no_grad():
         result = (net(x).argmax(1) == labels).float().mean().item()
-    net.train(mode)
+    for module in training:
+        module.training = True
     return result
 
 
@@ -337,13 +338,9 @@ def sign_ties_thrown(a, b):
 
 @wrong("buys-evaluation", "lost `requires_grad`")
 def evaluation_switched_off(net, x, labels):
-    mode = net.training
-    net.eval()
     for parameter in net.parameters():
         parameter.requires_grad = False
-    share = (net(x).argmax(dim=1) == labels).double().mean().item()
-    net.train(mode)
-    return share
+    return evaluation(net, x, labels)
 
 
 @wrong("buys-loss-slice", "includes the loss at w")
@@ -361,3 +358,115 @@ def slice_by_bound(hessian, w, rates):
     losses = torch.stack([0.5 * p @ hessian @ p for p in w - rates[:, None] * g])
     changes = torch.stack([(rate * hessian @ g).norm() for rate in rates])
     return losses.max() - losses.min(), changes.max(), torch.linalg.eigvalsh(hessian).max()
+
+
+# --- from a second look: what else students write -----------------------------------------------------
+
+
+@wrong("buys-gradient-growth", "rounded before")
+def growth_rounded(layers):
+    return 1.47 ** (layers / 2)
+
+
+@right("buys-loss-slice")
+def slice_named(hessian, w, rates):
+    spread, change, ratio = slice_by_loop(hessian, w, rates)
+    return {"smoothness": ratio.item(), "predictiveness": change.item(), "range": spread.item()}
+
+
+@right("buys-loss-slice")
+def slice_by_einsum(hessian, w, rates):
+    g = hessian @ w
+    points = w - torch.outer(rates, g)
+    losses = torch.einsum("ki,ij,kj->k", points, hessian, points) / 2
+    lengths = torch.linalg.vector_norm(points @ hessian.T - g, dim=1)
+    return torch.stack((losses.max() - losses.min(), lengths.max(), (lengths / rates / g.norm()).max()))
+
+
+@wrong("buys-loss-slice", "twice as large")
+def slice_gradient_without_half(hessian, w, rates):
+    g = (hessian + hessian.T) @ w
+    losses, changes = [], []
+    for rate in rates:
+        v = w - rate * g
+        losses.append(loss(hessian, v))
+        changes.append(((hessian + hessian.T) @ v - g).norm())
+    ratios = [change / (rate * g.norm()) for change, rate in zip(changes, rates, strict=True)]
+    return max(losses) - min(losses), max(changes), max(ratios)
+
+
+@wrong("buys-loss-slice", "by |g| alone")
+def slice_forgets_the_rate(hessian, w, rates):
+    spread, change, _ = slice_by_loop(hessian, w, rates)
+    return spread, change, change / (hessian @ w).norm()
+
+
+@wrong("buys-loss-slice", "is the largest loss")
+def slice_largest(hessian, w, rates):
+    _, change, ratio = slice_by_loop(hessian, w, rates)
+    g = hessian @ w
+    return max(loss(hessian, w - rate * g) for rate in rates), change, ratio
+
+
+@wrong("buys-loss-slice", "changed places")
+def slice_exchanged(hessian, w, rates):
+    spread, change, ratio = slice_by_loop(hessian, w, rates)
+    return change, spread, ratio
+
+
+@right("buys-honest-rate")
+def honest_by_quantile(validation, test):
+    return test.quantile(0.5, dim=1)[validation.quantile(0.5, dim=1).argmax()]
+
+
+@wrong("buys-honest-rate", "means twice")
+def honest_all_means(validation, test):
+    return test[validation.mean(1).argmax()].mean()
+
+
+@wrong("buys-honest-rate", "best single run")
+def honest_best_run(validation, test):
+    rate, _ = divmod(int(validation.argmax()), validation.shape[1])
+    return test[rate].median()
+
+
+@wrong("buys-honest-rate", "number of the rate")
+def honest_index(validation, test):
+    return validation.median(dim=1).values.argmax()
+
+
+@right("buys-sign-test")
+def sign_by_enumeration(a, b):
+    wins, losses = int((a > b).sum()), int((a < b).sum())
+    n = wins + losses
+    return sum(math.comb(n, k) for k in range(n + 1) if abs(n - 2 * k) >= abs(wins - losses)) / 2**n
+
+
+@wrong("buys-sign-test", "That is the chance of exactly")
+def sign_exactly(a, b):
+    wins, n = int((a > b).sum()), int((a != b).sum())
+    return math.comb(n, wins) / 2**n
+
+
+@wrong("buys-sign-test", "doubled the chance of exactly")
+def sign_exactly_doubled(a, b):
+    return 2 * sign_exactly(a, b)
+
+
+@wrong("buys-sign-test", "normal distribution for the binomial")
+def sign_normal(a, b):
+    wins, losses = int((a > b).sum()), int((a < b).sum())
+    return math.erfc(abs(wins - losses) / math.sqrt(2 * (wins + losses)))
+
+
+@wrong("buys-sign-test", "Wilcoxon")
+def sign_wilcoxon(a, b):
+    return stats.wilcoxon(a, b).pvalue
+
+
+@wrong("buys-evaluation", "one mode back everywhere")
+def evaluation_one_mode(net, x, labels):
+    mode = net.training
+    share = evaluation_stays(net, x, labels)
+    net.train(mode)
+    return share

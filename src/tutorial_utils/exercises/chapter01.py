@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,8 @@ from torch.nn import functional, init
 from tutorial_utils.exercises.draws import between, normal, sizes, uniform
 from tutorial_utils.exercises.outcomes import Outcome, moments
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.weights import linear_layers, stream, twice
+from tutorial_utils.exercises.running import Unfit
+from tutorial_utils.exercises.weights import linear_layers, origin, stream, thrice
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
 
@@ -280,10 +282,20 @@ def _dead(z: Tensor) -> Tensor:
             "lives if one pixel of one image is positive.",
             lambda z: _share((z <= 0).all(0)),
         ),
+        Mistake(
+            "You reshaped the images to rows without moving the channels to the end first, so your columns mix "
+            "channels. Take `z.movedim(1, -1)` before `reshape`, or the largest value over all dimensions but 1.",
+            lambda z: _share((z <= 0).reshape(-1, z.shape[1]).all(0)),
+        ),
+        Mistake(
+            "You returned which units are dead. Return their share: the mean.",
+            _dead,
+        ),
+        Mistake("That is a percentage. Return a share, between 0 and 1.", lambda z: 100 * _share(_dead(z))),
         Mistake("You counted the dead units. Divide by the number of units.", lambda z: _dead(z).double().sum()),
         Mistake("That is the share of living units.", lambda z: 1 - _share(_dead(z))),
         Mistake(
-            "You looked for zeros in the pre-activations. ReLU makes zeros of negative values: test `z <= 0`.",
+            "No unit passes your test. ReLU makes zeros of negative values: a unit is off where `z <= 0`.",
             lambda z: _share((z == 0).transpose(0, 1).flatten(1).all(1)),
         ),
     ),
@@ -308,6 +320,8 @@ def _trained(*, generator: torch.Generator) -> Inputs:
 def _outputs(answer: Function, model: nn.Sequential, x: Tensor, size: float) -> Outcome:
     """What a network computes once an answer has rescaled it."""
     rescaled = answer(model, x, size)
+    if not callable(rescaled):
+        raise Unfit(f"Change the network in place, or return it; yours returned a {type(rescaled).__name__}.")
     return {"hidden activations": rescaled[:-1](x).detach(), "logits": rescaled(x).detach()}
 
 
@@ -345,9 +359,14 @@ def _invert(model: nn.Sequential, x: Tensor, size: float) -> None:
     _rescale_by(lambda z: size**2 / z.square().mean().sqrt(), model, x, size)
 
 
+def _changed_below(came: Outcome, expected: Outcome, *inputs: Any) -> bool:
+    """Whether the layers below the output compute something else than before."""
+    return not torch.equal(came["hidden activations"], expected["hidden activations"])
+
+
 def _redrawn(came: Outcome, expected: Outcome, *inputs: Any) -> bool:
     """Whether the logits lie in no fixed ratio to the right ones, while the layers below are as they were."""
-    if not torch.equal(came["hidden activations"], expected["hidden activations"]):
+    if _changed_below(came, expected):
         return False
     logits = torch.stack([came["logits"].flatten(), expected["logits"].flatten()])
     return bool(torch.linalg.matrix_rank(logits, rtol=1e-4) > 1)
@@ -394,11 +413,29 @@ def _redrawn(came: Outcome, expected: Outcome, *inputs: Any) -> bool:
             "You gave every class a factor of its own. One factor for the whole layer keeps the pattern of the logits.",
             partial(_rescale_by, lambda z: z.square().mean(0).sqrt()),
         ),
+        Mistake(
+            "You divided by the length of all logits together. Their root mean square is smaller, by the root of their "
+            "number.",
+            partial(_rescale_by, torch.linalg.vector_norm),
+        ),
+        Mistake(
+            "You divided by the mean of the absolute values. The root mean square takes squares.",
+            partial(_rescale_by, lambda z: z.abs().mean()),
+        ),
+        Mistake(
+            "You gave the logits the size 1. Multiply by the size that is wanted, too.",
+            lambda model, x, size: _rescale(model, x, 1.0),
+        ),
         Mistake("Your factor is upside down: it is the wanted size over the present one.", _invert),
         Mistake(
             "Your new logits are no multiple of the old ones. Do not draw or set anything anew: multiply weights and "
             "bias of the output layer by one factor.",
             when=_redrawn,
+        ),
+        Mistake(
+            "The layers below the output compute something else now. Leave them as they are, and add nothing: multiply "
+            "weights and bias of `model[-1]` by one factor.",
+            when=_changed_below,
         ),
     ),
 )
@@ -418,38 +455,60 @@ def _network(*, generator: torch.Generator) -> Inputs:
 
 def _started(answer: Function, model: nn.Sequential, generator: torch.Generator) -> Outcome:
     """How a network starts: biases, the weights in units of 1/sqrt(n_in), units and layers that are alike."""
-    models = twice(lambda source: answer(copy.deepcopy(model), source), generator=generator)
-    first, second = ([layer.weight.detach() for layer in linear_layers(one)] for one in models)
-    scaled = moments(torch.cat([weight.flatten() * weight.shape[1] ** 0.5 for weight in first]))
-    shape = moments(torch.cat([weight.flatten() / weight.std() for weight in first]))
+    models = thrice(lambda source: answer(copy.deepcopy(model), source), generator=generator)
+    layers, *twins = ([layer.weight.detach() for layer in linear_layers(one)] for one in models)
+    biases = [layer.bias for layer in linear_layers(models[0])]
+    units, inputs = len(layers[0].unique(dim=0)), layers[0].unique(dim=1).shape[1]
+    scaled = [weight * weight.shape[1] ** 0.5 for weight in layers]
+    spread = _moments(scaled) if min(units, inputs) > 1 else dict.fromkeys(("variance", "mean", "kurtosis"))
     return {
-        "largest bias": max(layer.bias.abs().max().item() for layer in linear_layers(models[0])),
-        "different units in layer 1": len(first[0].unique(dim=0)),
-        "layers 2 and 3 are equal": torch.equal(first[1], first[2]),
-        "same generator, same draw": all(map(torch.equal, first, second)),
-        "mean times sqrt(n_in)": scaled["mean"],
-        "variance times n_in": scaled["variance"],
-        "kurtosis": shape["kurtosis"],
+        "shapes": str([tuple(weight.shape) for weight in layers]),
+        "layers with a bias": sum(bias is not None for bias in biases),
+        "largest bias": max((bias.abs().max().item() for bias in biases if bias is not None), default=0.0),
+        "different units in layer 1": units,
+        "different inputs of layer 1": inputs,
+        "layers 2 and 3 are equal": torch.equal(layers[1], layers[2]),
+        "random numbers come from": origin(layers, *twins),
+        "variance times n_in": spread["variance"],
+        "mean times sqrt(n_in)": spread["mean"],
+        "kurtosis": spread["kurtosis"],
     }
 
 
+def _moments(weights: Sequence[Tensor]) -> Outcome:
+    """Variance and mean of all weights, and the kurtosis of each layer's own distribution."""
+    together = torch.cat([weight.flatten() for weight in weights])
+    standardized = torch.cat([weight.flatten() / weight.std() for weight in weights])
+    return moments(together) | {"kurtosis": moments(standardized)["kurtosis"]}
+
+
 class Start:
-    """A start that has no fault of the exercise unless told otherwise."""
+    """A start that has no fault of the exercise unless told otherwise.
+
+    ``std(n_in, n_out)`` is the standard deviation of a layer's weights, ``shape`` the shape of what is drawn for them.
+    """
 
     def __init__(
-        self, one_row: bool = False, power: float = 0.5, fan: int = 1, keep_bias: bool = False, seed: int | None = None
+        self,
+        std: Callable[[int, int], float] = lambda n_in, n_out: n_in**-0.5,
+        shape: Callable[[int, int], tuple[int, int]] = lambda n_in, n_out: (n_out, n_in),
+        keep_bias: bool = False,
+        source: Callable[[torch.Generator], torch.Generator | None] = lambda generator: generator,
     ) -> None:
-        self.one_row, self.power, self.fan, self.keep_bias, self.seed = one_row, power, fan, keep_bias, seed
+        self.std, self.shape, self.keep_bias, self.source = std, shape, keep_bias, source
 
     def __call__(self, model: nn.Module, generator: torch.Generator) -> None:
         """Draw the weights of all linear layers."""
         for layer in linear_layers(model):
-            source = generator if self.seed is None else torch.Generator().manual_seed(self.seed)
-            rows = 1 if self.one_row else layer.out_features
-            weight = torch.randn(rows, layer.in_features, generator=source) / layer.weight.shape[self.fan] ** self.power
-            layer.weight.data = weight.expand_as(layer.weight).clone()
+            both = layer.in_features, layer.out_features
+            drawn = torch.randn(self.shape(*both), generator=self.source(generator)) * self.std(*both)
+            layer.weight.data = drawn.expand_as(layer.weight).clone()
             if not self.keep_bias:
                 init.zeros_(layer.bias)
+
+
+def _seeded_once(model: nn.Module, generator: torch.Generator) -> None:
+    Start()(model, torch.Generator().manual_seed(0))
 
 
 @_exercise(
@@ -468,24 +527,54 @@ class Start:
     mistakes=(
         Mistake(
             "All units of a layer still begin alike. Draw a row for each unit: a matrix as large as the weight.",
-            Start(one_row=True),
+            Start(shape=lambda n_in, n_out: (1, n_in)),
         ),
         Mistake(
             "You still divide by n_in. A sum of n_in terms grows with the root of n_in: divide by that.",
-            Start(power=1),
+            Start(lambda n_in, n_out: 1 / n_in),
         ),
         Mistake(
             "You no longer divide by anything. Weights of deviation 1 saturate every unit: divide by sqrt(n_in).",
-            Start(power=0),
+            Start(lambda n_in, n_out: 1.0),
         ),
         Mistake(
             "You divide by the root of n_out. The sum that a unit computes has n_in terms.",
-            Start(fan=0),
+            Start(lambda n_in, n_out: n_out**-0.5),
+        ),
+        Mistake(
+            "All weights of a unit are equal: you drew one number for each row. Draw a matrix as large as the weight.",
+            Start(shape=lambda n_in, n_out: (n_out, 1)),
+        ),
+        Mistake(
+            "You multiply by the root of n_in. The weights shall be the smaller, the more terms a sum has: divide by "
+            "it.",
+            Start(lambda n_in, n_out: n_in**0.5),
+        ),
+        Mistake(
+            "Your variance is 2/n_in. That is He's, for ReLU; the exercise asks for 1/n_in.",
+            Start(lambda n_in, n_out: (2 / n_in) ** 0.5),
+        ),
+        Mistake(
+            "Your variance is that of Glorot, from the mean of both fans. The exercise asks for 1/n_in.",
+            Start(lambda n_in, n_out: (2 / (n_in + n_out)) ** 0.5),
+        ),
+        Mistake(
+            "You multiplied by the gain 5/3 that PyTorch recommends for tanh. The exercise asks for 1/sqrt(n_in) "
+            "alone.",
+            Start(lambda n_in, n_out: 5 / 3 * n_in**-0.5),
+        ),
+        Mistake(
+            "You drew from torch's global stream. Hand `generator` to the call that draws.",
+            Start(source=lambda generator: None),
+        ),
+        Mistake(
+            "Every generator gives the same numbers: you use a fixed seed. Hand `generator` to the call that draws.",
+            _seeded_once,
         ),
         Mistake("The biases still are PyTorch's random ones. Set them to zero.", Start(keep_bias=True)),
         Mistake(
             "Layers of one shape are equal: you seed a generator anew for each. Use the one that you are given.",
-            Start(seed=0),
+            Start(source=lambda generator: torch.Generator().manual_seed(0)),
         ),
         Mistake(
             "Your weights are uniform. The exercise asks for normal ones.",

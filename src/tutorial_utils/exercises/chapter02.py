@@ -3,15 +3,15 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from tutorial_utils.exercises.draws import between, normal, sizes, uniform
-from tutorial_utils.exercises.outcomes import Estimate, moments
+from tutorial_utils.exercises.outcomes import Estimate, Outcome, moments
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.weights import stream, twice
+from tutorial_utils.exercises.running import Unfit
+from tutorial_utils.exercises.weights import origin, stream, tensor, thrice
 
 CHAPTER = "02-variance-through-a-layer"
 _exercise = partial(exercise, chapter=CHAPTER)
@@ -124,6 +124,15 @@ def _batch(*, generator: torch.Generator) -> Inputs:
             "You squared `var_w` and `var_b`. They are variances already.",
             lambda x, var_w, var_b: var_w**2 * x.square().sum(1) + var_b**2,
         ),
+        Mistake(
+            "You took the length of each input. The squares are summed, and no root is taken.",
+            lambda x, var_w, var_b: var_w * x.norm(dim=1) + var_b,
+        ),
+        Mistake(
+            "You took the variance of each input over its entries, which subtracts their mean. The squares enter as "
+            "they are.",
+            lambda x, var_w, var_b: var_w * x.shape[1] * x.var(1) + var_b,
+        ),
         Mistake("You left out the bias.", lambda x, var_w, var_b: var_w * x.square().sum(1)),
         Mistake(
             "You multiplied the variance of the bias by n_in. Each unit adds one bias.",
@@ -144,8 +153,9 @@ def variance_each_input(x: Tensor, var_w: float, var_b: float) -> Tensor:
 
 
 def _sparse_shape(*, generator: torch.Generator) -> Inputs:
+    """Three times as many inputs as outputs, and at most a quarter of the weights: then no two factors agree."""
     n_out = between(80, 110, generator=generator)
-    return n_out, 2 * n_out, between(3, 7, generator=generator) / 20, stream(generator=generator)
+    return n_out, 3 * n_out, between(4, 5, generator=generator) / 20, stream(generator=generator)
 
 
 def _sparse(
@@ -156,26 +166,40 @@ def _sparse(
     *,
     scale: float | None = None,
     one_mask: bool = False,
+    own: Sequence[str] = ("zeros", "numbers"),
 ) -> Tensor:
-    """Weights of a scale, a share p of them not zero, with a mask of each unit's own unless it is one for all."""
-    mask = torch.rand(1 if one_mask else n_out, n_in, generator=generator) < p
-    weight = torch.randn(n_out, n_in, generator=generator)
+    """Weights of a scale, a share p of them not zero; ``own`` names what comes from the generator."""
+    mask_source, source = (generator if what in own else None for what in ("zeros", "numbers"))
+    mask = torch.rand(1 if one_mask else n_out, n_in, generator=mask_source) < p
+    weight = torch.randn(n_out, n_in, generator=source)
     return weight * mask * (1 / math.sqrt(p * n_in) if scale is None else scale)
 
 
-def _described(answer: Function, n_out: int, n_in: int, p: float, generator: torch.Generator) -> Any:
-    """Shape, moments, share of zeros and the masks of the units."""
-    first, second = twice(answer, n_out, n_in, p, generator=generator)
-    if not isinstance(first, Tensor) or first.dim() != 2:
-        return first
-    zeros = (first == 0).double()
+def _described(answer: Function, n_out: int, n_in: int, p: float, generator: torch.Generator) -> Outcome:
+    """Shape, masks, moments, and what the generator decides; no moments where rows or columns share their zeros."""
+    draws = thrice(lambda source: tensor(answer(n_out, n_in, p, source)), generator=generator)
+    weight = draws[0]
+    if weight.dim() != 2:
+        raise Unfit(f"A matrix is asked for, and your tensor has {weight.dim()} dimensions.")
+    masks, kept = [draw != 0 for draw in draws], (draws[0] != 0) & (draws[1] != 0)
+    rows, columns = len(masks[0].unique(dim=0)), masks[0].unique(dim=1).shape[1]
+    share = Estimate(masks[0].double().mean().item(), math.sqrt(p * (1 - p) / weight.numel()))
+    scattered = {"share of weights that are kept": share} | moments(weight)
     return {
-        "shape": str(tuple(first.shape)),
-        "share of zeros": Estimate(zeros.mean().item(), math.sqrt(p * (1 - p) / first.numel())),
-        "units differ in their zeros": len(zeros.unique(dim=0)) > 1,
-        **moments(first),
-        "same generator, same draw": torch.equal(first, second),
+        "shape": str(tuple(weight.shape)),
+        "units differ in their zeros": rows > 1,
+        "inputs differ in their zeros": columns > 1,
+        "units differ in how many": len(masks[0].sum(1).unique()) > 1,
+        **(scattered if min(rows, columns) > 1 else dict.fromkeys(scattered)),
+        "zeros come from": origin(*masks),
+        "numbers come from": origin(draws[0][kept], draws[1][kept], draws[2]),
     }
+
+
+def _same_number(n_out: int, n_in: int, p: float, generator: torch.Generator) -> Tensor:
+    """Exactly a share p of each row, in random places."""
+    order = torch.rand(n_out, n_in, generator=generator).argsort(1).argsort(1)
+    return (order < round(p * n_in)) * torch.randn(n_out, n_in, generator=generator) / math.sqrt(p * n_in)
 
 
 @_exercise(
@@ -228,12 +252,63 @@ def _described(answer: Function, n_out: int, n_in: int, p: float, generator: tor
             partial(_sparse, one_mask=True),
         ),
         Mistake(
-            "You drew the nonzero weights uniformly, with the right variance. The exercise asks for normal ones.",
+            "You drew the nonzero weights uniformly. The exercise asks for normal ones.",
             lambda n_out, n_in, p, generator: (
                 (2 * torch.rand(n_out, n_in, generator=generator) - 1)
                 * math.sqrt(3 / (p * n_in))
                 * (torch.rand(n_out, n_in, generator=generator) < p)
             ),
+        ),
+        Mistake(
+            "You kept or dropped whole units: your mask has one number for each row. Draw a mask as large as the "
+            "matrix.",
+            lambda n_out, n_in, p, generator: (
+                (torch.rand(n_out, 1, generator=generator) < p)
+                * torch.randn(n_out, n_in, generator=generator)
+                / math.sqrt(p * n_in)
+            ),
+        ),
+        Mistake(
+            "Every unit keeps the same number of weights. The exercise keeps each one independently of all others.",
+            _same_number,
+        ),
+        Mistake(
+            "Your mask compares normal numbers with p. A number from `torch.rand` is below p with probability p; one "
+            "from `torch.randn` is not.",
+            lambda n_out, n_in, p, generator: (
+                (torch.randn(n_out, n_in, generator=generator) < p)
+                * torch.randn(n_out, n_in, generator=generator)
+                / math.sqrt(p * n_in)
+            ),
+        ),
+        Mistake(
+            "Your variance is twice LeCun's. The factor 2 belongs to ReLU, and there is none here.",
+            lambda n_out, n_in, p, generator: _sparse(
+                n_out, n_in, p, generator=generator, scale=math.sqrt(2 / (p * n_in))
+            ),
+        ),
+        Mistake(
+            "You multiplied by the root of p. The weights that are left must be larger, to make up for the zeros: "
+            "divide.",
+            lambda n_out, n_in, p, generator: _sparse(n_out, n_in, p, generator=generator, scale=math.sqrt(p / n_in)),
+        ),
+        Mistake(
+            "Your numbers are the same for every generator: you use a fixed seed. Hand `generator` to every call that "
+            "draws.",
+            lambda n_out, n_in, p, generator: _sparse(n_out, n_in, p, generator=torch.Generator().manual_seed(0)),
+        ),
+        Mistake(
+            "Your zeros come from torch's global stream. Hand `generator` to the call that draws the mask, too.",
+            partial(_sparse, own=("numbers",)),
+        ),
+        Mistake(
+            "Your mask comes from `generator`, and the normal numbers come from torch's global stream. Hand "
+            "`generator` to both calls.",
+            partial(_sparse, own=("zeros",)),
+        ),
+        Mistake(
+            "Your numbers do not all come from `generator`. Hand it to every call that draws.",
+            partial(_sparse, own=()),
         ),
     ),
 )
@@ -297,6 +372,24 @@ def _with_other_error(error: Function) -> Function:
             "You divided the squares by the number of units. The mean was estimated from the same units, so divide by "
             "one less, as `std()` does.",
             _with_other_error(lambda units: units.std(correction=0) / units.numel() ** 0.5),
+        ),
+        Mistake(
+            "You divided by the root of the number of images. The deviation is among units: divide by the root of "
+            "their number.",
+            lambda z: (z.square().mean(), z.square().mean(0).std() / len(z) ** 0.5),
+        ),
+        Mistake(
+            "You divided by the root of the number of all entries. The deviation is among units: divide by the root of "
+            "their number.",
+            lambda z: (z.square().mean(), z.square().mean(0).std() / z.numel() ** 0.5),
+        ),
+        Mistake(
+            "That is the root mean square. The second moment is the mean of the squares, without a root.",
+            lambda z: (z.square().mean().sqrt(), z.square().mean(0).std() / z.shape[1] ** 0.5),
+        ),
+        Mistake(
+            "You forgot the squares: that is the mean of the answers, and its error.",
+            lambda z: _with_error(z.mean(0)),
         ),
         Mistake(
             "You averaged over the images before you squared. That is the second moment of the units' own means.",

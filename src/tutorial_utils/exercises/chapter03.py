@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import init
 
 from tutorial_utils.exercises.draws import between, normal, sizes, uniform
+from tutorial_utils.exercises.outcomes import Outcome, named
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
+from tutorial_utils.exercises.running import Unfit
 from tutorial_utils.exercises.weights import drawn, fans, linear_layers, stream
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
@@ -109,14 +111,30 @@ def _observe_draw(answer: Function, weight: Tensor, gain: float, generator: torc
             _uniform_with(lambda n, m, g: g * math.sqrt(6 / (n + m)), kernel=False),
         ),
         Mistake(
-            "The variance is right, but you drew normal numbers. The exercise asks for the uniform draw.",
+            "You drew normal numbers. The exercise asks for the uniform draw.",
             lambda weight, gain, generator: init.xavier_normal_(weight, gain, generator=generator),
         ),
         Mistake(
             "All your weights are positive: you drew from 0 to a. The interval is symmetric, from -a to a.",
             _positive,
         ),
+        Mistake(
+            "Your interval is a long, from -a/2 to a/2. It goes from -a to a.",
+            _uniform_with(lambda n, m, g: g * math.sqrt(6 / (n + m)) / 2),
+        ),
+        Mistake(
+            "Your bound has a 12 under the root. The variance of U(-a, a) is a²/3, so 2 becomes 6.",
+            _uniform_with(lambda n, m, g: g * math.sqrt(12 / (n + m))),
+        ),
+        Mistake(
+            "You put fan_in alone below the 6. The 6 belongs to the sum of both fans.",
+            _uniform_with(lambda n, m, g: g * math.sqrt(6 / n)),
+        ),
         Mistake("You drew from torch's global stream. Hand `generator` to the call that draws.", _global),
+        Mistake(
+            "Every generator gives the same numbers: you use a fixed seed. Hand `generator` to the call that draws.",
+            lambda weight, gain, generator: init.xavier_uniform_(weight, gain, torch.Generator().manual_seed(0)),
+        ),
     ),
 )
 def glorot_draw(weight: Tensor, gain: float, generator: torch.Generator) -> Tensor:
@@ -180,6 +198,21 @@ def _backward(widths: Sequence[int]) -> float:
             ),
         ),
         Mistake(
+            "You halved in each layer. This net is linear: no activation stands between the layers.",
+            lambda widths: tuple(way(widths) / 2 ** (len(widths) - 2) for way in (_forward, _backward)),
+        ),
+        Mistake(
+            "Your factors are upside down: they say by how much the second moment is divided.",
+            lambda widths: (1 / _forward(widths), 1 / _backward(widths)),
+        ),
+        Mistake(
+            "You gave a factor for each layer. Asked for is their product.",
+            lambda widths: (
+                [2 * n / (n + m) for n, m in pairwise(widths)],
+                [2 * m / (n + m) for n, m in list(pairwise(widths))[1:]],
+            ),
+        ),
+        Mistake(
             "You took roots: these are the factors of the root mean square. Asked for are the second moments.",
             lambda widths: (_forward(widths) ** 0.5, _backward(widths) ** 0.5),
         ),
@@ -238,6 +271,8 @@ def _hooked(
     *,
     inputs: bool = False,
     gradient_of: str = "output",
+    loss_of: Reduce = torch.sum,
+    c_counts: bool = True,
     backward_first: bool = False,
     keep: bool = False,
 ) -> Function:
@@ -252,7 +287,7 @@ def _hooked(
 
         handles = [layer.register_forward_hook(hook) for layer in layers]
         start = x.clone().requires_grad_()
-        loss = (c * model(start)).sum()
+        loss = loss_of((c if c_counts else 1) * model(start))
         chosen: list[Any] = [pair[gradient_of == "output"] for pair in seen]
         if gradient_of == "weight":
             chosen = [layer.weight for layer in layers]
@@ -266,13 +301,14 @@ def _hooked(
     return second_moments
 
 
-def _recorded(answer: Function, model: nn.Module, x: Tensor, c: Tensor) -> Any:
+def _recorded(answer: Function, model: nn.Module, x: Tensor, c: Tensor) -> Outcome | None:
     """What a recorder gives, and what it leaves behind in the model."""
     came = answer(model, x, c)
-    if not isinstance(came, (tuple, list)) or len(came) != 2:
-        return came
+    parts = named(came, ("forward", "backward"))
+    if came is not None and set(parts) != {"forward", "backward"}:
+        raise Unfit("Two tensors are asked for, forward and backward. Return just these, in this order.")
     hooks = sum(len(module._forward_hooks) + len(module._backward_hooks) for module in model.modules())
-    return {"forward": came[0], "backward": came[1], "hooks left in the model": hooks}
+    return came if came is None else parts | {"hooks left in the model": hooks}
 
 
 @_exercise(
@@ -306,6 +342,14 @@ def _recorded(answer: Function, model: nn.Module, x: Tensor, c: Tensor) -> Any:
         Mistake(
             "You recorded the gradient of the weights. Asked for is the gradient at the pre-activations.",
             _hooked(gradient_of="weight"),
+        ),
+        Mistake(
+            "You left out `c`: the gradient at the output is `c`, not one for every entry.",
+            _hooked(c_counts=False),
+        ),
+        Mistake(
+            "Your loss is the mean of `c * model(x)`. Take the sum.",
+            _hooked(loss_of=torch.mean),
         ),
         Mistake(
             "You recorded variances. The second moment is the mean of the squares; no mean is subtracted.",

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import init
+from torch.nn import functional, init
 
 from tutorial_utils.exercises.draws import between, normal, sizes, uniform
-from tutorial_utils.exercises.outcomes import Outcome, moments
+from tutorial_utils.exercises.outcomes import Estimate, Outcome, agree, moments
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise, written
-from tutorial_utils.exercises.weights import drawn, linear_layers, stream, twice
+from tutorial_utils.exercises.running import Unfit
+from tutorial_utils.exercises.weights import drawn, linear_layers, origin, stream, thrice
 
 CHAPTER = "04-he"
 _exercise = partial(exercise, chapter=CHAPTER)
@@ -120,6 +121,10 @@ def _observe_draw(answer: Function, weight: Tensor, slope: float, mode: str, gen
     return drawn(answer, weight, slope, mode, generator=generator)
 
 
+def _fixed() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
 def _uniform(weight: Tensor, slope: float, mode: str, generator: torch.Generator) -> Tensor:
     return init.kaiming_uniform_(weight, a=slope, mode=mode, generator=generator)  # type: ignore[arg-type]
 
@@ -159,6 +164,11 @@ def _uniform(weight: Tensor, slope: float, mode: str, generator: torch.Generator
             _normal_with(lambda w, a, mode: 1 / math.sqrt(_fan(w, mode))),
         ),
         Mistake(
+            "You left out the factor 2. Only the negative half is multiplied by the slope: the gain is 2 / (1 + "
+            "slope²).",
+            _normal_with(lambda w, a, mode: math.sqrt(1 / (1 + a**2) / _fan(w, mode))),
+        ),
+        Mistake(
             "You used ReLU's gain. The negative side passes a share of the signal, so 2 becomes 2 / (1 + slope²).",
             _normal_with(lambda w, a, mode: math.sqrt(2 / _fan(w, mode))),
         ),
@@ -182,10 +192,14 @@ def _uniform(weight: Tensor, slope: float, mode: str, generator: torch.Generator
             "Your deviation is the bound of the uniform draw, sqrt(3) times too large.",
             _normal_with(lambda w, a, mode: _leaky(a) * math.sqrt(3 / _fan(w, mode))),
         ),
-        Mistake("The variance is right, but you drew uniform numbers. The exercise asks for normal ones.", _uniform),
+        Mistake("You drew uniform numbers. The exercise asks for normal ones.", _uniform),
         Mistake(
             "You drew from torch's global stream. Hand `generator` to the call that draws.",
             lambda w, a, mode, generator: init.kaiming_normal_(w, a=a, mode=mode),
+        ),
+        Mistake(
+            "Every generator gives the same numbers: you use a fixed seed. Hand `generator` to the call that draws.",
+            lambda w, a, mode, generator: init.kaiming_normal_(w, a=a, mode=mode, generator=_fixed()),
         ),
     ),
 )
@@ -264,6 +278,18 @@ def _profile(
             "You used the mean of both fans. That is Glorot's variance; He's start takes one of them.",
             partial(_profile, fan=lambda n_in, n_out, mode: (n_in + n_out) / 2),
         ),
+        Mistake(
+            "You took fan_in whatever `mode` says.",
+            lambda widths, mode, slope, q0: _profile(widths, "fan_in", slope, q0),
+        ),
+        Mistake(
+            "You took fan_out whatever `mode` says.",
+            lambda widths, mode, slope, q0: _profile(widths, "fan_out", slope, q0),
+        ),
+        Mistake(
+            "Your weights have no gain. He's variance is 2 / (1 + slope²) over the fan.",
+            partial(_profile, gain2=lambda slope: 1),
+        ),
         Mistake("Your list begins with the input. It should begin with layer 1.", lambda *net: _with_input(*net)),
         Mistake(
             "You took roots: these are root mean squares. Asked for are second moments.",
@@ -295,6 +321,11 @@ def _arc(c: Tensor) -> Tensor:
 def _mean_product(c: Tensor, slope: float) -> Tensor:
     """The mean product of two leaky units over q."""
     return (1 - slope) ** 2 * _arc(c) / (2 * math.pi) + slope * c
+
+
+def _quadrants(c: Tensor, slope: float, opposite: float) -> Tensor:
+    """The next cosine, if the quadrants in which the signs differ enter with some factor in place of -2 slope."""
+    return ((1 + slope**2) * _arc(c) + opposite * _arc(-c)) / (math.pi * (1 + slope**2))
 
 
 @_exercise(
@@ -339,6 +370,14 @@ def _mean_product(c: Tensor, slope: float) -> Tensor:
             ),
         ),
         Mistake(
+            "Where the signs differ, the product of two units is negative: subtract these quadrants.",
+            lambda c, slope: _quadrants(c, slope, 2 * slope),
+        ),
+        Mistake(
+            "You counted one of the two quadrants in which the signs differ. Either input may be the negative one.",
+            lambda c, slope: _quadrants(c, slope, -slope),
+        ),
+        Mistake(
             "You left out the sine, the root of 1 - c².",
             lambda c, slope: (
                 ((1 - slope) ** 2 * (math.pi - c.acos()) * c / (2 * math.pi) + slope * c) * 2 / (1 + slope**2)
@@ -355,46 +394,85 @@ def he_cosine_map(c: Tensor, slope: float) -> Tensor:
 
 
 def _size(*, generator: torch.Generator) -> Inputs:
-    width = between(70, 90, generator=generator)
+    width = between(100, 120, generator=generator)
     return width, between(3, 5, generator=generator), stream(generator=generator)
 
 
+def _variance(layers: Sequence[nn.Linear]) -> Estimate | None:
+    """The variance of the weights of some layers, in units of He's; None if there are no layers."""
+    if not layers:
+        return None
+    return moments(torch.cat([layer.weight.flatten() * (layer.in_features / 2) ** 0.5 for layer in layers]))["variance"]
+
+
+def _through(layers: Sequence[nn.Linear], x: Tensor, relus: int) -> Tensor:
+    """What layers compute with a ReLU behind the first ones of them."""
+    for number, layer in enumerate(layers):
+        x = functional.linear(x, layer.weight, layer.bias)
+        x = x.relu() if number < relus else x
+    return x
+
+
+@torch.no_grad()
+def _nonlinearities(net: Function, layers: Sequence[nn.Linear]) -> str:
+    """Where a network has its ReLUs, by what it computes."""
+    x = torch.randn(20, 64, generator=torch.Generator().manual_seed(0))
+    places = {"hidden layers": len(layers) - 1, "all layers": len(layers), "no layer": 0}
+    logits = net(x)
+    fits = [where for where, relus in places.items() if agree(logits, _through(layers, x, relus), 1e-3)]
+    return f"ReLUs behind {fits[0]}" if fits else "something else"
+
+
 def _built(answer: Function, width: int, depth: int, generator: torch.Generator) -> Outcome:
-    """What a network is made of, how its weights are distributed, and whether its outputs can be negative."""
-    net, again = twice(answer, width, depth, generator=generator)
-    layers = list(linear_layers(net))
-    x = torch.randn(100, 64, generator=torch.Generator().manual_seed(0))
-    scaled = [layer.weight.detach().flatten() * (layer.in_features / 2) ** 0.5 for layer in layers]
+    """What a network is made of, what it computes, and how its weights are distributed."""
+    nets = thrice(answer, width, depth, generator=generator)
+    if not callable(nets[0]):
+        raise Unfit(f"A network is asked for, and your function returned something of type {type(nets[0]).__name__}.")
+    layers = sorted(linear_layers(nets[0]), key=lambda layer: (layer.in_features != 64, layer.out_features == 10))
     return {
         "linear layers": len(layers),
-        "ReLUs": sum(isinstance(module, nn.ReLU) for module in net.modules()),
-        "largest bias": max(layer.bias.abs().max().item() for layer in layers),
-        "some logits are negative": bool((net(x) < 0).any()),
-        **{f"{name}, in units of He's": value for name, value in moments(torch.cat(scaled)).items()},
-        "same generator, same draw": all(map(torch.equal, net.parameters(), again.parameters())),
+        "layers with a bias": sum(layer.bias is not None for layer in layers),
+        "largest bias": max((layer.bias.abs().max().item() for layer in layers if layer.bias is not None), default=0.0),
+        "nonlinearities": _nonlinearities(nets[0], layers),
+        "variance in layer 1, in units of He's": _variance(layers[:1]),
+        "variance between, in units of He's": _variance(layers[1:-1]),
+        "variance in the output layer, in units of He's": _variance(layers[-1:]),
+        "random numbers come from": origin(*(list(one.parameters()) for one in nets)),
     }
 
 
 class Build:
-    """Builds a network for digits with He's start, with the faults of the exercise that are asked for."""
+    """Builds a network for digits with He's start, with the faults of the exercise that are asked for.
+
+    ``std(fan_in, fan_out)`` is the standard deviation of a layer's weights.
+    """
 
     def __init__(
-        self, factor: float = 1.0, bias: float = 0.0, last_relu: bool = False, relus: bool = True, more: int = 0
+        self,
+        std: Callable[[int, int], float] = lambda n_in, n_out: math.sqrt(2 / n_in),
+        bias: float | None = 0.0,
+        last_relu: bool = False,
+        relus: bool = True,
+        more: int = 0,
+        source: Callable[[torch.Generator], torch.Generator | None] = lambda generator: generator,
     ) -> None:
-        self.factor, self.bias, self.last_relu, self.relus, self.more = factor, bias, last_relu, relus, more
+        self.std, self.bias, self.source = std, bias, source
+        self.last_relu, self.relus, self.more = last_relu, relus, more
 
     def __call__(self, width: int, depth: int, generator: torch.Generator) -> nn.Sequential:
         """The network; its parts are as in the exercise."""
         widths = [64, *[width] * (depth + self.more), 10]
-        layers = [self._layer(*pair, generator=generator) for pair in pairwise(widths)]
+        source = self.source(generator)
+        layers = [self._layer(*pair, source) for pair in pairwise(widths)]
         *hidden, head = [[layer, nn.ReLU()] for layer in layers]
         parts = [module for pair in hidden for module in pair[: 1 + self.relus]]
         return nn.Sequential(*parts, *head[: 1 + self.last_relu])
 
-    def _layer(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
-        layer = nn.Linear(n_in, n_out)
-        init.normal_(layer.weight, std=self.factor * math.sqrt(2 / n_in), generator=generator)
-        init.constant_(layer.bias, self.bias)
+    def _layer(self, n_in: int, n_out: int, source: torch.Generator | None) -> nn.Linear:
+        layer = nn.Linear(n_in, n_out, bias=self.bias is not None)
+        init.normal_(layer.weight, std=self.std(n_in, n_out), generator=source)
+        if self.bias is not None:
+            init.constant_(layer.bias, self.bias)
         return layer
 
 
@@ -414,16 +492,43 @@ class Build:
         Mistake(
             "The variance of your weights is still 1/n_in. Each ReLU halves the second moment; the gain of ReLU makes "
             "up for it.",
-            Build(factor=0.5**0.5),
+            Build(lambda n_in, n_out: n_in**-0.5),
         ),
         Mistake(
             "Your variance is 4/n_in: there are two factors 2 now. `kaiming_normal_` with `relu` has the one that is "
             "needed.",
-            Build(factor=2**0.5),
+            Build(lambda n_in, n_out: 2 * n_in**-0.5),
+        ),
+        Mistake(
+            "The weights of your output layer have the variance 1/n_in. The exercise asks for He's start in all "
+            "layers, the last one among them.",
+            Build(lambda n_in, n_out: math.sqrt((1 if n_out == 10 else 2) / n_in)),
+        ),
+        Mistake(
+            "You divided by fan_out. Going forward a unit sums over fan_in terms; the first layer and the output "
+            "layer, which are not square, show the difference.",
+            Build(lambda n_in, n_out: math.sqrt(2 / n_out)),
+        ),
+        Mistake(
+            "You used the variance 2/n_in as the standard deviation. Take its root.",
+            Build(lambda n_in, n_out: 2 / n_in),
+        ),
+        Mistake(
+            "The weights come from torch's global stream. Hand `generator` to the call that draws.",
+            Build(source=lambda generator: None),
+        ),
+        Mistake(
+            "Every generator gives the same weights: you use a fixed seed. Hand `generator` to the call that draws.",
+            Build(source=lambda generator: _fixed()),
         ),
         Mistake(
             "The biases are still not zero. A constant bias breaks the symmetry of z and adds up from layer to layer.",
             Build(bias=0.1),
+        ),
+        Mistake(
+            "Your layers have no biases at all. Zero is where they start, and then they learn: set them, do not "
+            "remove them.",
+            Build(bias=None),
         ),
         Mistake(
             "There still is a ReLU behind the output layer. Cross-entropy needs logits of either sign.",
@@ -432,6 +537,19 @@ class Build:
         Mistake(
             "You took the ReLUs out of the hidden layers, too. Without them thirty layers are one linear map.",
             Build(relus=False),
+        ),
+        Mistake(
+            "Your network computes something else than linear layers with ReLUs between them. Change no activation, "
+            "and add no softmax or normalization: cross-entropy wants the bare logits.",
+            when=lambda came, expected, *inputs: came["nonlinearities"] == "something else",
+        ),
+        Mistake(
+            "Your variance is Glorot's, from the mean of both fans. He's start has fan_in alone, and the factor 2.",
+            Build(lambda n_in, n_out: math.sqrt(2 / (n_in + n_out))),
+        ),
+        Mistake(
+            "You took the mean of both fans, as Glorot does. He's start has fan_in alone.",
+            Build(lambda n_in, n_out: math.sqrt(4 / (n_in + n_out))),
         ),
         Mistake(
             "Your network has a layer too many: depth counts the hidden layers.",

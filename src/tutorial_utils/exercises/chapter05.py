@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -151,6 +152,16 @@ def _mean_of_narrow(name: str) -> float:
             lambda name: _physicists(name) ** -0.5,
         ),
         Mistake(
+            "Your z is uniform between 0 and 1: `torch.rand`. Pre-activations are sums of many terms: take a normal z.",
+            lambda name: (
+                float(_function(name)(torch.linspace(0, 1, 2001, dtype=torch.float64)).square().mean()) ** -0.5
+            ),
+        ),
+        Mistake(
+            "Your weights do not sum to 1: those of numpy's hermegauss sum to sqrt(2 pi). Divide by their sum.",
+            lambda name: (_second_moment(name) * math.sqrt(2 * math.pi)) ** -0.5,
+        ),
+        Mistake(
             "Your z is uniform between -1 and 1. Pre-activations are sums of many terms: take a normal z.",
             lambda name: _within_one(name) ** -0.5,
         ),
@@ -220,7 +231,7 @@ def gain_settles(sigma_w: float) -> float:
 def _grouped(*, generator: torch.Generator) -> Inputs:
     groups = between(2, 4, generator=generator)
     c_in, c_out, height, width = sizes(4, 2, 7, generator=generator)
-    return (groups * c_out, c_in, height, width), groups
+    return (groups * c_out, 12 * c_in, height, width), groups
 
 
 def _plain(*, generator: torch.Generator) -> Inputs:
@@ -293,25 +304,29 @@ def _wide(*, generator: torch.Generator) -> Inputs:
 
 
 def _drawn(answer: Function, rows: int, columns: int, gain: float, generator: torch.Generator) -> Outcome:
-    """Shape and singular values of a draw, what decides it, and the signs of an entry in 200 draws of a square one."""
+    """Shape and singular values of a draw, what decides it, and the signs in 200 draws of a square one."""
+
+    def draw(*arguments: Any) -> Tensor:
+        return torch.as_tensor(answer(*arguments)).detach()
+
     twin = torch.Generator().set_state(generator.get_state())
-    weight, other = (answer(rows, columns, gain, generator) for _ in range(2))
-    corners = torch.stack([answer(2, 2, 1.0, generator)[0, 0].detach() for _ in range(200)])
+    weight, other = (draw(rows, columns, gain, generator) for _ in range(2))
+    squares = torch.stack([draw(2, 2, 1.0, generator) for _ in range(200)]).double()
     lengths = weight.norm(dim=int(rows <= columns))
     return {
         "shape": torch.tensor(weight.shape),
         "lengths of the shorter side's vectors": lengths,
         "singular values": torch.linalg.svdvals(weight),
         "another draw is another matrix": not torch.equal(weight, other),
-        "the generator decides the draw": torch.equal(weight, answer(rows, columns, gain, twin)),
-        "signs in a corner": _signs(corners),
+        "the generator decides the draw": torch.equal(weight, draw(rows, columns, gain, twin)),
+        "signs in a corner": _signs(squares[:, 0, 0]),
+        "many numbers in a corner": len(squares[:, 0, 0].float().unique()) > 20,
+        "signs of the determinant": _signs(torch.linalg.det(squares)),
     }
 
 
 def _signs(values: Tensor) -> str:
     """Which signs many draws of one number have."""
-    if torch.equal(values, values[:1].expand_as(values)):
-        return "always the same number"
     share = (values > 0).double().mean().item()
     return "both" if 0.3 < share < 0.7 else "mostly plus" if share > 0.5 else "mostly minus"
 
@@ -322,6 +337,11 @@ def _orthogonal(rows: int, columns: int, gain: float, generator: torch.Generator
     q, r = torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64))
     drawn: Tensor = gain * q * (r.diagonal().sign() if uniform else 1)
     return drawn.T if wide else drawn
+
+
+def _one_sign(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
+    drawn = _orthogonal(rows, columns, gain, generator, uniform=False)
+    return drawn * torch.randn((), generator=generator, dtype=torch.float64).sign()
 
 
 def _unit_vectors(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
@@ -344,6 +364,25 @@ def _from_positive(rows: int, columns: int, gain: float, generator: torch.Genera
     size = max(rows, columns)
     q, r = torch.linalg.qr(torch.rand(size, size, generator=generator, dtype=torch.float64))
     drawn: Tensor = gain * (q * r.diagonal().sign())[:rows, :columns]
+    return drawn
+
+
+def _permutation(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
+    size = max(rows, columns)
+    order = torch.randperm(size, generator=generator)
+    return gain * torch.eye(size, dtype=torch.float64)[order][:rows, :columns]
+
+
+def _rotation(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
+    size = max(rows, columns)
+    square = _orthogonal(size, size, gain, generator)
+    square[:, 0] *= torch.linalg.det(square).sign()
+    return square[:rows, :columns]
+
+
+def _without_transpose(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
+    q, r = torch.linalg.qr(torch.randn(rows, columns, generator=generator, dtype=torch.float64))
+    drawn: Tensor = gain * q * r.diagonal().sign()
     return drawn
 
 
@@ -382,9 +421,27 @@ def _identity(rows: int, columns: int, gain: float, generator: torch.Generator) 
             partial(_orthogonal, uniform=False),
         ),
         Mistake(
+            "You gave the whole matrix one sign, so the determinant of a square draw never changes its own. Multiply "
+            "each column of Q by the sign of its entry on the diagonal of R.",
+            _one_sign,
+        ),
+        Mistake(
             "One corner is never negative, so some matrices never come. The numbers of torch.rand are all positive; a "
             "normal draw prefers no direction.",
             _from_positive,
+        ),
+        Mistake(
+            "You draw permutations of the identity, which are few among all orthogonal matrices. Begin with normal "
+            "numbers.",
+            _permutation,
+        ),
+        Mistake(
+            "Your square draws are rotations only: their determinant is always 1. Leave the sign to chance.",
+            _rotation,
+        ),
+        Mistake(
+            "Of a wide matrix torch.linalg.qr gives a square Q. Draw the tall one, and transpose it.",
+            _without_transpose,
         ),
         Mistake("Your draw does not come from `generator`: hand it to torch.randn.", _own_stream),
         Mistake(

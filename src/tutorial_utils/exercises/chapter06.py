@@ -13,7 +13,8 @@ from torch.nn import functional, init
 from tutorial_utils.exercises.draws import between, normal, sizes
 from tutorial_utils.exercises.outcomes import Outcome, moments
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.weights import stream, twice
+from tutorial_utils.exercises.running import Unfit
+from tutorial_utils.exercises.weights import origin, stream, thrice
 from tutorial_utils.networks import mlp
 
 CHAPTER = "06-reset-parameters"
@@ -242,18 +243,22 @@ def _reset(answer: Function, layer: nn.Module, generator: torch.Generator) -> Ou
     """What an answer draws for each parameter of a layer."""
 
     def start(numbers: torch.Generator) -> nn.Module:
-        own = copy.deepcopy(layer)
-        answer(own, numbers)
-        return own
+        started: nn.Module = answer(copy.deepcopy(layer), numbers)
+        if not callable(started):
+            raise Unfit(f"Start the layer in place, or return it; yours returned a {type(started).__name__}.")
+        return started
 
-    first, second = twice(start, generator=generator)
+    draws = thrice(start, generator=generator)
+    first = draws[0]
     outcome: Outcome = {}
     for name in ("weight", "bias"):
         parameter = getattr(first, name)
         found = dict.fromkeys(("mean", "variance", "kurtosis")) if parameter is None else moments(parameter)
         outcome |= {f"{what} of {name}": value for what, value in found.items()}
-    pairs = zip(first.parameters(), second.parameters(), strict=True)
-    return outcome | {"same generator, same draw": all(torch.equal(*pair) for pair in pairs)}
+    for name in ("weight", "bias"):
+        parameters = [getattr(one, name) for one in draws]
+        outcome[f"{name} comes from"] = None if parameters[0] is None else origin(*parameters)
+    return outcome
 
 
 def _fan_in(layer: Any) -> float:
@@ -288,6 +293,12 @@ def _zero_biases(layer: Any, generator: torch.Generator) -> None:
         layer.bias.zero_()
 
 
+def _global_biases(layer: Any, generator: torch.Generator) -> None:
+    _weight_only(layer, generator)
+    if layer.bias is not None:
+        init.uniform_(layer.bias, -_right_bound(layer), _right_bound(layer))
+
+
 @torch.no_grad()
 def _weight_only(layer: Any, generator: torch.Generator) -> None:
     layer.weight.uniform_(-_right_bound(layer), _right_bound(layer), generator=generator)
@@ -317,6 +328,7 @@ def _channels(layer: Any) -> int:
     points=4,
     inputs=(_linear, _convolution, _bare),
     observe=_reset,
+    changes=(0,),
     cases=3,
     rtol32=None,
     right="weights and biases are those of `reset_parameters`, and your generator fixes them.",
@@ -338,6 +350,28 @@ def _channels(layer: Any) -> int:
         Mistake(
             "You passed a = 5. The default passes the root of five, so that 1 + a² is 6.",
             _bounded(lambda layer: (6 / 26 / _fan_in(layer)) ** 0.5, _right_bound),
+        ),
+        Mistake(
+            "Your interval is b long, from -b/2 to b/2. The default's goes from -b to b.",
+            _bounded(lambda layer: _fan_in(layer) ** -0.5 / 2),
+        ),
+        Mistake(
+            "Your bound is 1 / fan_in. The default's has the root.",
+            _bounded(lambda layer: 1 / _fan_in(layer)),
+        ),
+        Mistake(
+            "Your bound for the bias comes from the bias itself, whose entries hear nothing. Both get the bound that "
+            "belongs to the weight.",
+            _bounded(_right_bound, lambda layer: 1.0),
+        ),
+        Mistake(
+            "You drew the biases from torch's global stream. Pass `generator` to both calls.",
+            _global_biases,
+        ),
+        Mistake(
+            "Every generator gives the same numbers: you use a fixed seed. Draw from the `generator` that you are "
+            "given.",
+            lambda layer, generator: _bounded(_right_bound)(layer, torch.Generator().manual_seed(0)),
         ),
         Mistake(
             "You set the biases to zero. That is often wise, but the default draws them.",
@@ -367,7 +401,7 @@ def _channels(layer: Any) -> int:
             _bounded(lambda layer: (_channels(layer) * math.prod(layer.weight.shape[2:])) ** -0.5),
         ),
         Mistake(
-            "The variances are right, but you drew normal numbers. The default is uniform.",
+            "You drew normal numbers. The default is uniform.",
             _bounded(_right_bound, fill=_normal),
         ),
         Mistake(
@@ -447,6 +481,25 @@ def _activations(model: nn.Module, x: Tensor) -> Tensor:
     return torch.stack([_cosine(z[:, None], z[None])[~torch.eye(len(z), dtype=torch.bool)].mean() for z in after])
 
 
+def _neighbors(model: nn.Module, x: Tensor) -> Tensor:
+    return torch.stack([_cosine(z[1:], z[:-1]).mean() for z in _answers(model, x)])
+
+
+def _over_triangle(part: Callable[[Tensor], Tensor]) -> Function:
+    """The mean over a part of the matrix of all cosines."""
+    return lambda model, x: torch.stack([part(_cosine(z[:, None], z[None])).mean() for z in _answers(model, x)])
+
+
+def _with_the_input(model: nn.Module, x: Tensor) -> Tensor:
+    of_input = _cosine(x[:, None], x[None])[~torch.eye(len(x), dtype=torch.bool)].mean()
+    return torch.cat([of_input[None], _over_pairs()(model, x)])
+
+
+def _layer_inputs(model: nn.Module, x: Tensor) -> Tensor:
+    *hidden, _last = _activations(model, x)
+    return torch.stack([_with_the_input(model, x)[0], *hidden])
+
+
 def _first_pair(model: nn.Module, x: Tensor) -> Tensor:
     return torch.stack([_cosine(z[0], z[1]) for z in _answers(model, x)])
 
@@ -488,6 +541,17 @@ def _first_pair(model: nn.Module, x: Tensor) -> Tensor:
             _ratio_of_means,
         ),
         Mistake("You measured after the activation. Take the output of each nn.Linear.", _activations),
+        Mistake("You compared neighbors only. Average over all pairs.", _neighbors),
+        Mistake(
+            "Your triangle of the matrix contains the diagonal, where each example has the cosine 1 with itself.",
+            _over_triangle(lambda square: square[torch.ones_like(square).tril().bool()]),
+        ),
+        Mistake(
+            "You averaged over the whole matrix after setting a triangle of it to zero. Average over the pairs alone.",
+            _over_triangle(lambda square: square.triu(1)),
+        ),
+        Mistake("You measured what goes into each nn.Linear. Take its output.", _layer_inputs),
+        Mistake("Your list begins with the input. It should begin with the first nn.Linear.", _with_the_input),
         Mistake("You compared the first two examples only. Average over all pairs.", _first_pair),
         Mistake(
             "You averaged absolute values. Answers that point in opposite directions are not alike.",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import init
 
 from tutorial_utils.exercises.draws import between
+from tutorial_utils.exercises.naming import listed
 from tutorial_utils.exercises.outcomes import Outcome, moments
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
 from tutorial_utils.exercises.weights import scramble, stream, twice
@@ -28,6 +29,10 @@ def _tried(start: Callable[[Any], Any], model: nn.Module) -> dict[str, Tensor]:
         for parameter, before in zip(model.parameters(), old, strict=True):
             parameter.copy_(before)
     return new
+
+
+def _seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 # --- the head -----------------------------------------------------------------------------------------
@@ -66,12 +71,26 @@ def _logit_variance(classes: int, excess: float) -> float:
             lambda classes, n, q, excess: _logit_variance(classes, excess) ** 0.5,
         ),
         Mistake(
+            "That is the variance of the logits. It is the sum of n terms, each with the second moment q times the "
+            "variance of a weight; asked for is the deviation of a weight.",
+            lambda classes, n, q, excess: _logit_variance(classes, excess),
+        ),
+        Mistake(
+            "You multiplied by 1 - 1/C. The excess is that factor times half the variance of the logits: divide by it.",
+            lambda classes, n, q, excess: (2 * excess * (1 - 1 / classes) / (n * q)) ** 0.5,
+        ),
+        Mistake(
+            "You took the excess itself for the variance of the logits. It is one half times 1 - 1/C times that.",
+            lambda classes, n, q, excess: (excess / (n * q)) ** 0.5,
+        ),
+        Mistake(
             "You left out 1 - 1/C. The loss does not change when all logits rise together, so one part in C of their "
             "variance costs nothing.",
             lambda classes, n, q, excess: (2 * excess / (n * q)) ** 0.5,
         ),
         Mistake(
-            "You took the excess for the variance of the logits without the one half of the chapter's formula.",
+            "You left out the one half of the chapter's formula: the excess is half the variance of the logits, times "
+            "1 - 1/C.",
             lambda classes, n, q, excess: (_logit_variance(classes, excess) / 2 / (n * q)) ** 0.5,
         ),
         Mistake(
@@ -109,7 +128,7 @@ def recipe_head(classes: int, n: int, q: float, excess: float) -> float:
 # --- the example, repaired ----------------------------------------------------------------------------
 
 
-def _biased(*, generator: torch.Generator) -> Inputs:
+def _models(*, generator: torch.Generator) -> Inputs:
     """A model with linear layers of two classes, and modules that are no linear layers."""
     n = between(40, 48, generator=generator)
     parts = {
@@ -121,13 +140,6 @@ def _biased(*, generator: torch.Generator) -> Inputs:
     return scramble(nn.ModuleDict(parts), generator=generator), stream(generator=generator)
 
 
-def _with_bare(*, generator: torch.Generator) -> Inputs:
-    """The same, and a layer without a bias."""
-    model, numbers = _biased(generator=generator)
-    model["bare"] = scramble(nn.Linear(8, 4, bias=False), generator=generator)
-    return model, numbers
-
-
 def _applied(answer: Function, model: nn.Module, generator: torch.Generator) -> Outcome:
     """What an answer does to each kind of parameter of a model, and whether autograd sees it."""
 
@@ -136,18 +148,35 @@ def _applied(answer: Function, model: nn.Module, generator: torch.Generator) -> 
 
     old = _tried(lambda own: None, model)
     new, again = twice(tried, generator=generator)
+    other = tried(stream(generator=generator))
     changed = {name for name in new if not torch.equal(new[name], old[name])}
-    linear = {"linear.weight", "linear.bias", "attention.out_proj.weight", "attention.out_proj.bias", "bare.weight"}
     outcome: Outcome = {}
     for name in ("linear", "attention.out_proj"):
         outcome |= {f"{what} of {name}.weight": value for what, value in moments(new[f"{name}.weight"]).items()}
         outcome[f"{name}.bias"] = new[f"{name}.bias"]
     return outcome | {
-        "a weight without a bias is drawn": "bare.weight" in changed or "bare.weight" not in new,
-        "all other parameters are as before": not changed - linear,
+        "a layer without a bias": _without_bias(answer, generator),
+        "the embedding is as before": "table.weight" not in changed,
+        "the normalization is as before": not changed & {"norm.weight", "norm.bias"},
+        "the attention's own parameters are as before": not changed
+        & {"attention.in_proj_weight", "attention.in_proj_bias"},
         "same generator, same draw": all(torch.equal(new[name], again[name]) for name in new),
+        "another generator, another draw": not torch.equal(new["linear.weight"], other["linear.weight"]),
         **_seen_by_autograd(answer, generator),
     }
+
+
+def _without_bias(answer: Function, generator: torch.Generator) -> str:
+    """What an answer does to a layer without a bias."""
+    layer = nn.Linear(8, 4, bias=False)
+    old = layer.weight.detach().clone()
+    try:
+        answer(layer, generator)
+    except (AttributeError, TypeError) as error:
+        if "NoneType" not in str(error):
+            raise
+        return f"{type(error).__name__}: {error}"
+    return "as before" if torch.equal(layer.weight, old) else "drawn"
 
 
 def _seen_by_autograd(answer: Function, generator: torch.Generator) -> Outcome:
@@ -183,15 +212,11 @@ def _hook(
     return start
 
 
-def _bias_of_all(method: Callable[[Any], Any]) -> Function:
+def _bias_of_all(module: nn.Module, generator: torch.Generator) -> None:
     """Asks every linear layer for a bias."""
-
-    def start(module: nn.Module, generator: torch.Generator) -> None:
-        if isinstance(module, nn.Linear):
-            init.xavier_uniform_(module.weight, generator=generator)
-            method(module.bias)
-
-    return start
+    if isinstance(module, nn.Linear):
+        init.xavier_uniform_(module.weight, generator=generator)
+        init.zeros_(module.bias)
 
 
 def _behind(weight: Tensor, generator: torch.Generator) -> None:
@@ -211,10 +236,39 @@ def _matrices(module: nn.Module) -> bool:
     return isinstance(weight, Tensor) and weight.dim() > 1
 
 
-_NO_BIAS = (
-    "One of the layers has no bias: there `m.bias` is None, and nothing can be done to it. Ask `if m.bias is not None` "
-    "first."
-)
+def _with_bias(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) and module.bias is not None
+
+
+def _every_bias(module: nn.Module, generator: torch.Generator) -> None:
+    """Clears what is called ``bias``, of any module."""
+    _hook(bias=None)(module, generator)
+    if getattr(module, "bias", None) is not None:
+        init.zeros_(module.bias)  # type: ignore[arg-type]
+
+
+def _attention_too(module: nn.Module, generator: torch.Generator) -> None:
+    """Counts attention itself among the linear layers."""
+    if isinstance(module, (nn.Linear, nn.MultiheadAttention)):
+        for parameter in module.parameters(recurse=False):
+            if parameter.dim() > 1:
+                init.xavier_uniform_(parameter, generator=generator)
+            else:
+                init.zeros_(parameter)
+
+
+def _by_shape(module: nn.Module, generator: torch.Generator) -> None:
+    """Goes by the shapes and names of the parameters that a module owns, whatever its class."""
+    for name, parameter in module.named_parameters(recurse=False):
+        if parameter.dim() > 1:
+            init.xavier_uniform_(parameter, generator=generator)
+        elif "bias" in name:
+            init.zeros_(parameter)
+
+
+def _bound_is_deviation(weight: Tensor, generator: torch.Generator) -> None:
+    bound = math.sqrt(2 / sum(weight.shape))
+    init.uniform_(weight, -bound, bound, generator=generator)
 
 
 @_exercise(
@@ -224,7 +278,7 @@ _NO_BIAS = (
     minutes=15,
     points=4,
     kind="debug",
-    inputs=(_biased, _with_bare),
+    inputs=_models,
     observe=_applied,
     cases=2,
     right="each linear layer is drawn, each bias is zero, all else stays, and autograd knows.",
@@ -244,8 +298,16 @@ _NO_BIAS = (
             "Fill those that are there.",
             _replaced,
         ),
-        Mistake(_NO_BIAS, _bias_of_all(lambda bias: bias.data.zero_())),
-        Mistake(_NO_BIAS, _bias_of_all(init.zeros_)),
+        Mistake(
+            "One of the layers has no bias: there `m.bias` is None, and nothing can be done to it. Ask `if m.bias is "
+            "not None` first.",
+            _bias_of_all,
+        ),
+        Mistake(
+            "You passed over the layer without a bias. Its weight is drawn like any other: ask for the bias only "
+            "before you fill the bias.",
+            _hook(applies=_with_bias),
+        ),
         Mistake("You kept the small constant in the biases. Glorot and Bengio set them to zero.", _hook(bias=0.01)),
         Mistake("You left the biases as they were. Glorot and Bengio set them to zero.", _hook(bias=None)),
         Mistake(
@@ -258,9 +320,39 @@ _NO_BIAS = (
             _hook(lambda weight, generator: init.xavier_uniform_(weight)),
         ),
         Mistake("You drew Glorot's normal numbers. The example has the uniform ones.", _hook(init.xavier_normal_)),
-        Mistake("You drew He's weights. The example has Glorot's.", _hook(init.kaiming_uniform_)),
+        Mistake("You drew He's uniform weights. The example has Glorot's.", _hook(init.kaiming_uniform_)),
+        Mistake("You drew He's normal weights. The example has Glorot's uniform ones.", _hook(init.kaiming_normal_)),
         Mistake(
-            "Your function chooses no module at all: `apply` hands it each one, and it changed none.",
+            "You gave Glorot's weights the gain of ReLU. The example has none.",
+            _hook(partial(init.xavier_uniform_, gain=2**0.5)),
+        ),
+        Mistake(
+            "Your bound is Glorot's deviation. The bound of a uniform draw is sqrt(3) times its deviation.",
+            _hook(_bound_is_deviation),
+        ),
+        Mistake(
+            "You zeroed the biases of other modules, too, such as that of the normalization. Only linear layers may "
+            "change.",
+            _every_bias,
+        ),
+        Mistake(
+            "You drew the packed matrix of the attention itself. It is no linear layer: of its parts only `out_proj` "
+            "is one, and `apply` hands you that by itself.",
+            _attention_too,
+        ),
+        Mistake(
+            "You went by the shapes or the names of the parameters, so the embedding, the attention's packed matrix "
+            "and the normalization have changed, too. Choose by the class of the module.",
+            _by_shape,
+        ),
+        Mistake(
+            "Your numbers do not depend on `generator`: you seeded another one in the function. So every call draws "
+            "the same numbers. Hand on the generator that is given.",
+            _hook(lambda weight, generator: init.xavier_uniform_(weight, generator=_seeded())),
+        ),
+        Mistake(
+            "Your function changed no module. Does its condition choose one, and does it fill the parameters of `m` "
+            "itself, in place?",
             _hook(applies=lambda module: False),
         ),
     ),
@@ -280,7 +372,7 @@ ENDS = ("self_out", "cross_out", "down")
 
 def _decoder(*, generator: torch.Generator) -> Inputs:
     """Blocks of three branches each; the last branch ends in a layer with more inputs than outputs."""
-    n, count = between(34, 40, generator=generator), between(2, 3, generator=generator)
+    n, count = between(34, 40, generator=generator), between(4, 5, generator=generator)
 
     def block() -> nn.ModuleDict:
         parts = {"up": nn.Linear(n, 3 * n), "down": nn.Linear(3 * n, n)}
@@ -298,6 +390,7 @@ def _ended(answer: Function, blocks: Any, generator: torch.Generator) -> Outcome
 
     old = _tried(lambda own: None, blocks)
     new, again = twice(tried, generator=generator)
+    other = tried(stream(generator=generator))
     outcome: Outcome = {}
     for names in (ENDS[:2], ENDS[2:]):
         weights = [new[f"{number}.{name}.weight"] for number in range(len(blocks)) for name in names]
@@ -309,6 +402,7 @@ def _ended(answer: Function, blocks: Any, generator: torch.Generator) -> Outcome
         "the layers inside are as before": all(torch.equal(old[name], new[name]) for name in old if ".up." in name),
         "blocks differ": not torch.equal(new["0.down.weight"], new["1.down.weight"]),
         "same generator, same draw": all(torch.equal(new[name], again[name]) for name in new),
+        "another generator, another draw": not torch.equal(new["0.down.weight"], other["0.down.weight"]),
     }
 
 
@@ -358,6 +452,10 @@ def _seeded_in_the_loop(blocks: Any, generator: torch.Generator) -> None:
                 block[name].weight.mul_(len(blocks) ** -0.5)
 
 
+def _seeded_once(blocks: Any, generator: torch.Generator) -> None:
+    _ends_with(_right_std)(blocks, _seeded())
+
+
 @_exercise(
     "recipe-branch-ends",
     title="The ends of the branches",
@@ -372,6 +470,25 @@ def _seeded_in_the_loop(blocks: Any, generator: torch.Generator) -> None:
         Mistake(
             "You counted blocks. Each block adds three branches to the stream, and each addition counts.",
             _ends_with(lambda n, m, blocks: (n * blocks) ** -0.5),
+        ),
+        Mistake(
+            "You counted the three branches of one block. All branches of the model add to the stream: three times the "
+            "number of blocks.",
+            _ends_with(lambda n, m, blocks: (n * 3) ** -0.5),
+        ),
+        Mistake(
+            "You counted two branches a block. These blocks add three: the attention to a second text is a branch, "
+            "too.",
+            _ends_with(lambda n, m, blocks: (n * 2 * blocks) ** -0.5),
+        ),
+        Mistake(
+            "You started `down` only. The two attentions end a branch as well, in `self_out` and `cross_out`.",
+            _ends_with(_right_std, names=("down",)),
+        ),
+        Mistake(
+            "You drew Glorot's weights, which average fan_in and fan_out. What is kept here is the forward second "
+            "moment, and `down` has three times as many inputs as outputs: use the fan_in.",
+            _ends_with(lambda n, m, blocks: (2 / ((n + m) * 3 * blocks)) ** 0.5),
         ),
         Mistake(
             "You left out `cross_out`. The attention to a second text is a branch, too.",
@@ -425,6 +542,15 @@ def _seeded_in_the_loop(blocks: Any, generator: torch.Generator) -> None:
         Mistake(
             "The draw comes from torch's global stream. Pass `generator=generator` to the function that draws.",
             _ends_with(_right_std, lambda weight, std, generator: init.normal_(weight, std=std)),
+        ),
+        Mistake(
+            "Your numbers do not depend on `generator`: you seeded another one in the function. Hand on the one that "
+            "is given.",
+            _seeded_once,
+        ),
+        Mistake(
+            "Your function changed nothing. Fill the weights of `blocks` itself, in place.",
+            lambda blocks, generator: None,
         ),
     ),
 )
@@ -480,24 +606,22 @@ def _width(*, generator: torch.Generator) -> Inputs:
     return (between(2, 5, generator=generator),)
 
 
-def _listed(names: Any) -> Any:
+def _listed(names: Any) -> str:
     """Names as one text."""
-    if isinstance(names, (list, tuple, set)) and all(isinstance(name, str) for name in names):
-        return ", ".join(sorted(names))
-    return names
+    return ", ".join(sorted(set(listed(names))))
 
 
 def _tested(answer: Function, width: int) -> Outcome:
     """Which tensors an answer names, for each start."""
-    return {fault: _listed(answer(lambda: _Features(width), partial(_start, fault=fault))) for fault in FAULTS}
+    outcome: Outcome = {}
+    for number, fault in enumerate(FAULTS):
+        torch.manual_seed(number)  # an answer that sets the global stream shall not decide what the next one finds
+        outcome[fault] = _listed(answer(lambda: _Features(width), partial(_start, fault=fault)))
+    return outcome
 
 
 Build = Callable[[], Any]
 Initialize = Callable[[Any, torch.Generator], None]
-
-
-def _seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def _differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
@@ -530,6 +654,14 @@ def _snapshot(build: Build, initialize: Initialize) -> list[str]:
     before = copy.deepcopy(model.state_dict())
     initialize(model, _seeded())
     return _differing(before, model.state_dict())
+
+
+def _buffers_only(build: Build, initialize: Initialize) -> list[str]:
+    return [name for name in recipe_unsteady(build, initialize) if name in dict(build().named_buffers())]
+
+
+def _everything(build: Build, initialize: Initialize) -> list[str]:
+    return list(build().state_dict())
 
 
 def _nothing_found(build: Build, initialize: Initialize) -> list[str]:
@@ -580,6 +712,14 @@ def _untouched(build: Build, initialize: Initialize) -> list[str]:
             _parameters_only,
         ),
         Mistake(
+            "You compared buffers only. Parameters are left to chance, too: go through `state_dict()`.", _buffers_only
+        ),
+        Mistake(
+            "Your test names every tensor, whatever the start does. Is `initialize` called on both models, and are "
+            "their numbers compared, by `torch.equal`?",
+            _everything,
+        ),
+        Mistake(
             "The two starts do not draw the same numbers: you handed on one generator, which had moved on, or used two "
             "seeds. Make a new generator with the same seed for each.",
             _going_on,
@@ -595,8 +735,8 @@ def _untouched(build: Build, initialize: Initialize) -> list[str]:
             _snapshot,
         ),
         Mistake(
-            "That is the chapter's sentinel: it finds what is undecided. A weight from the global stream is decided, "
-            "and yet the seed does not fix it.",
+            "Your test does not see a draw from the global stream. The chapter's sentinel cannot, as such a weight is "
+            "decided; two starts can, if you do not seed the global stream before each.",
             _sentinel,
         ),
         Mistake("You named the tensors that agree. Asked for are the others.", _agreeing),

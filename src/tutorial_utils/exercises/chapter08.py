@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import init
 
 from tutorial_utils.exercises.draws import between, sizes
+from tutorial_utils.exercises.naming import listed
 from tutorial_utils.exercises.outcomes import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
 from tutorial_utils.exercises.weights import fans, scramble, stream
@@ -75,6 +76,11 @@ def _bounds(lstm: Size = _hidden, packed: Size = _packed, key: Size = _key) -> F
             _bounds(lambda n, h, e, k: 4 * h),
         ),
         Mistake(
+            "You gave the LSTM Glorot's bound. `RNNBase.reset_parameters` does not call `xavier_uniform_`; see what it "
+            "takes.",
+            _bounds(lambda n, h, e, k: (n + 4 * h) / 6),
+        ),
+        Mistake(
             "You gave the packed matrix the bound of a separate one. Glorot's formula sees its 3 E rows.",
             _bounds(packed=lambda n, h, e, k: 2 * e / 6),
         ),
@@ -86,6 +92,10 @@ def _bounds(lstm: Size = _hidden, packed: Size = _packed, key: Size = _key) -> F
         Mistake(
             "You gave the separate matrix of the keys the fans of a square one. It has shape (E, kdim).",
             _bounds(key=lambda n, h, e, k: 2 * e / 6),
+        ),
+        Mistake(
+            "You gave the matrix of the keys the bound of nn.Linear. Separate matrices are Glorot's, too.",
+            _bounds(key=lambda n, h, e, k: k),
         ),
         Mistake(
             "With another `kdim` the matrices are separate: that of the keys has E rows, not 3 E.",
@@ -159,13 +169,15 @@ def _names(
     gap: float = 0.04,
     embedding: bool = True,
     any_default: bool = False,
+    glorot: Callable[[int, int], float] = lambda n, m: 2 / (n + m),
+    is_normal: Callable[[Tensor], bool] = _is_normal,
 ) -> Function:
     """A function that names a start, with a choice of what it looks at."""
 
     def name(weight: Tensor) -> str:
         n, m = counted(weight)
-        kind = ("normal" if _is_normal(weight) else "uniform") if shapes else "normal"
-        variances = {f"Glorot {kind}": 2 / (n + m), f"He {kind}": 2 / n}
+        kind = "normal" if is_normal(weight) or not shapes else "uniform"
+        variances = {f"Glorot {kind}": glorot(n, m), f"He {kind}": 2 / n}
         if kind == "uniform" or not shapes or any_default:
             variances["default"] = default / n
         if kind == "normal" and embedding:
@@ -199,6 +211,15 @@ def _names(
             _names(lambda weight: (weight.shape[1], weight.shape[0])),
         ),
         Mistake(
+            "Your fan_out lacks the kernel: it is `shape[0]` times the number of the kernel's entries.",
+            _names(lambda weight: (fans(weight)[0], weight.shape[0])),
+        ),
+        Mistake(
+            "You took 1 / fan_in for Glorot's variance. It is 2 / (fan_in + fan_out), which is the same for square "
+            "matrices only.",
+            _names(glorot=lambda n, m: 1 / n),
+        ),
+        Mistake(
             "You look at the deviation only, and take everything for normal. Uniform and normal draws of one "
             "deviation differ in their largest entries, or in their kurtosis: 1.8 and 3.",
             _names(shapes=False),
@@ -213,8 +234,22 @@ def _names(
             _names(default=1.0),
         ),
         Mistake(
+            "You take everything for uniform. The largest entries of a normal draw of this size lie beyond three "
+            "deviations, those of a uniform one within sqrt(3).",
+            _names(is_normal=lambda weight: False),
+        ),
+        Mistake(
+            "You exchanged normal and uniform. Compared with its deviation a normal draw has the larger entries, and "
+            "the larger kurtosis: 3 against 1.8.",
+            _names(is_normal=lambda weight: not _is_normal(weight)),
+        ),
+        Mistake(
+            "You compare a variance with a deviation. Only where both are 1 does that find anything.",
+            _names(power=1.0),
+        ),
+        Mistake(
             "Your function says `other` to everything. Do you compare a variance with a deviation?",
-            lambda weight: "other",
+            when=lambda came, expected, *inputs: set(came.values()) == {"other"},
         ),
         Mistake(
             "Your function always finds a name, that of the nearest start. If none is within a few percent, say "
@@ -252,11 +287,9 @@ def _stack(*, generator: torch.Generator) -> Inputs:
     return (nn.ModuleDict(parts),)
 
 
-def _listed(answer: Function, model: nn.Module) -> Any:
+def _called(answer: Function, model: nn.Module) -> Outcome:
     """For each parameter, tied ones included, whether an answer calls it a copy."""
-    names = answer(model)
-    if not isinstance(names, (list, tuple, set)):
-        return names
+    names = listed(answer(model))
     known = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     return {
         "only names of parameters": set(names) <= set(known),
@@ -281,15 +314,15 @@ def _copies(
     same: Callable[[Tensor, Tensor], bool] = torch.equal,
     *,
     tied: bool = False,
-    both: bool = False,
+    named: Callable[[str, str], tuple[str, ...]] = lambda earlier, later: (later,),
 ) -> Function:
-    """A function that lists copies, with a choice of what counts as one."""
+    """A function that lists copies, with a choice of what counts as one, and of what is named of a pair."""
 
     def find(model: nn.Module) -> list[str]:
         found: dict[str, None] = {}
         for name, parameter, earlier, other in _pairs(model, tied=tied):
             if same(parameter, other) and keep(parameter):
-                found |= {earlier: None, name: None} if both else {name: None}
+                found |= dict.fromkeys(named(earlier, name))
         return list(found)
 
     return find
@@ -302,7 +335,7 @@ def _copies(
     minutes=15,
     points=3,
     inputs=_stack,
-    observe=_listed,
+    observe=_called,
     cases=2,
     right="each copy is named, no constant, no original and no tied weight.",
     mistakes=(
@@ -314,7 +347,19 @@ def _copies(
             "You left out zeros, but not ones: the scales of the normalizations are constants as well.",
             _copies(lambda parameter: bool(parameter.any())),
         ),
-        Mistake("You named the originals as well. Asked for are the copies, which come later.", _copies(both=True)),
+        Mistake(
+            "You named the originals as well. Asked for are the copies, which come later.",
+            _copies(named=lambda earlier, later: (earlier, later)),
+        ),
+        Mistake(
+            "You named the parameters of which a copy follows. Asked for are those that are copies of an earlier one.",
+            _copies(named=lambda earlier, later: (earlier,)),
+        ),
+        Mistake(
+            "Not all of these are names of parameters. Give them as `named_parameters()` of the whole model lists "
+            "them.",
+            when=lambda came, expected, *inputs: came["only names of parameters"] is False,
+        ),
         Mistake(
             "You named the tied weight. That is one parameter with two names, not a copy: training keeps both alike. "
             "`state_dict()` lists it twice, `named_parameters()` once.",
@@ -376,9 +421,10 @@ def _forgetful(answer: Function, lstm: Any) -> Outcome:
 
 
 def _remembering(
-    gate: int = 1,
     first: float | None = 1.0,
     second: float | None = 0.0,
+    *,
+    gate: int = 1,
     keep: Callable[[str], bool] = lambda name: True,
     rows: int = 1,
 ) -> Function:
@@ -403,6 +449,12 @@ def _added(lstm: Any) -> None:
             parameter[h : 2 * h] += 1
 
 
+@torch.no_grad()
+def _attempted(lstm: Any) -> None:
+    h = lstm.hidden_size
+    lstm.bias_ih_l0[h : 2 * h] += 1
+
+
 @_exercise(
     "audit-forget",
     title="Remember by default",
@@ -423,6 +475,7 @@ def _added(lstm: Any) -> None:
             "You added 1 to what was there. The sum of both biases shall be exactly 1: set one, and clear the other.",
             _added,
         ),
+        Mistake("You set `bias_hh` and left `bias_ih` as it was. The gate sees their sum.", _remembering(None, 1.0)),
         Mistake("You set `bias_ih` and left `bias_hh` as it was. The gate sees their sum.", _remembering(second=None)),
         Mistake(
             "You changed the input gate. The order is input, forget, cell, output: the forget gate has the second "
@@ -432,6 +485,23 @@ def _added(lstm: Any) -> None:
         Mistake(
             "You changed the third quarter, the cell. The order is input, forget, cell, output.",
             _remembering(gate=2),
+        ),
+        Mistake(
+            "You changed the output gate. The order is input, forget, cell, output: the forget gate has the second "
+            "quarter.",
+            _remembering(gate=3),
+        ),
+        Mistake(
+            "This is the attempt as it was: it adds to what is there, and to one vector of one layer and direction.",
+            _attempted,
+        ),
+        Mistake(
+            "You changed one layer and one direction only. `named_parameters()` lists the biases of all.",
+            _remembering(keep=lambda name: name.endswith("l0")),
+        ),
+        Mistake(
+            "Your function changed nothing. Set the biases of `lstm` itself, in place.",
+            _remembering(keep=lambda name: False),
         ),
         Mistake(
             "You changed the first layer only. `named_parameters()` lists the biases of all.",

@@ -82,6 +82,17 @@ def _each_image(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     return _normalized(z, gamma, beta, eps, over=list(range(2, z.dim())) or [0])
 
 
+def _eps_outside_unbiased(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    dims = [dim for dim in range(z.dim()) if dim != 1]
+    return _affine((z - z.mean(dims, keepdim=True)) / (z.std(dims, keepdim=True) + eps), gamma, beta)
+
+
+def _rows_reshaped(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    """Takes the first values of the tensor for the first channel."""
+    rows = _normalized(z.reshape(1, z.shape[1], -1), gamma, beta, eps)
+    return rows.reshape(z.shape)
+
+
 def _beta_scaled(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     return _normalized(z, gamma, gamma * beta, eps)
 
@@ -125,6 +136,15 @@ def _not_affine(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
         ),
         Mistake("You added eps to the deviation. It belongs under the root: sqrt(var + eps).", _eps_outside),
         Mistake(
+            "Two things: `std` and `var` divide by m - 1 unless you say correction=0, and eps belongs under the root: "
+            "sqrt(var + eps).",
+            _eps_outside_unbiased,
+        ),
+        Mistake(
+            "You wrote 1e-5 in place of the `eps` that is given.",
+            lambda z, gamma, beta, eps: _normalized(z, gamma, beta, 1e-5),
+        ),
+        Mistake(
             "Your result has no eps. Add it to the variance, under the root.",
             lambda z, gamma, beta, eps: _normalized(z, gamma, beta, 0.0),
         ),
@@ -135,6 +155,19 @@ def _not_affine(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
             _second_moment,
         ),
         Mistake("Your result is z_hat. The last line is missing: gamma * z_hat + beta, per channel.", _not_affine),
+        Mistake(
+            "Your result lacks beta: gamma * z_hat + beta, per channel.",
+            lambda z, gamma, beta, eps: _normalized(z, gamma, torch.zeros_like(beta), eps),
+        ),
+        Mistake(
+            "Your result lacks gamma: gamma * z_hat + beta, per channel.",
+            lambda z, gamma, beta, eps: _normalized(z, torch.ones_like(gamma), beta, eps),
+        ),
+        Mistake(
+            "You reshaped to one row for each channel without exchanging dimensions 0 and 1 first. So a row holds "
+            "values of several channels.",
+            _rows_reshaped,
+        ),
         Mistake("You multiplied beta by gamma, too. It is added last, as it is.", _beta_scaled),
         Mistake(
             "You mixed up gamma and beta: gamma multiplies, beta is added.",
@@ -152,7 +185,7 @@ def bn_forward(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
 
 def _gradients(*, generator: torch.Generator) -> Inputs:
     """A gradient that arrives, and what the forward pass had; few values, so that they can be printed."""
-    m, channels = 3 + between(0, 3, generator=generator), 2
+    m, channels = 4 + between(0, 2, generator=generator), 2  # not 3 rows: three things are asked for
     d_y = normal(m, channels, generator=generator, mean=1)
     z = normal(m, channels, generator=generator, mean=2, std=2)
     return d_y, z, normal(channels, generator=generator), uniform(0.3, 1, generator=generator)
@@ -208,6 +241,23 @@ def _unbiased(d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> Gradients:
     return gamma * s * bracket, (d_y * z_hat).sum(0), d_y.sum(0)
 
 
+def _sign_of_variance(d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> Gradients:
+    s = (z.var(0, correction=0) + eps).rsqrt()
+    z_hat = s * (z - z.mean(0))
+    bracket = d_y - d_y.mean(0) + z_hat * (d_y * z_hat).mean(0)
+    return gamma * s * bracket, (d_y * z_hat).sum(0), d_y.sum(0)
+
+
+def _centered_for_normalized(d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> Gradients:
+    s, c = (z.var(0, correction=0) + eps).rsqrt(), z - z.mean(0)
+    return gamma * s * (d_y - d_y.mean(0) - c * (d_y * c).mean(0)), (d_y * c).sum(0), d_y.sum(0)
+
+
+def _beta_with_gamma(*inputs: Any) -> Gradients:
+    d_z, d_gamma, d_beta = _one_line(*inputs)
+    return d_z, d_gamma, inputs[2] * d_beta
+
+
 def _exchanged(*inputs: Any) -> Gradients:
     d_z, d_gamma, d_beta = _one_line(*inputs)
     return d_z, d_beta, d_gamma
@@ -243,6 +293,18 @@ def _exchanged(*inputs: Any) -> Gradients:
             "Your variance divides by m - 1. The forward pass normalizes by the biased one: var(0, correction=0).",
             _unbiased,
         ),
+        Mistake(
+            "Your gradients have no eps: s = 1 / sqrt(var + eps), in d_z and in z_hat.",
+            lambda d_y, z, gamma, eps: _one_line(d_y, z, gamma, 0.0),
+        ),
+        Mistake(
+            "The way through the variance has the wrong sign in your d_z: z_hat * mean(d_y * z_hat) is subtracted.",
+            _sign_of_variance,
+        ),
+        Mistake(
+            "You took z - mean for z_hat. The deviation divides it: z_hat = s * (z - mean).", _centered_for_normalized
+        ),
+        Mistake("Your d_beta has a factor gamma. beta is added last: its derivative is 1.", _beta_with_gamma),
         Mistake("d_gamma and d_beta have changed places: d_gamma comes second, d_beta third.", _exchanged),
         Mistake(
             "You averaged d_gamma and d_beta over the batch. Each example adds its share: they are sums.",
@@ -294,6 +356,7 @@ class Layer(nn.Module):
         through_mean: whether the gradient flows through the mean.
         through_var: whether it flows through the variance.
         correction: what the variance's divisor lacks of m.
+        through_z: whether any gradient flows to z.
     """
 
     def __init__(
@@ -303,15 +366,18 @@ class Layer(nn.Module):
         through_mean: bool = True,
         through_var: bool = True,
         correction: int = 0,
+        through_z: bool = True,
     ) -> None:
         super().__init__()
         gamma = torch.ones(channels)
         self.gamma = nn.Parameter(gamma) if learned else gamma
         self.beta = nn.Parameter(torch.zeros(channels))
         self.through_mean, self.through_var, self.correction = through_mean, through_var, correction
+        self.through_z = through_z
 
     def forward(self, z: Tensor) -> Tensor:
         """Normalize a batch of shape (m, channels)."""
+        z = z if self.through_z else z.detach()
         mean, var = z.mean(0), z.var(0, correction=self.correction)
         mean = mean if self.through_mean else mean.detach()
         var = var if self.through_var else var.detach()
@@ -339,6 +405,11 @@ _constant = {"through_mean": False, "through_var": False}
         Mistake(
             "The statistics are still computed without gradient, so that of z does not add up to 0 over the batch.",
             partial(Layer, **_constant),
+        ),
+        Mistake(
+            "No gradient reaches z at all: z_hat is computed without gradient, too. Nothing in `forward` needs "
+            "`no_grad` or `detach`.",
+            partial(Layer, through_z=False),
         ),
         Mistake(
             "The variance is still computed without gradient: that of z adds up to 0 now, but is not orthogonal to "

@@ -66,6 +66,11 @@ def _average(rho: float, t: int, variance: float) -> float:
             "That is the variance of the data. After so few batches the average is not there yet.", lambda r, t, v: v
         ),
         Mistake(
+            "You exchanged the two: (1 - rho)^t is the weight of the start, which is 1, and the rest that of the "
+            "batches.",
+            lambda rho, t, v: v - (_average(rho, t, v) - 1),
+        ),
+        Mistake(
             "The weights of the batches do not add up linearly: each batch also shrinks what was there.",
             lambda r, t, v: 1 - r * t + r * t * v,
         ),
@@ -128,10 +133,40 @@ def _each_pixel(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
     return torch.lerp(mean, z.mean(_dims(z)), momentum), torch.lerp(var, new_var, momentum)
 
 
+def _square_around(center: Tensor, z: Tensor) -> Tensor:
+    return (z - _per_channel(center, z)).square().sum(_dims(z)) / (z.numel() // z.shape[1] - 1)
+
+
 def _around_the_old_mean(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
+    return torch.lerp(mean, z.mean(_dims(z)), momentum), torch.lerp(var, _square_around(mean, z), momentum)
+
+
+def _around_the_new_mean(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
+    new_mean = torch.lerp(mean, z.mean(_dims(z)), momentum)
+    return new_mean, torch.lerp(var, _square_around(new_mean, z), momentum)
+
+
+def _corrected_once_more(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
     count = z.numel() // z.shape[1]
-    square = (z - _per_channel(mean, z)).square().sum(_dims(z)) / (count - 1)
-    return torch.lerp(mean, z.mean(_dims(z)), momentum), torch.lerp(var, square, momentum)
+    return torch.lerp(mean, z.mean(_dims(z)), momentum), torch.lerp(
+        var, count / (count - 1) * z.var(_dims(z)), momentum
+    )
+
+
+def _each_image(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
+    """Variances of each image by itself, averaged over the images; of vectors, that of the batch."""
+    inside = list(range(2, z.dim()))
+    new_var = z.var(inside).mean(0) if inside else z.var(0)
+    return torch.lerp(mean, z.mean(_dims(z)), momentum), torch.lerp(var, new_var, momentum)
+
+
+def _second_moment(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
+    new_mean, _ = _updated(mean, var, z, momentum)
+    return new_mean, torch.lerp(var, z.square().mean(_dims(z)), momentum)
+
+
+def _one_for_all(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
+    return mean + momentum * (z.mean() - mean), var + momentum * (z.var() - var)
 
 
 def _counted_by_images(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
@@ -176,6 +211,26 @@ def _counted_by_images(mean: Tensor, var: Tensor, z: Tensor, momentum: float) ->
         Mistake(
             "Your variance is taken around the running mean. Take it around the mean of the batch.",
             _around_the_old_mean,
+        ),
+        Mistake(
+            "Your variance is taken around the running mean, just updated. Take it around the mean of the batch.",
+            _around_the_new_mean,
+        ),
+        Mistake(
+            "The factor n / (n - 1) comes in twice: torch's var divides by n - 1 already.",
+            _corrected_once_more,
+        ),
+        Mistake(
+            "You took the variance of each image by itself, then averaged. All pixels of a channel, of all images, are "
+            "one sample.",
+            _each_image,
+        ),
+        Mistake("Your new variance is the mean of the squares. Subtract the mean of the batch first.", _second_moment),
+        Mistake("You used one mean and one variance for the whole batch. Every channel has its own.", _one_for_all),
+        Mistake("You left `running_var` as it was.", lambda m, v, z, rho: (_updated(m, v, z, rho)[0], v.clone())),
+        Mistake(
+            "Mean and variance have changed places: `running_mean` comes first.",
+            lambda *inputs: _updated(*inputs)[::-1],
         ),
     ),
 )
@@ -233,6 +288,26 @@ def _inferred(z: Tensor, mean: Tensor, scale: Tensor, gamma: Tensor, beta: Tenso
         ),
         Mistake("Your result has no eps.", lambda z, m, v, gamma, beta, eps: _inferred(z, m, v.rsqrt(), gamma, beta)),
         Mistake(
+            "You wrote 1e-5 in place of the `eps` that is given.",
+            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, gamma, beta),
+        ),
+        Mistake(
+            "Your result lacks gamma: gamma * z_hat + beta, per channel.",
+            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, None, beta, eps=eps),
+        ),
+        Mistake(
+            "Your result lacks beta: gamma * z_hat + beta, per channel.",
+            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, gamma, eps=eps),
+        ),
+        Mistake(
+            "You multiplied beta by gamma, too. It is added last, as it is.",
+            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, gamma, gamma * beta, eps=eps),
+        ),
+        Mistake(
+            "You mixed up gamma and beta: gamma multiplies, beta is added.",
+            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, beta, gamma, eps=eps),
+        ),
+        Mistake(
             "You did not apply gamma and beta.",
             lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, eps=eps),
         ),
@@ -269,6 +344,18 @@ def _algorithm2(batches: Tensor) -> Pair:
 
 def _pooled(batches: Tensor) -> Pair:
     return batches.mean((0, 1)), batches.flatten(0, 1).var(0)
+
+
+def _pooled_biased(batches: Tensor) -> Pair:
+    return batches.mean((0, 1)), batches.flatten(0, 1).var(0, correction=0)
+
+
+def _mean_deviation(batches: Tensor) -> Pair:
+    return batches.mean((0, 1)), batches.std(1).mean(0)
+
+
+def _across_batches(batches: Tensor) -> Pair:
+    return batches.mean((0, 1)), batches.var(0).mean(0)
 
 
 def _biased(batches: Tensor) -> Pair:
@@ -319,6 +406,20 @@ def _moved(batches: Tensor) -> Pair:
             "You pooled all batches into one sample. Algorithm 2 averages the variances of the batches, each around "
             "its own mean.",
             _pooled,
+        ),
+        Mistake(
+            "You pooled all batches into one sample, and divided by its size. Algorithm 2 averages the variances of "
+            "the batches, each around its own mean, with the factor m / (m - 1).",
+            _pooled_biased,
+        ),
+        Mistake("You averaged standard deviations. Asked for is a variance.", _mean_deviation),
+        Mistake(
+            "You took the variance over dimension 0, across the batches. Take it within each batch, over dimension 1, "
+            "and average over dimension 0.",
+            _across_batches,
+        ),
+        Mistake(
+            "Mean and variance have changed places: the mean comes first.", lambda batches: _algorithm2(batches)[::-1]
         ),
         Mistake(
             "Your variance lacks the factor m / (m - 1): the mean of biased variances is too small by it.", _biased
@@ -399,6 +500,14 @@ def _beta_scaled(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, b
     return _scaled(w, scale), (b - mean + beta) * scale
 
 
+def _eps_outside(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
+    return _folded(w, b, mean, (v.sqrt() + eps).square(), gamma, beta, 0.0)
+
+
+def _weight_as_it_was(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
+    return w.clone(), _folded(w, b, mean, v, gamma, beta, eps)[1]
+
+
 def _mean_added(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
     return _folded(w, b, -mean, v, gamma, beta, eps)
 
@@ -426,6 +535,22 @@ def _mean_added(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, be
         Mistake("Your running mean is subtracted after scaling. BatchNorm subtracts it before.", _mean_not_scaled),
         Mistake("You scaled beta, too. It is added last, as it is.", _beta_scaled),
         Mistake("You added the running mean. BatchNorm subtracts it.", _mean_added),
+        Mistake(
+            "You added eps to the deviation. It belongs under the root: gamma / sqrt(running_var + eps).", _eps_outside
+        ),
+        Mistake(
+            "You wrote 1e-5 in place of the `eps` that is given.",
+            lambda w, b, m, v, gamma, beta, eps: _folded(w, b, m, v, gamma, beta, 1e-5),
+        ),
+        Mistake(
+            "Your bias lacks beta, which BatchNorm adds last.",
+            lambda w, b, m, v, gamma, beta, eps: _folded(w, b, m, v, gamma, torch.zeros_like(beta), eps),
+        ),
+        Mistake(
+            "You left the weight as it was. BatchNorm scales what it gives: each row by gamma / sqrt(running_var + "
+            "eps).",
+            _weight_as_it_was,
+        ),
         Mistake(
             "Your scale has no eps: it is gamma / sqrt(running_var + eps).",
             lambda w, b, m, v, gamma, beta, eps: _folded(w, b, m, v, gamma, beta, 0.0),
@@ -463,19 +588,23 @@ def _frozen(answer: Function, images: Tensor, vectors: Tensor) -> Outcome:
     body = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
     net = nn.Sequential(body, nn.Flatten(), nn.Linear(12, 6), nn.BatchNorm1d(6), nn.Dropout(0.5)).to(images.dtype)
     net.train()
-    for name, buffer in net.named_buffers():
-        if "running" in name:  # other statistics than those of a new module
-            buffer.add_(1)
+    for buffer in net.buffers():
+        buffer.add_(1)  # other statistics than those of a new module
+    before = _norms(net)
     answer(net)
-    first, second = _norms(net)
-    outputs = {"output of BatchNorm2d": first(images), "output of BatchNorm1d": second(vectors)}
+    after = [body[1], net[3]]  # an answer may have put modules of its own in their places
+    outputs = {"output of BatchNorm2d": after[0](images), "output of BatchNorm1d": after[1](vectors)}
     return outputs | {
-        "running mean of BatchNorm2d after a batch": first.running_mean,
-        "running mean of BatchNorm1d after a batch": second.running_mean,
-        "gamma is learned": first.weight.requires_grad and second.weight.requires_grad,
+        "running mean of BatchNorm2d after a batch": before[0].running_mean,
+        "running mean of BatchNorm1d after a batch": before[1].running_mean,
+        "learned numbers in both": sum(map(_learned, after)),
         "weights are learned": all(p.requires_grad for p in net[2].parameters()),
         "dropout is on": net[-1].training,
     }
+
+
+def _learned(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def _freeze(net: nn.Module) -> None:
@@ -495,6 +624,16 @@ def _no_gradient(net: nn.Module) -> None:
 def _no_momentum(net: nn.Module) -> None:
     for norm in _norms(net):
         norm.momentum = 0.0
+
+
+def _full_momentum(net: nn.Module) -> None:
+    for norm in _norms(net):
+        norm.momentum = 1.0
+
+
+def _cumulative(net: nn.Module) -> None:
+    for norm in _norms(net):
+        norm.momentum = None
 
 
 def _top_level(net: nn.Module) -> None:
@@ -523,6 +662,12 @@ def _only_images(net: nn.Module) -> None:
         norm.train(not isinstance(norm, nn.BatchNorm2d))
 
 
+def _beta_too(net: nn.Module) -> None:
+    _freeze(net)
+    for norm in _norms(net):
+        norm.bias.requires_grad_(False)
+
+
 def _parameters_too(net: nn.Module) -> None:
     _freeze(net)
     _no_gradient(net)
@@ -542,9 +687,7 @@ def _parameters_too(net: nn.Module) -> None:
     rtol32=None,
     right="every BatchNorm uses and keeps its running statistics, and all else trains on.",
     mistakes=(
-        Mistake(
-            "The whole network is in eval mode: dropout is off, too. Change the BatchNorm modules only.", _whole_eval
-        ),
+        Mistake("Dropout is off: more than the BatchNorm modules is in eval mode. Change these only.", _whole_eval),
         Mistake(
             "You switched gradients off. The running statistics are no parameters: they move in every forward pass in "
             "training mode. Put the modules in eval mode.",
@@ -554,6 +697,16 @@ def _parameters_too(net: nn.Module) -> None:
             "The stored statistics stay, and the module still normalizes with those of the batch: momentum 0 and "
             "track_running_stats off do no more than that. Put it in eval mode.",
             _no_momentum,
+        ),
+        Mistake(
+            "You set momentum to 1. In PyTorch that is the weight of the new batch, so each batch replaces the stored "
+            "statistics; and the module normalizes with those of the batch. Put it in eval mode.",
+            _full_momentum,
+        ),
+        Mistake(
+            "With momentum=None the stored statistics become the average over all batches: they move, and the module "
+            "normalizes with those of the batch. Put it in eval mode.",
+            _cumulative,
         ),
         Mistake(
             "The BatchNorm2d inside the block is still training. `children()` stops at the top level, `modules()` goes "
@@ -577,6 +730,7 @@ def _parameters_too(net: nn.Module) -> None:
         ),
         Mistake("The BatchNorm1d is still training: nn.BatchNorm2d is one of several classes.", _only_images),
         Mistake("gamma and beta no longer learn. Only the statistics were to be frozen.", _parameters_too),
+        Mistake("One of gamma and beta no longer learns. Only the statistics were to be frozen.", _beta_too),
     ),
 )
 def eval_freeze(net: nn.Module) -> None:

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from tutorial_utils.exercises.draws import between, normal, sizes, uniform
+from tutorial_utils.exercises.draws import between, normal, sizes
 from tutorial_utils.exercises.outcomes import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
 
@@ -26,7 +26,7 @@ def _depth(*, generator: torch.Generator) -> Inputs:
 
 @_exercise(
     "buys-gradient-growth",
-    title="What thirty layers do to a gradient",
+    title="What many layers do to a gradient",
     goal="Turn a factor of the second moment for each layer into a factor of the norm for a whole network.",
     minutes=8,
     points=2,
@@ -50,6 +50,10 @@ def _depth(*, generator: torch.Generator) -> Inputs:
             "has left, and sqrt(1 - 1 / pi) of it is left.",
             lambda layers: math.pi ** (layers / 2),
         ),
+        Mistake(
+            "You rounded before you took the power, which makes a small error large. Keep all digits of pi / (pi - 1).",
+            lambda layers: 1.47 ** (layers / 2),
+        ),
         Mistake("That is the inverse: on its way down the gradient grows.", lambda layers: LAYER ** (-layers / 2)),
     ),
 )
@@ -61,14 +65,15 @@ def buys_gradient_growth(layers: int) -> float:
 # --- the loss along the gradient ----------------------------------------------------------------------
 
 
-def _bowl(*, generator: torch.Generator) -> Inputs:
-    """A quadratic loss, a place on it, and rates around the largest that descends."""
+def _bowl(longest: float, *, generator: torch.Generator) -> Inputs:
+    """A quadratic loss, a place on it, and rates; the loss along the gradient is back where it began at a rate of 2."""
     size, count = sizes(2, 3, 5, generator=generator)
     root = normal(size, size, generator=generator)
     hessian = root @ root.T / size + 0.1 * torch.eye(size, dtype=torch.float64)
-    largest = torch.linalg.eigvalsh(hessian)[-1].item()
-    rates = torch.linspace(0.3, uniform(1.6, 2.4, generator=generator), count, dtype=torch.float64) / largest
-    return hessian, normal(size, generator=generator, mean=1), rates
+    w = normal(size, generator=generator, mean=1)
+    g = hessian @ w
+    rates = torch.linspace(0.3, longest, count, dtype=torch.float64) * (g @ g) / (g @ hessian @ g)
+    return hessian, w, rates
 
 
 Slice = tuple[Tensor, Tensor, Tensor]
@@ -121,6 +126,28 @@ def _norm_of_the_gradient(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
     return spread, ((w - rates[:, None] * gradient) @ hessian).norm(dim=1).max(), smoothness
 
 
+def _twice_the_gradient(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    gradient = 2 * hessian @ w
+    points = w - rates[:, None] * gradient
+    losses, change = 0.5 * ((points @ hessian) * points).sum(1), (2 * points @ hessian - gradient).norm(dim=1)
+    return losses.max() - losses.min(), change.max(), (change / (rates * gradient.norm())).max()
+
+
+def _without_rate(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    spread, change, _ = _slice(hessian, w, rates)
+    return spread, change, change / (hessian @ w).norm()
+
+
+def _only_largest(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    points = w - rates[:, None] * (hessian @ w)
+    return 0.5 * ((points @ hessian) * points).sum(1).max(), *_slice(hessian, w, rates)[1:]
+
+
+def _exchanged(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
+    spread, change, smoothness = _slice(hessian, w, rates)
+    return change, spread, smoothness
+
+
 def _squared(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
     spread, change, smoothness = _slice(hessian, w, rates)
     return spread, change.square(), smoothness
@@ -132,7 +159,7 @@ def _squared(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
     goal="Compute the chapter's three measures where the answer is known, and see what the third one measures.",
     minutes=20,
     points=4,
-    inputs=_bowl,
+    inputs=(partial(_bowl, 1.7), partial(_bowl, 2.4)),
     parts=("range", "predictiveness", "smoothness"),
     right="on a quadratic loss the third measure is |Hg| / |g|, whatever the rates: at most the largest eigenvalue.",
     mistakes=(
@@ -165,6 +192,15 @@ def _squared(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
             "counts is how much it changes.",
             _norm_of_the_gradient,
         ),
+        Mistake(
+            "Your gradient is twice as large as it should be. The loss has a factor 1/2, so its gradient is H w.",
+            _twice_the_gradient,
+        ),
+        Mistake(
+            "Your smoothness divides by |g| alone. The distance between the two points is rate * |g|.", _without_rate
+        ),
+        Mistake("Your range is the largest loss. Subtract the smallest.", _only_largest),
+        Mistake("Range and predictiveness have changed places: the range comes first.", _exchanged),
         Mistake("Your predictiveness is squared. It is a norm: take the root.", _squared),
     ),
 )
@@ -180,8 +216,8 @@ def _accuracies(*, generator: torch.Generator) -> Inputs:
     """Accuracies of every rate and seed; no way of choosing finds what another one finds."""
     while True:
         validation, test = (torch.rand(4, 5, generator=generator, dtype=torch.float64).round(decimals=2) for _ in "vt")
-        rates = {choice(validation, test) for choice in (_by_median, _by_mean, _on_test)}
-        if len(rates) == 3 and not _has_ties(validation) and not _has_ties(test):
+        rates = {choice(validation, test) for choice in (_by_median, _by_mean, _on_test, _best_run)}
+        if len(rates) == 4 and not _has_ties(validation) and not _has_ties(test):
             return validation, test
 
 
@@ -200,6 +236,10 @@ def _by_mean(validation: Tensor, test: Tensor) -> int:
 
 def _on_test(validation: Tensor, test: Tensor) -> int:
     return int(test.median(1).values.argmax())
+
+
+def _best_run(validation: Tensor, test: Tensor) -> int:
+    return int(validation.argmax()) // validation.shape[1]
 
 
 def _per_seed(validation: Tensor, test: Tensor) -> Tensor:
@@ -231,6 +271,19 @@ def _per_seed(validation: Tensor, test: Tensor) -> Tensor:
         ),
         Mistake(
             "You chose the rate by the mean. The chapter compares medians.", lambda v, t: t[_by_mean(v, t)].median()
+        ),
+        Mistake(
+            "You used means twice, to choose the rate and to report. The chapter compares medians.",
+            lambda v, t: t[_by_mean(v, t)].mean(),
+        ),
+        Mistake(
+            "You chose the rate of the best single run on validation. One lucky seed decides then: compare the medians "
+            "over the seeds.",
+            lambda v, t: t[_best_run(v, t)].median(),
+        ),
+        Mistake(
+            "You returned the number of the rate. Asked for is the accuracy that it reaches on `test`.",
+            lambda v, t: float(_by_median(v, t)),
         ),
         Mistake(
             "You reported the mean of the seeds. The chapter reports the median.",
@@ -312,6 +365,14 @@ def _strictly_more(a: Tensor, b: Tensor) -> float:
     return 2 * _tail(max(wins, losses) + 1, wins + losses)
 
 
+def _lead(a: Tensor, b: Tensor) -> int:
+    return int((a > b).sum()) - int((a < b).sum())
+
+
+def _exactly(a: Tensor, b: Tensor) -> float:
+    return float(stats.binom.pmf(int((a > b).sum()), int((a != b).sum()), 0.5))
+
+
 def _not_capped(a: Tensor, b: Tensor) -> float:
     wins, losses = int((a > b).sum()), int((a < b).sum())
     return 2 * _tail(max(wins, losses), wins + losses)
@@ -355,6 +416,24 @@ def _not_capped(a: Tensor, b: Tensor) -> float:
             _not_capped,
         ),
         Mistake(
+            "That is the chance of exactly this many wins. Surprising are larger leads as well: add up the whole tail, "
+            "and double it.",
+            _exactly,
+        ),
+        Mistake(
+            "You doubled the chance of exactly this many wins. Surprising are larger leads as well: add up the whole "
+            "tail first.",
+            lambda a, b: 2 * _exactly(a, b),
+        ),
+        Mistake(
+            "You took the normal distribution for the binomial one. So few pairs can be counted exactly.",
+            lambda a, b: float(2 * stats.norm.sf(abs(_lead(a, b)) / math.sqrt(int((a != b).sum())))),
+        ),
+        Mistake(
+            "That is Wilcoxon's test, which ranks the differences. The sign test counts heads and tails only.",
+            lambda a, b: float(stats.wilcoxon(a, b).pvalue),
+        ),
+        Mistake(
             "You used the t-test. It assumes normal differences; the sign test counts heads and tails only.",
             lambda a, b: float(stats.ttest_rel(a, b).pvalue),
         ),
@@ -368,18 +447,21 @@ def buys_sign_test(a: Tensor, b: Tensor) -> float:
 # --- an evaluation that disturbs ----------------------------------------------------------------------
 
 
-def _images(training: bool, *, generator: torch.Generator) -> Inputs:
-    """Weights, inputs and labels, and the mode that the network is in: training or not."""
+def _images(training: bool, frozen: bool, *, generator: torch.Generator) -> Inputs:
+    """Weights, inputs and labels, and the modes of the network and of its BatchNorm: training or not."""
     weight, x = normal(4, 3, generator=generator), normal(12, 3, generator=generator, mean=1, std=2)
     labels = torch.randint(4, (12,), generator=generator)
-    return weight, x, labels, training
+    return weight, x, labels, training, training and not frozen
 
 
-def _evaluated(answer: Function, weight: Tensor, x: Tensor, labels: Tensor, training: bool) -> Outcome:
+def _evaluated(
+    answer: Function, weight: Tensor, x: Tensor, labels: Tensor, training: bool, norm_training: bool
+) -> Outcome:
     """What an evaluation returns and what it leaves behind."""
     norm, linear = nn.BatchNorm1d(3), nn.Linear(3, 4, bias=False)
     linear.weight = nn.Parameter(weight)
     net = nn.Sequential(norm, linear).to(x.dtype).train(training)
+    norm.train(norm_training)
     share = answer(net, x, labels)
     return {
         "accuracy": share,
@@ -409,6 +491,13 @@ def _always_to_training(net: nn.Module, x: Tensor, labels: Tensor) -> float:
     return share
 
 
+def _one_mode_for_all(net: nn.Module, x: Tensor, labels: Tensor) -> float:
+    before = net.training
+    share = _left_in_eval(net, x, labels)
+    net.train(before)
+    return share
+
+
 def _without_gradients(net: nn.Module, x: Tensor, labels: Tensor) -> float:
     net.requires_grad_(False)
     return float(evaluate(net, x, labels))
@@ -429,7 +518,7 @@ def _in_percent(net: nn.Module, x: Tensor, labels: Tensor) -> float:
     minutes=12,
     points=3,
     kind="debug",
-    inputs=(partial(_images, True), partial(_images, False)),
+    inputs=(partial(_images, True, False), partial(_images, True, True), partial(_images, False, False)),
     observe=_evaluated,
     rtol32=None,
     right="the accuracy is that of eval mode, and the network is as it was.",
@@ -445,8 +534,13 @@ def _in_percent(net: nn.Module, x: Tensor, labels: Tensor) -> float:
             _left_in_eval,
         ),
         Mistake(
-            "Your network is left in training mode always. Put back the mode it was in: remember `net.training`.",
+            "Your network is left in training mode always. Put back the mode that each module was in.",
             _always_to_training,
+        ),
+        Mistake(
+            "You put one mode back everywhere. A BatchNorm that is frozen, in eval mode in a network that trains, is "
+            "now training, too: remember the mode of each module.",
+            _one_mode_for_all,
         ),
         Mistake(
             "The parameters have lost `requires_grad`, and learn no more. `torch.no_grad()` switches gradients off for "
@@ -458,8 +552,9 @@ def _in_percent(net: nn.Module, x: Tensor, labels: Tensor) -> float:
     ),
 )
 def evaluate(net: nn.Module, x: Tensor, labels: Tensor) -> float:
-    """The share of right answers in eval mode; the network's mode is put back."""
-    before = net.training
+    """The share of right answers in eval mode; the mode of each module is put back."""
+    before = [(module, module.training) for module in net.modules()]
     share = _share(net.eval(), x, labels)
-    net.train(before)
+    for module, training in before:
+        module.training = training
     return share

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from tutorial_utils.exercises import clues
-from tutorial_utils.exercises.diagnosis import diagnose
+from tutorial_utils.exercises.diagnosis import Explanation, diagnose
 from tutorial_utils.exercises.individual import own_inputs
 from tutorial_utils.exercises.outcomes import Outcome
-from tutorial_utils.exercises.registry import EXERCISES, Exercise, Inputs, Mistake
+from tutorial_utils.exercises.registry import EXERCISES, Exercise, Inputs
 from tutorial_utils.exercises.running import Raised
 from tutorial_utils.exercises.trying import Attempt, Case, attempt, try_function, try_value
 from tutorial_utils.exercises.wording import listing, paragraph, sentence_list
@@ -136,10 +136,13 @@ def _judge_value(exercise: Exercise, answer: Any, inputs: Inputs) -> Result:
     (case,) = cases = try_value(exercise, answer, inputs)
     if not case.wrong:
         return _right(exercise)
-    if known := diagnose(cases):
-        return _wrong(exercise, _tell(*known), diagnosis=known[0].hint)
+    known, swapped = diagnose(cases), clues.exchanged(case)
+    if known and not (swapped and known.contradicted):
+        return _wrong(exercise, _tell(known), diagnosis=known.mistake.hint)
     if not case.has_the_parts:
-        return _wrong(exercise, f"Asked for are {len(case.expected)} values: {sentence_list(case.expected)}.")
+        return _wrong(exercise, clues.of_values(case))
+    if swapped:
+        return _wrong(exercise, f"The values are right, in another order than asked: {sentence_list(case.expected)}.")
     name = case.wrong[0]
     return _wrong(exercise, f"{name}: " * bool(name) + clues.of_value(case.parts[name], case.expected[name]))
 
@@ -164,13 +167,15 @@ def _explain(cases: list[Case], smallest: Case) -> Result:
     """Say what is wrong: the known mistake, or what can be seen, and show the smallest wrong case."""
     exercise, known = smallest.exercise, diagnose(cases)
     if known is None:
-        return _wrong(exercise, clues.of_case(smallest) + _share(cases), _block(smallest, smallest.wrong))
-    return _wrong(exercise, _tell(*known), _block(smallest, smallest.wrong), known[0].hint)
+        return _wrong(exercise, clues.of_cases(smallest, cases) + _share(cases), _block(smallest, smallest.wrong))
+    return _wrong(exercise, _tell(known), _block(smallest, smallest.wrong), known.mistake.hint)
 
 
-def _tell(mistake: Mistake, left: list[str]) -> str:
+def _tell(known: Explanation) -> str:
     """The hint of a mistake, and which parts it does not explain."""
-    return mistake.hint + (f" Something else is wrong with {sentence_list(left)}." if left else "")
+    only = f" That is so for {sentence_list(known.explained)} only." if known.spared else ""
+    left = f" Something else is wrong with {sentence_list(known.left)}." if known.left else ""
+    return known.mistake.hint + only + left
 
 
 def _share(cases: list[Case]) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutorial_utils.exercises.outcomes import Estimate, as_tensor, close, is_number, kind
-from tutorial_utils.exercises.running import LIMIT, Raised
+from tutorial_utils.exercises.outcomes import Estimate, agree, as_tensor, close, is_number, kind, numeric
+from tutorial_utils.exercises.ratios import common_ratio, meaning
+from tutorial_utils.exercises.running import LIMIT, Raised, Unfit
 from tutorial_utils.exercises.trying import Case
-from tutorial_utils.exercises.wording import number, sentence_list, shape, show
+from tutorial_utils.exercises.wording import number, pair, sentence_list, shape, show
 
 NO_RETURN = "Your function returned None. Did you forget `return`?"
 NO_CHANGE = "Your function returned nothing and changed nothing. Did you change a copy?"
@@ -18,6 +19,8 @@ NO_CHANGE = "Your function returned nothing and changed nothing. Did you change 
 def of_exception(raised: Raised) -> str:
     """What an exception means."""
     where = f", in your line `{raised.line}`" if raised.line else ""
+    if raised.kind == Unfit.__name__:
+        return raised.message
     if raised.kind == "TimeUp":
         return f"Your code did not end within {LIMIT:g} seconds{where}. Is there a loop that never stops?"
     if raised.kind == "RecursionError":
@@ -28,7 +31,11 @@ def of_exception(raised: Raised) -> str:
         return NO_RETURN
     if raised.kind == "TypeError" and "argument" in raised.message and not where:
         return f"Your function cannot be called as the exercise does: {raised}."
-    return f"Your code raised {raised}{where}." if where else f"What your function gave cannot be used: {raised}."
+    told = str(raised).rstrip(".")
+    if not where:
+        return f"What your function gave cannot be used: {told}."
+    more = " A parameter is changed under `torch.no_grad()`." if "leaf Variable" in told else ""
+    return f"Your code raised {told}{where}.{more}"
 
 
 def of_value(came: Any, expected: Any) -> str:
@@ -48,18 +55,26 @@ def of_value(came: Any, expected: Any) -> str:
     return f"{number(float(came))} is too {'large' if float(came) > float(expected) else 'small'}."
 
 
-def of_case(case: Case) -> str:
-    """What is wrong in one case."""
+def of_values(case: Case) -> str:
+    """That another number of values came than was asked for."""
+    if len(case.expected) > 1:
+        return f"Asked for are {len(case.expected)} values: {sentence_list(case.expected)}."
+    return f"Asked for is one value, and this is a {kind(case.came)} of {len(case.came)}."
+
+
+def of_cases(case: Case, cases: list[Case]) -> str:
+    """What is wrong in one case, in view of all."""
     if isinstance(case.came, Raised):
         return of_exception(case.came)
     if case.came is None:
         return NO_CHANGE if case.exercise.changes else NO_RETURN
     if not case.has_the_parts:
         return of_structure(case)
-    name = case.wrong[0]
-    right = [part for part in case.expected if part not in case.wrong]
-    found = of_part(f"`{name}`" if name else "What came out", case.parts[name], case.expected[name], case)
-    return found + (f" Right, on this input: {sentence_list(right)}." if right else "")
+    if exchanged(case):
+        return f"The right things came out in another order: asked for are {sentence_list(case.expected)}."
+    part = case.wrong[0]
+    right = [name for name in case.expected if name not in case.wrong]
+    return of_part(part, case, cases) + (f" Right, on this input: {sentence_list(right)}." if right else "")
 
 
 def of_structure(case: Case) -> str:
@@ -71,16 +86,27 @@ def of_structure(case: Case) -> str:
     return f"Your function returned {got}; asked for are {count}: {sentence_list(case.expected)}."
 
 
-def of_part(name: str, came: Any, expected: Any, case: Case) -> str:
+def exchanged(case: Case) -> bool:
+    """Whether just two parts are wrong, and each is what the other should be."""
+    if not case.has_the_parts or len(case.wrong) != 2:
+        return False
+    pairs = zip(case.wrong, reversed(case.wrong), strict=True)
+    return all(agree(case.parts[name], case.expected[other], case.rtol) for name, other in pairs)
+
+
+def of_part(part: str, case: Case, cases: list[Case]) -> str:
     """What is wrong with one part."""
+    name, came, expected = f"`{part}`" if part else "What came out", case.parts[part], case.expected[part]
     if came is None:
         return f"{name} is None. Did you forget `return`?"
     if isinstance(expected, Estimate) and isinstance(came, Estimate):
         return of_estimate(name, came, expected)
     if isinstance(expected, Tensor) and not isinstance(came, Tensor) and not (is_number(came) and expected.dim() == 0):
         return f"{name} is of type {kind(came)}; it should be a tensor of shape {shape(expected)}."
-    if isinstance(expected, Tensor) or (is_number(expected) and is_number(came)):
-        return of_numbers(name, as_tensor(came), as_tensor(expected), case)
+    if is_number(expected) and isinstance(came, Tensor) and not is_number(came):
+        return f"{name} has shape {shape(came)}; one number is asked for."
+    if numeric(came, expected):
+        return of_numbers(name, as_tensor(came), as_tensor(expected), case.rtol, meaning(part, case, cases))
     if type(came) is not type(expected):
         return f"{name} is of type {kind(came)}; it should be of type {kind(expected)}."
     return f"{name} is not as expected."
@@ -95,7 +121,7 @@ def of_estimate(name: str, came: Estimate, expected: Estimate) -> str:
     return f"{name} is {number(came.value / expected.value)} times what it should be."
 
 
-def of_numbers(name: str, came: Tensor, expected: Tensor, case: Case) -> str:
+def of_numbers(name: str, came: Tensor, expected: Tensor, rtol: float, meant: str) -> str:
     """What is wrong with a tensor: shape, numbers that are none, a factor, an offset, or a few places."""
     if came.shape != expected.shape:
         return of_shape(name, came, expected)
@@ -105,7 +131,9 @@ def of_numbers(name: str, came: Tensor, expected: Tensor, case: Case) -> str:
         return f"{name} is {what} in {count} of {came.numel()} entries. Which division or root does it?"
     came, expected = came.double(), expected.double()
     return (
-        factor(name, came, expected, case) or offset(name, came, expected, case) or places(name, came, expected, case)
+        factor(name, came, expected, rtol, meant)
+        or offset(name, came, expected, rtol)
+        or places(name, came, expected, rtol)
     )
 
 
@@ -113,52 +141,35 @@ def of_shape(name: str, came: Tensor, expected: Tensor) -> str:
     """What shape is asked for."""
     if came.dim() == 2 and came.T.shape == expected.shape:
         return f"{name} has shape {shape(came)}, the transpose of what is asked: {shape(expected)}."
-    kept = " Does a sum or mean over too many or too few dimensions do it?" if came.numel() != expected.numel() else ""
-    return f"{name} has shape {shape(came)}; it should have shape {shape(expected)}.{kept}"
+    reduced = came.dim() != expected.dim() and came.numel() != expected.numel()
+    why = " Does a sum or mean over too many or too few dimensions do it?" if reduced else ""
+    return f"{name} has shape {shape(came)}; it should have shape {shape(expected)}.{why}"
 
 
-def factor(name: str, came: Tensor, expected: Tensor, case: Case) -> str:
-    """The ratio, if all entries are off by the same one."""
-    seen = expected.abs() > 1e-3 * expected.abs().max()
-    if not seen.any() or close(came, expected, case.rtol).all():
-        return ""
-    ratio = (came[seen] / expected[seen]).median()
-    if not close(came, ratio * expected, 10 * case.rtol).all():
+def factor(name: str, came: Tensor, expected: Tensor, rtol: float, meant: str) -> str:
+    """The ratio, if all entries are off by the same one, and what it means."""
+    ratio = common_ratio(came, expected, rtol)
+    if ratio is None or number(ratio) == "1":
         return ""
     if ratio == 0:
-        return f"{name} is all zero."
+        return f"{name} is all zero." if came.numel() > 1 else ""
     whole = "" if came.numel() == 1 else "everywhere "
-    return f"{name} is {whole}{number(ratio.item())} times what it should be{meaning(ratio.item(), case)}."
+    return f"{name} is {whole}{number(ratio)} times what it should be{meant}."
 
 
-def meaning(ratio: float, case: Case) -> str:
-    """A size of the inputs that a ratio comes from."""
-    sizes = {size for value in case.inputs if isinstance(value, Tensor) for size in value.shape if size > 1}
-    for n in sorted(sizes | {2}):
-        if math.isclose(ratio, n, rel_tol=1e-3):
-            return ", a size of your input" if n in sizes else ""
-        forms = {f"1/{n}": 1 / n, f"√{n}": n**0.5, f"1/√{n}": n**-0.5}
-        forms |= {f"{n}/{n - 1}": n / (n - 1), f"{n - 1}/{n}": (n - 1) / n}
-        forms |= {f"√({n}/{n - 1})": (n / (n - 1)) ** 0.5, f"√({n - 1}/{n})": ((n - 1) / n) ** 0.5}
-        for form, value in forms.items():
-            if value != 1 and math.isclose(ratio, value, rel_tol=1e-3):
-                return f", which is {form}"
-    return ", so the sign is wrong" if math.isclose(ratio, -1, rel_tol=1e-3) else ""
-
-
-def offset(name: str, came: Tensor, expected: Tensor, case: Case) -> str:
+def offset(name: str, came: Tensor, expected: Tensor, rtol: float) -> str:
     """The difference, if all entries are off by the same one."""
     gap = (came - expected).mean()
-    if came.numel() == 1 or not close(came, expected + gap, case.rtol).all():
+    if came.numel() == 1 or not close(came, expected + gap, rtol).all():
         return ""
     return f"{name} is everywhere {number(abs(gap.item()))} too {'large' if gap > 0 else 'small'}."
 
 
-def places(name: str, came: Tensor, expected: Tensor, case: Case) -> str:
+def places(name: str, came: Tensor, expected: Tensor, rtol: float) -> str:
     """How many entries are wrong, and the first of them."""
-    wrong = ~close(came, expected, case.rtol)
+    wrong = ~close(came, expected, rtol)
     first = tuple(wrong.nonzero()[0].tolist())
-    values = f"{number(came[first].item())} instead of {number(expected[first].item())}"
+    values = " instead of ".join(pair(came[first].item(), expected[first].item()))
     if came.dim() == 0:
         return f"{name} is {values}."
     return f"{name} is wrong in {int(wrong.sum())} of {came.numel()} entries; at {list(first)} it is {values}."

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import torch
 
-from tutorial_utils.exercises.outcomes import Outcome, agree, named
+from tutorial_utils.exercises.outcomes import Outcome, agree, fitted
 from tutorial_utils.exercises.registry import Exercise, Inputs
 from tutorial_utils.exercises.running import Raised
 from tutorial_utils.exercises.trying import expectation, mistaken_value
@@ -43,7 +43,7 @@ def tells_apart(exercise: Exercise, inputs: Inputs) -> bool:
     """Whether the right value and those of all mistakes differ for some data."""
     right = expectation(exercise, inputs, torch.float64)
     values = [mistaken_value(mistake, inputs) for mistake in exercise.mistakes if mistake.wrong is not None]
-    outcomes = [right, *(named(value, list(right)) for value in values if not isinstance(value, Raised))]
+    outcomes = [right, *(fitted(value, right) for value in values if not isinstance(value, Raised))]
     return not any(_coincide(*pair, exercise.rtol) for pair in combinations(outcomes, 2))
 
 

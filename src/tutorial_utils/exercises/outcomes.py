@@ -1,10 +1,12 @@
 """What came out of an answer, and whether two outcomes agree."""
 
 import math
+import sys
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +33,7 @@ Outcome = dict[str, Any]
 
 
 def moments(sample: Tensor) -> dict[str, Estimate]:
-    r"""Describe a random draw by mean, variance and kurtosis, each with its standard error.
+    r"""Describe a random draw by variance, mean and kurtosis, each with its standard error.
 
     The kurtosis :math:`\langle (x-\mu)^4 \rangle / \sigma^4` is 3 for a normal and 1.8 for a uniform distribution.
 
@@ -43,14 +45,16 @@ def moments(sample: Tensor) -> dict[str, Estimate]:
     square = (x - mean).square() / var.clamp(min=torch.finfo(var.dtype).tiny)
     kurtosis = square.square().mean()
     wobble = (square.square() - 2 * kurtosis * square).std(correction=0)
-    errors = (var.sqrt(), var * (kurtosis - 1).clamp(min=0).sqrt(), wobble)
-    values = zip(("mean", "variance", "kurtosis"), (mean, var, kurtosis), errors, strict=True)
+    errors = (var * (kurtosis - 1).clamp(min=0).sqrt(), var.sqrt(), wobble)
+    values = zip(("variance", "mean", "kurtosis"), (var, mean, kurtosis), errors, strict=True)
     return {name: Estimate(value.item(), error.item() / math.sqrt(n)) for name, value, error in values}
 
 
 def named(outcome: Any, names: Sequence[str]) -> Outcome:
-    """Give the items of an outcome names; a single one is called "". Several numbers may come as one tensor."""
-    if isinstance(outcome, Tensor) and len(names) > 1 and outcome.shape == (len(names),):
+    """Give the items of an outcome names; a single one is called "". Several may come as the rows of one tensor."""
+    if isinstance(outcome, np.ndarray):
+        outcome = plain(outcome)
+    if isinstance(outcome, Tensor) and len(names) > 1 and outcome.shape[:1] == (len(names),):
         outcome = outcome.unbind()
     if isinstance(outcome, dict):
         return {str(name): plain(value) for name, value in outcome.items()}
@@ -60,17 +64,54 @@ def named(outcome: Any, names: Sequence[str]) -> Outcome:
     return {"": plain(outcome)}
 
 
+def fitted(outcome: Any, expected: Outcome) -> Outcome:
+    """Name the items as those of what is expected; where that is one tensor, a list of numbers is one thing, too."""
+    whole = expected.get("")
+    if isinstance(whole, Tensor) and isinstance(outcome, (tuple, list)):
+        numbers = plain(outcome)
+        if isinstance(numbers, Tensor) and numbers.dim() == whole.dim():
+            return {"": numbers}
+    return named(outcome, list(expected))
+
+
 def plain(value: Any) -> Any:
-    """A tensor of real numbers, number, text or None as it is, on the CPU and outside of any graph; else an Odd."""
+    """A tensor of real numbers, number, text or None on the CPU and outside of any graph; else an Odd.
+
+    Arrays and nested lists of numbers become tensors.
+
+    >>> plain([1, 2.5]), plain(np.float32(0.5)), plain([1, "a"])
+    (tensor([1.0000, 2.5000], dtype=torch.float64), 0.5, Odd(kind='list'))
+    """
     try:
-        if isinstance(value, Tensor):
-            dense = value.detach().cpu().to_dense()
-            return Odd("complex tensor") if dense.is_complex() else dense
-        if isinstance(value, Real) and not isinstance(value, (bool, Estimate)):
-            float(value)  # an int may be too large for that
+        return _plain(value)
     except Exception:
         return Odd(type(value).__name__)
-    return value if value is None or isinstance(value, (Real, str, Estimate)) else Odd(type(value).__name__)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        dense = value.detach().cpu().to_dense()
+        return Odd("complex tensor") if dense.is_complex() else dense
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return _plain(value.item())
+    if isinstance(value, np.ndarray):
+        return _plain(torch.tensor(value))
+    if isinstance(value, Estimate) or value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (tuple, list)) and not isinstance(value, Odd):
+        return torch.stack([_entry(item) for item in value])
+    if isinstance(value, Real):
+        float(value)  # an int may be too large for that
+        return value
+    return Odd(type(value).__name__)
+
+
+def _entry(item: Any) -> Tensor:
+    """An item of a list of numbers as a tensor."""
+    value = _plain(item)
+    if not isinstance(value, (Tensor, Real)):
+        raise TypeError(f"{value!r} is no number")
+    return value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
 
 
 def is_number(value: Any) -> bool:
@@ -83,6 +124,12 @@ def is_number(value: Any) -> bool:
 def kind(value: Any) -> str:
     """The type of a value, in a word."""
     return value.kind if isinstance(value, Odd) else type(value).__name__
+
+
+def numeric(came: Any, expected: Any) -> bool:
+    """Whether two parts can be compared number by number."""
+    both_tensors = isinstance(came, Tensor) and isinstance(expected, Tensor)
+    return both_tensors or (is_number(came) and is_number(expected))
 
 
 def as_tensor(value: Any) -> Tensor:
@@ -103,6 +150,16 @@ def close(came: Tensor, expected: Tensor, rtol: float) -> Tensor:
     return torch.isclose(came, expected, rtol=rtol, atol=rtol * scale, equal_nan=True)
 
 
+def apart(came: Estimate, expected: Estimate) -> float:
+    """How many standard errors lie between two estimates, with a sign; one huge error does not excuse all.
+
+    >>> round(apart(Estimate(2.0, 0.3), Estimate(1.0, 0.4)), 3)
+    2.0
+    """
+    error = math.hypot(min(came.error, 2 * expected.error), expected.error, 1e-9 * expected.value)
+    return (came.value - expected.value) / max(error, sys.float_info.min)
+
+
 def agree(came: Any, expected: Any, rtol: float) -> bool:
     """Whether two parts of outcomes are the same: estimates within their errors, numbers within the tolerance.
 
@@ -110,10 +167,11 @@ def agree(came: Any, expected: Any, rtol: float) -> bool:
     (True, True)
     """
     if isinstance(came, Estimate) and isinstance(expected, Estimate):
-        gap, error = abs(came.value - expected.value), math.hypot(min(came.error, 2 * expected.error), expected.error)
-        return gap <= STANDARD_ERRORS * error + 1e-9 * abs(expected.value)
+        return abs(apart(came, expected)) <= STANDARD_ERRORS
     if isinstance(came, str) and isinstance(expected, str):
         return came.strip().casefold() == expected.strip().casefold()
+    if isinstance(expected, bool) and isinstance(came, Tensor) and came.dtype == torch.bool and came.numel() == 1:
+        return came.item() is expected
     if isinstance(expected, Tensor) and isinstance(came, Tensor) and came.shape == expected.shape:
         return bool(close(as_tensor(came), as_tensor(expected), rtol).all())
     if is_number(came) and is_number(expected) and not _is_vector(expected):

@@ -28,6 +28,10 @@ class Nothing(Exception):
     """The answer returned None and changed nothing."""
 
 
+class Unfit(Exception):
+    """The answer gave something of another kind than asked for; the message is a sentence for the reader."""
+
+
 @dataclass(frozen=True)
 class Raised:
     """An exception, as text."""

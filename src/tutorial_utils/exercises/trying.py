@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tutorial_utils.exercises.outcomes import Outcome, agree, named, tolerance
+from tutorial_utils.exercises.outcomes import Outcome, agree, fitted, named, plain, tolerance
 from tutorial_utils.exercises.registry import Exercise, Function, Inputs, Mistake
 from tutorial_utils.exercises.running import Nothing, Raised, run
 
@@ -40,7 +41,7 @@ class Case:
     @property
     def parts(self) -> Outcome:
         """What the answer gave, by name of the part."""
-        return named(self.came, list(self.expected))
+        return fitted(self.came, self.expected)
 
     @property
     def has_the_parts(self) -> bool:
@@ -111,10 +112,21 @@ def settled(answer: Function, changes: tuple[int, ...]) -> Function:
     return call
 
 
+def without_arrays(answer: Function) -> Function:
+    """An answer that may return arrays, as a function that returns tensors in their place."""
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        returned = answer(*inputs, **options)
+        numbers = plain(returned) if isinstance(returned, np.ndarray) else None
+        return numbers if isinstance(numbers, Tensor) else returned
+
+    return call
+
+
 def attempt(exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype) -> tuple[Any, list[str]]:
     """Give an answer copies of the inputs; what came out, and the names of inputs that it should not have changed."""
     own = cast(inputs, dtype)
-    came = run(exercise.observe, settled(answer, exercise.changes), *own, dtype=dtype)
+    came = run(exercise.observe, settled(without_arrays(answer), exercise.changes), *own, dtype=dtype)
     touched = [index for index in moved(cast(inputs, dtype), own) if index not in exercise.changes]
     return came, [exercise.names[index] for index in touched]
 

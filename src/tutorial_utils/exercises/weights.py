@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from tutorial_utils.exercises.draws import between
-from tutorial_utils.exercises.outcomes import moments
+from tutorial_utils.exercises.outcomes import Outcome, moments
 from tutorial_utils.exercises.registry import Function
+from tutorial_utils.exercises.running import Nothing, Unfit
+from tutorial_utils.exercises.trying import same
 
 
 def stream(*, generator: torch.Generator) -> torch.Generator:
@@ -31,15 +33,48 @@ def twice(answer: Function, *inputs: Any, generator: torch.Generator) -> tuple[A
     return answer(*inputs, first), answer(*inputs, second)
 
 
-def drawn(answer: Function, weight: Tensor, *options: Any, generator: torch.Generator) -> Any:
-    """The moments of a parameter that an answer fills, and whether the same generator fills it in the same way."""
-    first, second = twice(lambda source: answer(leaf(weight), *options, source), generator=generator)
-    if not isinstance(first, Tensor):
-        return first
+def thrice(answer: Function, *inputs: Any, generator: torch.Generator) -> tuple[Any, Any, Any]:
+    """What an answer gives for two generators in the same state, and for a third that has drawn a number more.
+
+    >>> origin(*thrice(lambda source: torch.rand(3, generator=source), generator=torch.Generator()))
+    'the generator'
+    >>> origin(*thrice(lambda source: torch.ones(3), generator=torch.Generator()))
+    'a fixed seed'
+    """
+    other = torch.Generator().set_state(generator.get_state())
+    torch.rand(1, generator=other)
+    return *twice(answer, *inputs, generator=generator), answer(*inputs, other)
+
+
+def origin(first: Any, second: Any, third: Any) -> str:
+    """Where the random numbers of three such draws come from."""
+    if not same(first, second):
+        return "another stream"
+    return "a fixed seed" if same(first, third) else "the generator"
+
+
+def tensor(value: Any) -> Tensor:
+    """A tensor that an answer gave.
+
+    Raises:
+        Nothing: if it gave None.
+        Unfit: if it gave anything else.
+    """
+    if value is None:
+        raise Nothing
+    if not isinstance(value, Tensor):
+        raise Unfit(f"A tensor is asked for, and your function returned something of type {type(value).__name__}.")
+    return value
+
+
+def drawn(answer: Function, weight: Tensor, *options: Any, generator: torch.Generator) -> Outcome:
+    """The moments of a parameter that an answer fills, and where the numbers come from."""
+    draws = thrice(lambda source: tensor(answer(leaf(weight), *options, source)), generator=generator)
     return {
-        "shape": tuple(first.shape),
-        **moments(first),
-        "same generator, same draw": torch.equal(first, second),
+        "shape": str(tuple(draws[0].shape)),
+        "entries differ": 2 * len(draws[0].unique()) > draws[0].numel(),
+        **moments(draws[0]),
+        "random numbers come from": origin(*draws),
     }
 
 

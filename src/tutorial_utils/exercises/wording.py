@@ -23,6 +23,16 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def pair(one: float, other: float) -> tuple[str, str]:
+    """Two numbers, with more digits where three do not tell them apart.
+
+    >>> pair(1.11114, 1.11112)
+    ('1.11114', '1.11112')
+    """
+    written = [(f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in range(3, 18)]
+    return next((both for both in written if both[0] != both[1]), written[0])
+
+
 def shape(value: Tensor) -> str:
     """The shape of a tensor, as one writes it.
 
