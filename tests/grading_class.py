@@ -210,6 +210,14 @@ def broken_scratch_cell(paper: Paper) -> Any:
     return paper.nb
 
 
+@student(ALL)
+def picture(paper: Paper) -> Any:
+    """A picture pasted into the written answer."""
+    cell = paper.ids["bn-useless-bias-solution"]
+    cell.source, cell.attachments = "![derivation](attachment:image.png)", {"image.png": {"image/png": "AAAA"}}
+    return paper.solve(student="picture")
+
+
 @student(ALL - {LARGEST, RATE})
 def copied(paper: Paper) -> Any:
     """Ada's notebook under another name: what was computed from Ada's data is wrong."""
@@ -246,6 +254,13 @@ def wrong_shape_of_json(paper: Paper) -> Any:
 @student(hostile=True)
 def deep_json(paper: Paper) -> Any:
     return "[" * 10**5
+
+
+@student(hostile=True)
+def many_cells(paper: Paper) -> Any:
+    for _ in range(10_000):
+        paper.insert(1, "pass")
+    return paper.solve(student="many_cells")
 
 
 # --- hostile: cells -----------------------------------------------------------------------------------
@@ -367,6 +382,60 @@ def forges_messages(paper: Paper) -> Any:
         "    {'data': ['__import__', 1]}, {'value': {'list': 5}}, {'error': ['SystemExit', '0', '']}, []])\n"
         "worker.do = lambda request: worker.send(next(evil, {'value': {'output': [-1, 2]}}))",
     )
+    return paper.nb
+
+
+@student(hostile=True)
+def claims_to_be_a_tensor(paper: Paper) -> Any:
+    """Its shape is the one asked for; its numbers are none, which agree with all others."""
+    paper.insert(
+        len(paper.nb.cells),
+        "import gc\n"
+        "worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')\n"
+        "honest = worker._leaf\n"
+        "worker._leaf = lambda value: ({'object': [worker._keep(value), 'x', 'Parameter']}\n"
+        "    if isinstance(value, Claim) else honest(value))\n"
+        "class Claim:\n"
+        "    dtype = torch.float64\n"
+        "    def __init__(self, shape): self.shape = tuple(shape)\n"
+        "    def detach(self): return self\n"
+        "    cpu = to_dense = detach\n"
+        "    def is_complex(self): return False\n"
+        "    def is_floating_point(self): return True\n"
+        "    def element_size(self): return 8\n"
+        "    def double(self): return torch.empty((0, *self.shape), dtype=torch.float64)\n"
+        "def batch_norm(z, *others): return Claim(z.shape)\n"
+        "def batch_norm_backward(d, z, gamma, eps): return Claim(z.shape), Claim(gamma.shape), Claim(gamma.shape)",
+    )
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def floods(paper: Paper) -> Any:
+    """Messages without end, so that the grader never gets to look at the clock."""
+    paper.solve(frozenset({LARGEST}), "floods")
+    find = "import gc\n    worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')"
+    paper.answer(FORWARD, f"def batch_norm(*a):\n    {find}\n    while True: worker.send({{'cell': 0}})")
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def swells(paper: Paper) -> Any:
+    """Answers that are short messages, and fill the memory or the hours of who looks at them."""
+    paper.solve(frozenset({LARGEST}), "swells")
+    paper.answer(FORWARD, "def batch_norm(*a): return torch.zeros(10**9, 0)")
+    paper.answer(BACKWARD, "def batch_norm_backward(*a): return {str(i): i for i in range(10**5)}")
+    paper.answer(RATE, "rate = [0] * 10**6")
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def unwritable(paper: Paper) -> Any:
+    """Characters that no file, table or terminal should get."""
+    paper.solve(frozenset({LARGEST}), "unwritable")
+    paper.answer(FORWARD, "def batch_norm(*a): raise ValueError('=cmd()' + chr(0xd800) + chr(27) + '[31m' + chr(0))")
+    paper.answer(BACKWARD, "broken = '\ud800'")
+    paper.answer(LAYER, "class SoundNorm:\n    def __init__(self, n): raise type('A' + chr(0), (Exception,), {})()")
     return paper.nb
 
 

@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import shutil
+import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from nbconvert.exporters import HTMLExporter
+from nbgrader.server_extensions.formgrader import handlers
 from randomness import seeded
 from torch import nn
 
@@ -19,10 +24,11 @@ import course
 import editions
 from tutorial_utils import exercises
 from tutorial_utils.exercises.running import TimeUp
-from tutorial_utils.grading import collecting, desk, submissions
-from tutorial_utils.grading.isolation import NAMESPACES, Isolation, available
+from tutorial_utils.grading import collecting, desk, preprocessors, submissions
+from tutorial_utils.grading.isolation import NAMESPACES, OTHER_USER, USERS, Isolation, available, user
 from tutorial_utils.grading.process import DidNotStart, Limits, ProcessEnded
 from tutorial_utils.grading.remote import exception
+from tutorial_utils.grading.report import rows_of
 from tutorial_utils.grading.sandbox import Sandbox
 from tutorial_utils.grading.wire import DTYPES, WireError, decode, encode
 
@@ -85,14 +91,23 @@ def test_objects_do_not_cross(value: object) -> None:
         *([], {}, {"list": 3}, {"list": [], "tuple": []}, {"pickle": "gASVAA=="}, {"object": [0, "x", ""]}),
         *({"dict": [[{"list": []}, 1]]}, {"dict": [1]}, {"dtype": "load"}, {"generator": 3}, {"complex": ["x"]}),
         {"tensor": ["float64", [10**15], "", False, None]},
+        {"tensor": ["float64", [10**8, 0], "", False, None]},
+        {"tensor": ["float64", [1] * 10**4, "AAAAAAAA8D8=", False, None]},
+        {"list": [0] * 10**5},
+        {"dict": [[number, 0] for number in range(10**5)]},
         {"tensor": ["float64", [2], "AAAA", False, None]},
         {"tensor": ["object", [1], "AAAAAAAAAAA=", False, None]},
     ],
-    ids=str,
+    ids=lambda sent: str(sent)[:60],
 )
 def test_what_no_encoder_wrote_is_refused(sent: Any) -> None:
     with pytest.raises(WireError):
         decode(sent)
+
+
+def test_a_container_as_long_as_nobody_needs_is_refused_on_its_way_out() -> None:
+    with pytest.raises(WireError, match="more than 10000 items is too long"):
+        encode({"all": [0] * 10001})
 
 
 # --- the sandbox --------------------------------------------------------------------------------------
@@ -226,6 +241,24 @@ def test_the_right_answers_are_not_there(shared: Sandbox) -> None:
     assert shared.answer("sorted(sys.modules['tutorial_utils'].exercises.EXERCISES)") == []
 
 
+FIND_WORKER = "import gc, torch\nworker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')\n"
+
+
+def test_no_stand_in_is_a_tensor() -> None:
+    """One that were could give another shape, and other numbers, each time it is asked."""
+    forge = "worker._leaf = lambda value: {'object': [worker._keep(value), 'x', 'Parameter']}"
+    with Sandbox([FIND_WORKER + forge]) as sandbox:
+        assert not isinstance(sandbox.answer("object()"), torch.Tensor)
+
+
+@pytest.mark.parametrize("message", [{"cell": 0}, {"data": ["bn-largest-output", "ada"]}], ids=["cells", "questions"])
+def test_a_flood_of_messages_has_an_end(message: Any) -> None:
+    flood = f"def drain():\n    while True: worker.receive()\ndef flood():\n    while True: worker.send({message})\n"
+    start = "import threading\nthreading.Thread(target=drain, daemon=True).start()"
+    with Sandbox([FIND_WORKER + flood + start], Limits(call=2)) as sandbox, pytest.raises(TimeUp):
+        sandbox.answer("flood")()
+
+
 def test_a_dead_worker_costs_its_exercise_only() -> None:
     with Sandbox(CELLS, Limits(call=3)) as sandbox:
         leave = sandbox.answer("leave")
@@ -248,6 +281,22 @@ def test_memory_has_a_limit() -> None:
         pytest.skip("this system has no limit on memory")
     with Sandbox([], Limits(memory=2**28)) as sandbox, pytest.raises(MemoryError):
         sandbox.answer("len(bytearray(2**29))")
+
+
+def test_who_takes_all_memory_goes_before_the_grader(shared: Sandbox) -> None:
+    if not os.path.exists("/proc/self/oom_score_adj"):
+        pytest.skip("this system does not choose what to end")
+    assert shared.answer("open('/proc/self/oom_score_adj').read()").strip() == "1000"
+
+
+def test_students_of_one_class_are_different_users_without_rights(tmp_path: Path) -> None:
+    assert user(Path("/tmp/one")) != user(Path("/tmp/two"))
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root can be another user")
+    with Sandbox(["import os"], isolation=OTHER_USER, course=tmp_path) as sandbox:
+        assert sandbox.answer("os.getuid()") in USERS
+        assert sandbox.answer("os.stat('.').st_uid == os.getuid()")
+        assert sandbox.answer("os.stat('.').st_mode & 0o077") == 0
 
 
 def test_no_worker_is_not_the_students_fault() -> None:
@@ -315,10 +364,20 @@ def test_only_the_answer_is_taken_over(tmp_path: Path) -> None:
     assert sources(nb) == ["import math", "f = 1", "pass"]
 
 
-def test_a_deleted_check_is_back_and_a_deleted_answer_runs_nothing(tmp_path: Path) -> None:
-    nb = handed_in(released().cells[:2], tmp_path)
-    assert submissions.is_check(nb.cells[-1])
-    assert sources(nb) == ["import torch", submissions.MISSING]
+def test_a_deleted_check_is_back(tmp_path: Path) -> None:
+    assert submissions.is_check(handed_in(released().cells[:3], tmp_path).cells[-1])
+
+
+def test_a_deleted_answer_runs_nothing(tmp_path: Path) -> None:
+    _, imports, _, check = released().cells
+    assert sources(handed_in([imports, check], tmp_path)) == ["import torch", submissions.MISSING]
+
+
+def test_the_notebook_of_another_assignment_is_told_so(tmp_path: Path) -> None:
+    title, imports, *_ = released().cells
+    with pytest.raises(ValueError, match="no exercise of this assignment"):
+        handed_in([title, imports, nbformat.v4.new_code_cell("f = 1")], tmp_path)
+    assert "another" in submissions.unreadable(released(), "another").cells[0].source
 
 
 def test_code_runs_in_the_students_order(tmp_path: Path) -> None:
@@ -344,6 +403,19 @@ def test_of_two_copies_of_an_answer_both_run_and_the_last_holds(tmp_path: Path) 
     cells[2].source, again.source = "f = 1", "f = 2"
     nb = handed_in([*cells, again], tmp_path)
     assert sources(nb) == ["import torch", "f = 1", "f = 2"]
+
+
+@pytest.mark.parametrize("number, text", [(501, ""), (1, "x" * 500_001)])
+def test_more_than_anybody_writes_is_refused(number: int, text: str, tmp_path: Path) -> None:
+    cells = [nbformat.v4.new_code_cell(text) for _ in range(number)]
+    with pytest.raises(ValueError, match="more than 500 cells or 500000 characters"):
+        handed_in(cells, tmp_path)
+
+
+def test_half_a_character_is_replaced(tmp_path: Path) -> None:
+    cells = released().cells
+    cells[2].source = "f = '\ud800'"
+    assert sources(handed_in(cells, tmp_path)) == ["import torch", "f = '?'"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": 3}', '{"cells": [3]}', "[" * 10**5, "\x00"])
@@ -391,16 +463,54 @@ def test_every_way_of_handing_in_is_collected(in_course: Path, tmp_path: Path) -
     assert got == {"ada": "ada", "bob": "bob", "Carl_Gauss": "carl", "dora": "", "emmy": ""}
     assert lines == [
         "Carl_Gauss: the name was 'Carl Gauss'",
-        "ada: collected",
+        "ada: 2 notebooks, of which ps1.ipynb was taken",
         "bob: the file was called ps1 (2).ipynb",
         "dora: 2 notebooks, none of them called ps1.ipynb",
         "emmy: no notebook",
     ]
 
 
+def test_a_class_packed_one_folder_too_deep_is_noticed(in_course: Path, tmp_path: Path) -> None:
+    for name in ("ada", "bob"):
+        place(tmp_path / "inbox" / "all" / name / "ps1.ipynb")
+    assert desk.collect("ps1", tmp_path / "inbox") == ["all: 2 notebooks, 2 of them called ps1.ipynb"]
+
+
+def test_a_folder_and_a_notebook_of_one_name_are_one_student(in_course: Path, tmp_path: Path) -> None:
+    place(tmp_path / "inbox" / "ada.ipynb")
+    place(tmp_path / "inbox" / "ada" / "ps1.ipynb", "in the folder")
+    assert len(desk.collect("ps1", tmp_path / "inbox")) == 1
+    assert Path("submitted/ada/ps1/ps1.ipynb").read_text() == "in the folder"
+
+
+def test_an_umlaut_is_one_letter_whatever_system_packed_it(in_course: Path, tmp_path: Path) -> None:
+    place(tmp_path / "inbox" / unicodedata.normalize("NFD", "Zoë") / "ps1.ipynb")
+    desk.collect("ps1", tmp_path / "inbox")
+    assert [path.name for path in Path("submitted").iterdir()] == [unicodedata.normalize("NFC", "Zoë")]
+
+
+def test_who_hands_in_again_replaces_the_file_and_its_time(in_course: Path, tmp_path: Path) -> None:
+    place(Path("submitted/ada/ps1/ps1.ipynb"), "first")
+    place(Path("submitted/ada/ps1/timestamp.txt"), "2026-01-01 10:00:00 UTC")
+    place(tmp_path / "inbox" / "ada.ipynb", "second")
+    assert desk.collect("ps1", tmp_path / "inbox") == ["ada: an earlier file was replaced"]
+    assert [path.read_text() for path in Path("submitted/ada/ps1").iterdir()] == ["second"]
+
+
 def test_an_archive_is_collected(in_course: Path, tmp_path: Path) -> None:
     place(tmp_path / "inbox" / "ada" / "ps1.ipynb", "ada")
     archive = shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path / "inbox")
+    assert desk.collect("ps1", Path(archive)) == ["ada: collected"]
+
+
+def test_nothing_of_an_archive_lands_outside(in_course: Path, tmp_path: Path) -> None:
+    place(tmp_path / "inbox" / "ada" / "ps1.ipynb", "ada")
+    (tmp_path / "inbox" / "out").symlink_to("/")
+    archive = shutil.make_archive(str(tmp_path / "all"), "gztar", tmp_path / "inbox")
+    with pytest.raises(desk.DeskError, match="could not be unpacked"):
+        desk.collect("ps1", Path(archive))
+    (tmp_path / "inbox" / "out").unlink()
+    archive = shutil.make_archive(str(tmp_path / "all"), "gztar", tmp_path / "inbox")
     assert desk.collect("ps1", Path(archive)) == ["ada: collected"]
 
 
@@ -418,21 +528,109 @@ def test_two_students_never_become_one(in_course: Path, tmp_path: Path) -> None:
         place(tmp_path / "inbox" / f"{name}.ipynb", name)
     desk.collect("ps1", tmp_path / "inbox")
     assert len(list(Path("submitted").glob("*/ps1/ps1.ipynb"))) == 3
+    assert Path("submitted/a_b/ps1/ps1.ipynb").read_text() == "a_b"
 
 
 def test_what_lies_in_submitted_is_tidied_where_it_is(in_course: Path) -> None:
     place(Path("submitted/ada/ps1/homework.ipynb"), "ada")
     place(Path("submitted/ada/ps1/data.csv"))
     place(Path("submitted/ada/ps1/timestamp.txt"), "2026-01-01 10:00:00 UTC")
-    assert collecting.collect("ps1") == ["ada: the file was called homework.ipynb"]
+    assert collecting.tidy("ps1") == ["ada: the file was called homework.ipynb"]
     assert sorted(path.name for path in Path("submitted/ada/ps1").iterdir()) == ["ps1.ipynb", "timestamp.txt"]
+    assert Path("submitted/ada/ps1/timestamp.txt").read_text().startswith("2026-01-01 10:00:00")
+
+
+@pytest.mark.parametrize("text", ["soon", "", "9" * 99])
+def test_a_time_that_is_none_is_left_out(text: str, in_course: Path) -> None:
+    place(Path("submitted/ada/ps1/ps1.ipynb"))
+    place(Path("submitted/ada/ps1/timestamp.txt"), text)
+    collecting.tidy("ps1")
+    assert [path.name for path in Path("submitted/ada/ps1").iterdir()] == ["ps1.ipynb"]
+
+
+def test_a_name_that_is_no_id_is_renamed_where_it_lies_and_takes_nobodys_place(in_course: Path) -> None:
+    for name in ("a b", "a_b", "=cmd()"):
+        place(Path("submitted", name, "ps1/ps1.ipynb"), name)
+    for _ in range(2):
+        collecting.tidy("ps1")
+        got = {path.parts[1]: path.read_text() for path in Path("submitted").glob("*/ps1/ps1.ipynb")}
+        assert got == {"a_b": "a_b", "a_b_2": "a b", "cmd": "=cmd()"}
+
+
+def test_where_no_notebook_can_be_chosen_nothing_is_deleted_or_graded(in_course: Path) -> None:
+    for file in ("a.ipynb", "b.ipynb", "note.pdf"):
+        place(Path("submitted/ada/ps1", file))
+    assert collecting.tidy("ps1") == ["ada: 2 notebooks, none of them called ps1.ipynb"]
+    assert len(list(Path("submitted/ada/ps1").iterdir())) == 3
+    assert desk.grade_one("ps1", "ada") == "NOT GRADED: 2 notebooks, none of them called ps1.ipynb"
+
+
+def test_a_folder_that_is_a_link_is_not_graded(in_course: Path, tmp_path: Path) -> None:
+    place(tmp_path / "elsewhere" / "ps1.ipynb")
+    Path("submitted/eve").mkdir(parents=True)
+    Path("submitted/eve/ps1").symlink_to(tmp_path / "elsewhere")
+    collecting.tidy("ps1")
+    assert desk.grade_one("ps1", "eve") == "NOT GRADED: no notebook"
+
+
+def test_the_report_says_why_nothing_was_graded_and_what_a_person_has_to_look_at(in_course: Path) -> None:
+    with desk.open_course().book() as book:
+        book.add_assignment("ps1")
+        book.add_notebook("ps1", "ps1")
+        book.add_grade_cell("essay", "ps1", "ps1", max_score=2, cell_type="markdown")
+        book.add_student("ada")
+        (essay,) = book.add_submission("ps1", "ada").notebooks[0].grades
+        essay.needs_manual_grade = True
+        assert next(rows_of(book, "ps1", "ada", ""))[-1] == "to grade by hand"
+        essay.manual_score = 2
+        assert next(rows_of(book, "ps1", "ada", ""))[2:] == ["essay", 2, 2, "graded by hand, and run again since"]
+        assert list(rows_of(book, "ps1", "ada", "why")) == [["ps1", "ada", "", 0, "", "why"]]
+        assert next(rows_of(book, "ps1", "bob", ""))[-1] == "not graded yet"
+
+
+def test_work_without_end_is_cut_short_and_waiting_is_not() -> None:
+    with desk.processor_time(0.2):
+        time.sleep(0.5)
+    with pytest.raises(TimeUp, match=r"more than 0\.2 seconds"), desk.processor_time(0.2):
+        while True:
+            pass
+
+
+def test_what_a_student_writes_runs_no_script_in_the_formgrader(in_course: Path) -> None:
+    """There it would run with the instructor's rights."""
+    attack = "Text <script>alert(1)</script> <img src=x onerror=alert(2)> [x](javascript:alert(3)) **bold** $a<b$"
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(attack)])
+    config = desk.open_course().config
+    config.HTMLExporter.template_name = "formgrade"
+    config.HTMLExporter.extra_template_basedirs = [handlers.template_path]
+    page = HTMLExporter(config=config).from_notebook_node(nb, {"index": 0, "total": 1})[0]
+    assert "<strong>bold</strong>" in page
+    assert "a&lt;b" in page
+    assert not re.search(r"<script>alert|<img[^>]*onerror|href=.javascript", page)
+
+
+@pytest.mark.parametrize("source", ["![x](attachment:x.png) <b>", "> " * 5000 + "<b>"], ids=["picture", "deep"])
+def test_text_that_cannot_be_rendered_is_shown_as_it_is(source: str) -> None:
+    assert "&lt;b&gt;" in preprocessors.safe_markdown(source)
+
+
+def test_what_is_said_below_a_check_fits_every_page_table_and_terminal() -> None:
+    assert preprocessors.output(False, "a\x1b[31m\x00\ud800\u202e\nb").evalue == "a?[31m???\nb"
 
 
 def test_errors_say_what_to_do(in_course: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(desk.DeskError, match="source has no ps1; there are:"):
+        desk.release(["ps1"])
     with pytest.raises(desk.DeskError, match="release ps1"):
         desk.grade("ps1", [])
     with pytest.raises(desk.DeskError, match="no folder or archive missing"):
         desk.collect("ps1", Path("missing"))
+    place(Path("broken.zip"), "PK")
+    with pytest.raises(desk.DeskError, match=r"broken\.zip could not be unpacked"):
+        desk.collect("ps1", Path("broken.zip"))
+    place(Path("release/ps1/ps1.ipynb"))
+    with pytest.raises(desk.DeskError, match="nobody handed in ps1"):
+        desk.grade("ps1", [])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(desk.DeskError, match=r"tools/course\.py"):
         desk.release([])

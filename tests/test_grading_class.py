@@ -132,7 +132,7 @@ def test_the_grade_is_that_of_the_right_answers(student: Student, graded: Graded
 
 
 def test_what_cannot_be_read_is_named_in_the_report(graded: Graded) -> None:
-    for name in ("broken_json", "empty_file", "wrong_shape_of_json", "deep_json"):
+    for name in ("broken_json", "empty_file", "wrong_shape_of_json", "deep_json", "many_cells"):
         assert "could not be read" in graded.report[name, "bn-forward-check"][1]
         assert "could not be read" in graded.feedback(name)
 
@@ -161,6 +161,17 @@ def test_no_text_of_a_student_runs_in_the_feedback(graded: Graded) -> None:
     page = graded.feedback("script")
     assert "<script>alert" not in page
     assert not re.search("<img[^>]*onerror", page)
+
+
+def test_a_picture_is_shown_as_it_was_written(graded: Graded) -> None:
+    assert "<pre>![derivation](attachment:image.png)</pre>" in graded.feedback("picture")
+
+
+def test_no_table_holds_what_a_program_could_take_for_a_command(graded: Graded) -> None:
+    for file in ("report.csv", "grades.csv"):
+        with (graded.folder / file).open(encoding="utf-8", newline="") as table:
+            cells = [cell for row in csv.reader(table) for cell in row]
+        assert [cell for cell in cells if cell[:1] in set("=+-@") or not cell.isprintable()] == []
 
 
 def test_the_renamed_file_is_remarked(graded: Graded) -> None:

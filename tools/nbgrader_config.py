@@ -20,13 +20,9 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
-# What students write into text cells is shown, and no script of theirs runs in the browser of who reads it.
-c.GenerateFeedback.preprocessors = [
-    "nbgrader.preprocessors.GetGrades",
-    "nbconvert.preprocessors.sanitize.SanitizeHTML",
-    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
-]
-c.SanitizeHTML.enabled = True
+# What students write into text cells is shown, on the feedback pages and in the formgrader, and no script of theirs
+# runs in the browser of who reads it.
+c.HTMLExporter.filters = {"markdown2html": "tutorial_utils.grading.preprocessors.safe_markdown"}
 
 c.GradeAnswers.call_seconds = 10.0  # one call of a student's function
 c.GradeAnswers.exercise_seconds = 60.0  # all calls of one exercise

@@ -6,97 +6,158 @@
 
 import re
 import shutil
+import tarfile
 import tempfile
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+from nbgrader.utils import parse_utc
+
+Submissions = dict[str, list[Path]]
+"""Each student's notebooks, by the name under which they came."""
+STAMP = "timestamp.txt"
+"""When something was handed in, as nbgrader notes it."""
 
 
 def student_id(name: str) -> str:
-    """A name as nbgrader and a table can hold it: letters, digits and `_.@-`."""
-    return re.sub(r"[^\w.@-]+", "_", name).strip("_.@-") or "nameless"
+    """A name as nbgrader and a table can hold it: letters, digits and `_.@-`.
+
+    Some systems write an umlaut as two characters; here it is one, as on a keyboard.
+    """
+    return re.sub(r"[^\w.@-]+", "_", unicodedata.normalize("NFC", name)).strip("_.@-") or "nameless"
+
+
+def ids(names: Iterable[str]) -> dict[str, str]:
+    """An id for each name, no two alike; a name that is an id keeps it, whoever else would get the same.
+
+    >>> ids(["a b", "a_b"])
+    {'a_b': 'a_b', 'a b': 'a_b_2'}
+    """
+    given: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in sorted(names, key=lambda name: (student_id(name) != name, name)):
+        one = student_id(name)
+        while one.casefold() in taken:
+            one += "_2"
+        taken.add(one.casefold())
+        given[name] = one
+    return given
 
 
 def notebooks_in(folder: Path) -> list[Path]:
     """The notebooks in a folder and below it; links are not followed."""
+    if folder.is_symlink():
+        return []
     found = [path for path in sorted(folder.rglob("*.ipynb")) if path.is_file() and not path.is_symlink()]
     return [path for path in found if ".ipynb_checkpoints" not in path.parts]
 
 
-def incoming(folder: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Each student's name and notebooks, from a folder that has a folder or a notebook named after each."""
+def incoming(folder: Path) -> Submissions:
+    """What is in a folder that has a folder or a notebook named after each student."""
+    found: Submissions = {}
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or path.name.startswith((".", "__MACOSX")):
             continue
         if path.is_dir():
-            yield path.name, notebooks_in(path)
+            found.setdefault(path.name, []).extend(notebooks_in(path))
         elif path.suffix == ".ipynb":
-            yield path.stem, [path]
-
-
-def collected(name: str) -> Iterator[tuple[str, list[Path]]]:
-    """Each student's name and notebooks, from `submitted` itself."""
-    for folder in sorted(Path("submitted").glob(f"*/{name}")):
-        yield folder.parent.name, [] if folder.is_symlink() else notebooks_in(folder)
+            found.setdefault(path.stem, []).append(path)
+    return found
 
 
 def choose(name: str, notebooks: list[Path]) -> tuple[Path | None, str]:
     """The notebook that answers an assignment, and a remark if that is not plain."""
-    for one in notebooks:
-        if one.name == f"{name}.ipynb":
-            return one, ""
+    named = [one for one in notebooks if one.name == f"{name}.ipynb"]
     if len(notebooks) == 1:
-        return notebooks[0], f"the file was called {notebooks[0].name}"
-    return None, f"{len(notebooks)} notebooks, none of them called {name}.ipynb" if notebooks else "no notebook"
+        return notebooks[0], "" if named else f"the file was called {notebooks[0].name}"
+    if len(named) == 1:
+        return named[0], f"{len(notebooks)} notebooks, of which {named[0].name} was taken"
+    how_many = f"{len(named) or 'none'} of them called {name}.ipynb"
+    return None, f"{len(notebooks)} notebooks, {how_many}" if notebooks else "no notebook"
 
 
-def collect(name: str, folder: Path | None = None) -> list[str]:
+def collect(name: str, folder: Path) -> list[str]:
     """Put what came in where nbgrader looks for it; a line for each student, with a remark where something was odd.
 
     Args:
         name: the assignment.
-        folder: a folder or an archive with a folder or a notebook named after each student; None tidies up what is
-            in `submitted` already.
+        folder: a folder or an archive with a folder or a notebook named after each student.
 
-    Errors: FileNotFoundError if there is no such folder or archive.
+    Errors: FileNotFoundError if there is no such folder or archive; ValueError if it cannot be unpacked.
     """
-    if folder is None:
-        return take_all(name, collected(name))
     if folder.is_dir():
         return take_all(name, incoming(folder))
     if not folder.is_file():
         raise FileNotFoundError(f"there is no folder or archive {folder}")
     with tempfile.TemporaryDirectory() as unpacked:
-        shutil.unpack_archive(folder, unpacked)
+        try:
+            unpack(folder, unpacked)
+        except Exception as error:  # each format has its own
+            raise ValueError(f"{folder} could not be unpacked: {error}") from error
         return take_all(name, incoming(Path(unpacked)))
 
 
-def take_all(name: str, submissions: Iterator[tuple[str, list[Path]]]) -> list[str]:
-    """Take each student's notebook, under an id that no other student has."""
-    taken: set[str] = set()
+def unpack(archive: Path, folder: str) -> None:
+    """Unpack an archive, of which nothing may land outside of the folder."""
+    if tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+    else:
+        shutil.unpack_archive(archive, folder)
+
+
+def take_all(name: str, found: Submissions) -> list[str]:
+    """Take each student's notebook; an empty one where there is none."""
     lines = []
-    for who, notebooks in list(submissions):
-        student = student_id(who)
-        while student.casefold() in taken:
-            student += "_2"
-        taken.add(student.casefold())
-        path, remark = choose(name, notebooks)
-        remark = "" if path and path.stem == who else remark
-        take(name, student, path)
-        remarks = [remark] * bool(remark) + [f"the name was {who!r}"] * (student != who)
+    for who, student in sorted(ids(found).items()):
+        path, remark = choose(name, found[who])
+        again = Path("submitted", student, name).exists()
+        put(name, student, path.read_bytes() if path else b"")
+        remarks = [remark] * bool(remark and not (path and path.stem == who))
+        remarks += [f"the name was {who!r}"] * (student != who) + ["an earlier file was replaced"] * again
         lines.append(f"{student}: " + "; ".join(remarks or ["collected"]))
     return lines
 
 
-def take(name: str, student: str, path: Path | None) -> None:
-    """Leave one notebook of the right name in a student's folder, empty if there was none, and no other file."""
-    content = path.read_bytes() if path else b""
+def put(name: str, student: str, content: bytes, when: str = "") -> None:
+    """Leave one notebook of the right name in a student's folder, the time when it came, and no other file."""
     place = Path("submitted", student, name)
-    stamp = place / "timestamp.txt"
-    when = stamp.read_bytes() if stamp.is_file() and not stamp.is_symlink() else b""
     if place.is_symlink():
         place.unlink()
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     (place / f"{name}.ipynb").write_bytes(content)
     if when:
-        stamp.write_bytes(when)
+        (place / STAMP).write_text(when, encoding="utf-8")
+
+
+def time_of(stamp: Path) -> str:
+    """What nbgrader noted as the time of a submission; "" if that is no time, on which it would stumble."""
+    try:
+        return "" if stamp.is_symlink() else str(parse_utc(stamp.read_text(encoding="utf-8")))
+    except (OSError, ValueError, OverflowError):
+        return ""
+
+
+def tidy(name: str) -> list[str]:
+    """Bring what lies in `submitted` already into the same form; a line for each student where something was odd.
+
+    Where no notebook can be chosen, everything stays as it is, for a person to decide.
+    """
+    folders = {folder.parent.name: folder for folder in Path("submitted").glob(f"*/{name}")}
+    lines = []
+    for who, student in sorted(ids(folders).items()):
+        place = Path("submitted", student, name)
+        if who != student:
+            place.parent.mkdir(exist_ok=True)
+            folders[who].rename(place)
+            with suppress(OSError):  # which holds other assignments
+                folders[who].parent.rmdir()
+        path, remark = choose(name, notebooks_in(place))
+        if path is not None:
+            put(name, student, path.read_bytes(), time_of(place / STAMP))
+        if remark:
+            lines.append(f"{student}: {remark}")
+    return lines

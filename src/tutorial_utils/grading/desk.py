@@ -9,14 +9,17 @@ formgrader expect it.
 
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from nbgrader.api import Gradebook
@@ -27,6 +30,7 @@ from nbgrader.utils import capture_log, temp_attrs
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
+from tutorial_utils.exercises.running import TimeUp
 from tutorial_utils.grading import collecting
 from tutorial_utils.grading.isolation import available
 from tutorial_utils.grading.report import rows_of, write_report
@@ -35,6 +39,8 @@ CONFIG = "nbgrader_config.py"
 NOT_GRADED = "NOT GRADED"
 PROCESSES = min(4, os.cpu_count() or 1)
 """How many submissions are graded at a time."""
+LONGEST = 120
+"""Seconds of processor time that grading may take here, for one submission; the students' code runs elsewhere."""
 
 
 class DeskError(Exception):
@@ -93,7 +99,10 @@ def release(names: list[str]) -> list[str]:
     Errors: DeskError if nbgrader refuses.
     """
     course, lines = open_course(), []
-    for name in names or sorted(path.name for path in Path("source").iterdir() if path.is_dir()):
+    known = sorted(path.parent.name for path in Path("source").glob("*/*.ipynb"))
+    if unknown := set(names) - set(known):
+        raise DeskError(f"source has no {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+    for name in names or known:
         if not (result := course.convert(GenerateAssignment, name))["success"]:
             raise DeskError(f"{name}: {last_words(result)}")
         lines.append(f"{name}: hand out release/{name}/{name}.ipynb")
@@ -103,7 +112,7 @@ def release(names: list[str]) -> list[str]:
 def collect(name: str, folder: Path) -> list[str]:
     """Put what came in where grading finds it; a line for each student, with a remark where something was odd.
 
-    Errors: DeskError if there is no such folder or archive.
+    Errors: DeskError if there is no such folder or archive, or it cannot be unpacked.
     """
     open_course()
     try:
@@ -117,28 +126,32 @@ def grade(name: str, students: list[str], say: Callable[[str], object] = print) 
 
     Errors: DeskError if the assignment was not released, or nobody handed in.
     """
-    course, how = open_course(), available(Path.cwd())
+    course = open_course()
     if not Path("release", name, f"{name}.ipynb").exists():
         raise DeskError(f"{name} was not released; run: python -m tutorial_utils.grading release {name}")
-    collecting.collect(name)
+    for line in collecting.tidy(name):
+        say(line)
     everybody = sorted(path.parent.name for path in Path("submitted").glob(f"*/{name}"))
+    if not everybody:
+        raise DeskError(f"nobody handed in {name}; run: python -m tutorial_utils.grading collect {name} FOLDER")
     if missing := set(students) - set(everybody):
         raise DeskError(f"submitted holds nothing of {', '.join(sorted(missing))}")
+    how = available(Path.cwd())
     say(f"isolation: {how.name}, {how.words}")
     failed = grade_all(name, students or everybody, say)
     with course.book() as book:
         CsvExportPlugin(to="grades.csv").export(book)
-        rows = [row for student in everybody for row in rows_of(book, name, student, student in failed)]
+        rows = [row for student in everybody for row in rows_of(book, name, student, failed.get(student, ""))]
     write_report(name, rows, how.name)
     say(f"wrote grades.csv and report.csv; feedback is in feedback/STUDENT/{name}")
     return not failed
 
 
-def grade_all(name: str, students: list[str], say: Callable[[str], object]) -> set[str]:
-    """Grade submissions side by side, and once more alone where that failed; those that failed again."""
+def grade_all(name: str, students: list[str], say: Callable[[str], object]) -> dict[str, str]:
+    """Grade submissions side by side, and once more alone where that failed; those that failed again, and why."""
     failed = [one for one, line in side_by_side(name, students, PROCESSES) if not tell(say, one, line)]
     again = (pair for one in failed for pair in side_by_side(name, [one], 1))
-    return {one for one, line in again if not tell(say, one, line)}
+    return {one: line for one, line in again if not tell(say, one, line)}
 
 
 def tell(say: Callable[[str], object], student: str, line: str) -> bool:
@@ -161,11 +174,31 @@ def side_by_side(name: str, students: list[str], processes: int) -> Iterator[tup
 def grade_one(name: str, student: str) -> str:
     """Grade one submission and write its feedback; the points, or why there are none."""
     course = open_course()
+    path, remark = collecting.choose(name, collecting.notebooks_in(Path("submitted", student, name)))
+    if path is None:
+        return f"{NOT_GRADED}: {remark}"
     for kind in (Autograde, GenerateFeedback):
-        if not (result := course.convert(kind, name, student))["success"]:
-            return f"{NOT_GRADED}: {last_words(result)}"
+        with processor_time(LONGEST):
+            if not (result := course.convert(kind, name, student))["success"]:
+                return f"{NOT_GRADED}: {last_words(result)}"
     with course.book() as book:
         submission = book.find_submission(name, student)
         waiting = sum(one.needs_manual_grade for notebook in submission.notebooks for one in notebook.grades)
         by_hand = f", {waiting} to grade by hand" if waiting else ""
         return f"{submission.score:g} of {submission.max_score:g}{by_hand}"
+
+
+@contextmanager
+def processor_time(seconds: float) -> Iterator[None]:
+    """Raise TimeUp in the block after some seconds of work, and again until it ends; waiting does not count."""
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise TimeUp(f"more than {seconds:g} seconds of processor time")
+
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

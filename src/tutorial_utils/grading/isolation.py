@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from zlib import crc32
 
 ANSWERS = Path(__file__).resolve().parents[1] / "exercises"
 """Holds a right answer to each exercise, and is hidden."""
@@ -38,7 +39,8 @@ cd "$root"; pivot_root . .old; umount -l /.old; cd /tmp
 exec "$@"
 """
 APART = ("--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
-NOBODY = ("--reuid=65534", "--regid=65534", "--clear-groups")
+USERS = range(61184, 65520)
+"""Numbers of users that no system gives away for long; each process gets one of them."""
 POWERLESS = ("setpriv", "--no-new-privs", "--bounding-set=-all")
 
 
@@ -66,17 +68,23 @@ def shown(course: Path) -> Iterator[str]:
             yield str(folder)
 
 
+def user(folder: Path) -> int:
+    """The user that root turns a student's code into: by the folder, so hardly ever the same for two."""
+    return USERS[crc32(str(folder).encode()) % len(USERS)]
+
+
 def _unshare(course: Path, folder: Path) -> list[str]:
     """The command for Linux; for root another one, that ends as a user without rights."""
     fence = ["sh", "-ec", SCRIPT, "sh", str(folder), str(ANSWERS), *shown(course), "--"]
     if os.geteuid() == 0:
-        return ["unshare", *APART, *fence, *POWERLESS, *NOBODY]
+        return ["unshare", *APART, *fence, *_other_user(course, folder)]
     return ["unshare", "--user", "--map-root-user", *APART, *fence, *POWERLESS]
 
 
 def _other_user(course: Path, folder: Path) -> list[str]:
     """The command for root where namespaces are forbidden, as in most containers."""
-    return [*POWERLESS, *NOBODY]  # fails for all but root
+    number = user(folder)
+    return [*POWERLESS, f"--reuid={number}", f"--regid={number}", "--clear-groups"]  # fails for all but root
 
 
 NAMESPACES = Isolation("namespaces", "no network, no other processes, no files but Python's own", _unshare)

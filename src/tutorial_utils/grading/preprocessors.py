@@ -3,12 +3,14 @@
 `nbgrader autograde` uses these in place of its own execution, as `nbgrader_config.py` of a course folder says.
 """
 
+import html
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import torch
 from nbconvert.exporters import NotebookExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float, Integer
@@ -90,8 +92,27 @@ def outcome(sandbox: Sandbox, source: str, student: str) -> NotebookNode:
 
 
 def output(passed: bool, words: str) -> NotebookNode:
-    """Words below a cell; an error if something is wrong, which is where nbgrader gives no points."""
+    """Words below a cell; an error if something is wrong, which is where nbgrader gives no points.
+
+    What no page, terminal or table should get, such as escape sequences, is replaced.
+    """
+    words = "".join(one if one.isprintable() or one == "\n" else "?" for one in words)
     right = {"output_type": "stream", "name": "stdout", "text": words + "\n"}
     wrong = {"output_type": "error", "ename": "NotYet", "evalue": words, "traceback": [words]}
     made: NotebookNode = nbformat.from_dict(right if passed else wrong)
     return made
+
+
+def safe_markdown(source: str) -> str:
+    r"""Markdown as HTML in which a student's own HTML shows as text, and no link is a script.
+
+    What cannot be rendered, such as a picture that did not come along, shows as it was written.
+
+    >>> safe_markdown("**a** <script>")
+    '<p><strong>a</strong> &lt;script&gt;</p>\n'
+    """
+    renderer = IPythonRenderer(escape=True, allow_harmful_protocols=False)
+    try:
+        return str(MarkdownWithMath(renderer=renderer).render(source))
+    except Exception:
+        return f"<pre>{html.escape(source)}</pre>"

@@ -216,8 +216,9 @@ class Remote:
         return decode(sent, leaf)
 
     def _stand_in(self, number: int, kind: str, layer: str) -> StandIn:
-        known = isinstance(getattr(torch.nn, layer, None), type)
-        return StandIn(self, int(number), str(kind)[:40], layer if known else "")
+        known = getattr(torch.nn, layer, None)  # a tensor, such as a Parameter, comes with its numbers or not at all
+        of_torch = isinstance(known, type) and issubclass(known, torch.nn.Module)
+        return StandIn(self, int(number), str(kind)[:40], layer if of_torch else "")
 
 
 def own_data(id: str, student_id: str) -> Json:

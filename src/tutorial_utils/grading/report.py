@@ -12,20 +12,21 @@ from tutorial_utils.grading.submissions import UNREADABLE
 COLUMNS = ("assignment", "student", "exercise", "points", "max_points", "remark", "isolation")
 
 
-def rows_of(book: Gradebook, name: str, student: str, failed: bool) -> Iterator[list[object]]:
-    """The lines of the report on one student: points and the checker's words for each exercise."""
+def rows_of(book: Gradebook, name: str, student: str, failed: str) -> Iterator[list[object]]:
+    """The lines of the report on one student: points and the checker's words for each exercise, or why it failed."""
     words = remarks(Path("autograded", student, name, f"{name}.ipynb"))
     try:
         submission = book.find_submission(name, student)
     except MissingEntry:
         submission = None
     if failed or submission is None:
-        yield [name, student, "", 0, "", "NOT GRADED"]
+        yield [name, student, "", 0, "", failed or "not graded yet"]
         return
     for grade in sorted(
         (one for notebook in submission.notebooks for one in notebook.grades), key=lambda one: str(one.name)
     ):
-        remark = "to grade by hand" if grade.needs_manual_grade else words.get("") or words.get(grade.name, "")
+        by_hand = "to grade by hand" if grade.manual_score is None else "graded by hand, and run again since"
+        remark = by_hand if grade.needs_manual_grade else words.get("") or words.get(grade.name, "")
         yield [name, student, grade.name, grade.score, grade.max_score, remark]
 
 

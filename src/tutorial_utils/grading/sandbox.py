@@ -43,10 +43,6 @@ class Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the worker."""
         if self._remote is not None:
             self._remote.close()
 

@@ -6,7 +6,7 @@ checks among them, are put back as they were, whatever became of them.
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,13 @@ import nbformat
 from nbformat import NotebookNode
 
 LARGEST = 20 * 2**20
-"""Bytes of a notebook that is still read."""
+"""Bytes of a notebook that is still read, with its outputs."""
+MOST_CELLS = 500
+MOST_TEXT = 500_000
+"""Characters in all cells. More takes minutes to be shown, and nobody writes as much."""
 KEY = "good_starts"
 MISSING = "# This cell was not in the submission."
-UNREADABLE = "**This file could not be read as a notebook**, so there was nothing to grade"
+UNREADABLE = "**This file could not be read as a notebook of this assignment**, so there was nothing to grade"
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,19 @@ def read(path: Path) -> list[Submitted]:
     Raises:
         ValueError: with the reason why it is no notebook.
     """
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"larger than {LARGEST >> 20} MB")
+    size = path.stat().st_size
+    if not 0 < size <= LARGEST:
+        raise ValueError(f"larger than {LARGEST >> 20} MB" if size else "it is empty")
     try:
         nb = json.loads(path.read_text(encoding="utf-8-sig"))
         if "worksheets" in nb:
             nb = nbformat.convert(nbformat.from_dict(nb), 4)
-        return [_cell(cell) for cell in nb["cells"] if cell.get("cell_type") in ("code", "markdown")]
+        cells = [_cell(cell) for cell in nb["cells"] if cell.get("cell_type") in ("code", "markdown")]
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
+    if len(cells) > MOST_CELLS or sum(len(cell.source) for cell in cells) > MOST_TEXT:
+        raise ValueError(f"more than {MOST_CELLS} cells or {MOST_TEXT} characters")
+    return cells
 
 
 def _cell(cell: Any) -> Submitted:
@@ -57,7 +64,16 @@ def _cell(cell: Any) -> Submitted:
     about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     grade_id = about.get("grade_id") if isinstance(about, dict) else None
     text = "".join(source) if isinstance(source, list) else str(source)
-    return Submitted(cell["cell_type"], text, str(grade_id or ""), str(cell.get("id") or ""))
+    return Submitted(cell["cell_type"], storable(text), str(grade_id or ""), str(cell.get("id") or ""))
+
+
+def storable(text: str) -> str:
+    """The text without halves of characters, which no file can hold.
+
+    >>> storable("a" + chr(0xD800))
+    'a?'
+    """
+    return text.encode(errors="replace").decode()
 
 
 # --- putting together ---------------------------------------------------------------------------------
@@ -88,8 +104,17 @@ def rebuild(released: NotebookNode, submitted: list[Submitted]) -> NotebookNode:
     """The notebook that was handed out with the student's answers in it, and the cells that the student added.
 
     Each code cell that is to run has its place in the student's order in its metadata.
+
+    Raises:
+        ValueError: if not one answer or check is there, as in the notebook of another assignment.
     """
     owner = assign(released, submitted)
+    if not any("grade_id" in about(released.cells[index]) for index in owner):
+        raise ValueError("it holds no exercise of this assignment")
+    return _put_together(released, submitted, owner)
+
+
+def _put_together(released: NotebookNode, submitted: list[Submitted], owner: dict[int, int]) -> NotebookNode:
     added = extras(released, submitted, owner)
     nb: NotebookNode = nbformat.from_dict(json.loads(json.dumps(released)))
     cells, place = [_extra(submitted, number) for number in added.get(-1, [])], -1.0
@@ -146,18 +171,15 @@ def _written_into(cell: NotebookNode, one: Submitted) -> bool:
 
 def _extra(submitted: list[Submitted], number: int) -> NotebookNode:
     one = submitted[number]
-    metadata = {KEY: {"place": number + 0.5}}
-    if one.kind == "code":
-        cell: NotebookNode = nbformat.v4.new_code_cell(one.source, metadata=metadata)
-        return cell
-    cell = nbformat.v4.new_markdown_cell(one.source, metadata=metadata)
-    return cell
+    v4: Any = nbformat.v4
+    make: Callable[..., NotebookNode] = v4.new_code_cell if one.kind == "code" else v4.new_markdown_cell
+    return make(one.source, metadata={KEY: {"place": number + 0.5}})
 
 
 def unreadable(released: NotebookNode, reason: str) -> NotebookNode:
     """The notebook to grade in place of a file that is none."""
-    nb = rebuild(released, [])
-    nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"{UNREADABLE} ({reason})."))
+    nb = _put_together(released, [], {})
+    nb.cells.insert(0, nbformat.v4.new_markdown_cell(f"{UNREADABLE} ({storable(reason)})."))
     return nb
 
 

@@ -9,6 +9,7 @@ dict with one key that says what they are. Nothing that arrives is executed: no 
 """
 
 import base64
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,23 +17,6 @@ import numpy as np
 import torch
 
 Json = Any
-DTYPES = {
-    str(dtype).removeprefix("torch."): dtype
-    for dtype in (
-        *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128),
-        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
-    )
-}
-
-
-CONTAINERS: dict[str, type[Any]] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
-
-
-class WireError(ValueError):
-    """A value that cannot cross, or a message that is none."""
-
-
-# --- there --------------------------------------------------------------------------------------------
 
 
 def name_of(dtype: torch.dtype) -> str:
@@ -42,6 +26,28 @@ def name_of(dtype: torch.dtype) -> str:
     'float64'
     """
     return str(dtype).removeprefix("torch.")
+
+
+DTYPES = {
+    name_of(dtype): dtype
+    for dtype in (
+        *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128),
+        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+    )
+}
+CONTAINERS: dict[str, type[Any]] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+MOST_ITEMS = 10**4
+"""Of one container; the checker looks at each of them, again and again."""
+LARGEST_SIZE = 2**22
+"""The product of a tensor's sizes, zeros left out. An empty tensor may have 10**9 rows, and each is shown."""
+MOST_DIMENSIONS = 16
+
+
+class WireError(ValueError):
+    """A value that cannot cross, or a message that is none."""
+
+
+# --- there --------------------------------------------------------------------------------------------
 
 
 def encode_tensor(value: torch.Tensor) -> Json:
@@ -82,6 +88,8 @@ def encode(value: object, leaf: Callable[[object], Json] = encode_leaf) -> Json:
         return encode(value.item(), leaf)
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, list | tuple | set | frozenset | dict) and len(value) > MOST_ITEMS:
+        raise WireError(f"a {type(value).__name__} of more than {MOST_ITEMS} items is too long")
     for name, kind in CONTAINERS.items():
         if isinstance(value, kind):
             return {name: [encode(item, leaf) for item in value]}
@@ -96,6 +104,8 @@ def encode(value: object, leaf: Callable[[object], Json] = encode_leaf) -> Json:
 def decode_tensor(content: Json) -> torch.Tensor:
     """The tensor that `encode_tensor` wrote down."""
     name, shape, text, requires_grad, grad = content
+    if len(shape) > MOST_DIMENSIONS or math.prod(max(1, size) for size in shape) > LARGEST_SIZE:
+        raise WireError(f"a tensor of {len(shape)} dimensions that is too large")
     dtype, data = DTYPES[name], bytearray(base64.b64decode(text, validate=True))
     stored = torch.uint8 if dtype == torch.bool else dtype  # a bool is one byte, but not every byte is a bool
     flat = torch.frombuffer(data, dtype=stored) if data else torch.empty(0, dtype=stored)
@@ -143,6 +153,8 @@ def decode(sent: Json, leaf: Callable[[str, Json], object] = decode_leaf) -> Any
         raise WireError("a message that is no tagged value")
     ((tag, content),) = sent.items()
     try:
+        if tag in (*CONTAINERS, "dict") and len(content) > MOST_ITEMS:
+            raise WireError(f"more than {MOST_ITEMS} items")
         if tag in CONTAINERS:
             return CONTAINERS[tag](decode(item, leaf) for item in content)
         if tag == "dict":

@@ -32,6 +32,7 @@ import torch
 import tutorial_utils
 from tutorial_utils.grading.wire import (
     DTYPES,
+    MOST_ITEMS,
     Json,
     decode,
     decode_leaf,
@@ -46,8 +47,6 @@ FILE_BYTES = 64 * 2**20
 PROCESSES = 32
 SPECIAL = re.compile(r"^\s*[%!?]|\?\s*$|=\s*[%!]", re.MULTILINE)
 """What only IPython understands, or may be."""
-LONGEST = 10**5
-"""How many items of an iterator are looked at."""
 
 
 class NoShell:
@@ -83,7 +82,7 @@ class Worker:
         if isinstance(value, torch.Tensor):
             return self._tensor(value)
         if isinstance(value, Iterator):
-            return self.encode(list(islice(value, LONGEST)))
+            return self.encode(list(islice(value, MOST_ITEMS)))
         with suppress(ValueError):
             return encode_leaf(value)
         kinds = [base for base in type(value).__mro__ if getattr(torch.nn, base.__name__, None) is base]
@@ -238,6 +237,8 @@ def limit(memory: int, seconds: int) -> None:
     ):
         with suppress(ValueError, OSError):  # a system that knows no such limit
             resource.setrlimit(what, (most, most))
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # if memory runs out all the same, this goes first, and not the grader
 
 
 def private_ends() -> tuple[BinaryIO, BinaryIO]:
