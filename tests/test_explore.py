@@ -79,8 +79,8 @@ def test_each_state_is_measured_once() -> None:
 
     shown = make(count)
     assert calls == []
-    shown.data()
-    shown.data()
+    shown.html()
+    shown._repr_mimebundle_()
     assert len(calls) == len(set(calls)) == 6
 
 
@@ -259,6 +259,21 @@ def test_the_table_of_a_map_has_its_heights_as_rows() -> None:
     assert rows == [["He", "1", ""], ["N", "3", "4"]]
 
 
+def test_the_table_names_what_it_shows_and_rounds_its_heights() -> None:
+    cells = pd.DataFrame({"lr": [0.1, 0.1], "std": [0.316227766, 1.0], "loss": [1, 2]})
+    chart = Heatmap(x="lr", y="std", value="loss", x_label="learning rate", y_label="scale")
+    heads = [head.get_text() for head in BeautifulSoup(single(cells, chart).html(), "html.parser").find_all("th")]
+    assert heads == ["learning rate", "0.1", "scale", "", "0.316", "1"]
+    lines = Lines(x="layer", y="q", series="way", x_label="layer l", y_label="second moment")
+    page = BeautifulSoup(make(charts=[lines]).html(), "html.parser")
+    assert [row.get_text("|", strip=True) for row in page.select("thead tr")] == ["layer l|1|2", "second moment"]
+
+
+def test_the_table_of_what_is_missing() -> None:
+    page = BeautifulSoup(single(pd.DataFrame({"x": [1, 2], "y": [None, None]})).html(), "html.parser")
+    assert [cell.get_text() for cell in page.find_all("td")] == ["", ""]
+
+
 def test_the_table_of_nothing() -> None:
     shown = single(pd.DataFrame({"x": [], "y": []}))
     assert BeautifulSoup(shown.html(), "html.parser").find("caption") is not None
@@ -282,6 +297,7 @@ def test_the_table_of_nothing() -> None:
         (lambda: make(charts=[]), "charts are empty"),
         (lambda: make(start={"depth": 4}), r"start has depth = 4, but it must be one of \[2, 3, 5\]"),
         (lambda: make(start={"width": 4}), r"start has width = 4, but it must be one of \['scheme', 'depth'\]"),
+        (lambda: make(colors={"forward": "red"}), "colors has 'forward' in 'red', but .* like '#0072B2'"),
         (lambda: make(lambda **_: [signals("kaiming_normal", 2)] * 2).data(), "returned 2 tables for 1 charts"),
         (lambda: single(pd.DataFrame({"x": [1], "z": [1]})).data(), "no column 'y' to draw; they have x, z"),
         (lambda: single(pd.DataFrame({"x": ["a"], "y": [1]})).data(), "column 'x' holds 'a', but lines are drawn"),
@@ -332,6 +348,16 @@ def test_outside_a_kernel_there_is_no_widget() -> None:
     bundle = make()._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html"}
     assert bundle["text/plain"] == "<explorer signals: 6 states>"
+
+
+def test_the_page_and_the_widget_are_given_the_same_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(explorer, "bundle", lambda data, frame: given.append(data) or {VIEW: {}})
+    packed = make().data()
+    calls = iter([packed])
+    monkeypatch.setattr(Explorer, "data", lambda self: next(calls))
+    bundle = make()._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html", VIEW} and given == [packed]
 
 
 def test_a_panel_says_what_it_would_do() -> None:

@@ -39,8 +39,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("book/chapters/*.md", "book/laboratory.md")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 COLAB = 'import sys\n\nif "google.colab" in sys.modules:\n    %pip install --quiet git+'
-CELL_TIMEOUT = 300
-"""Seconds after which a cell counts as hanging."""
+CELL_TIMEOUT = 120
+"""Seconds after which a cell counts as hanging. On a busy machine the end of a cell may go unnoticed until then."""
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 WORKERS = 2
 HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)

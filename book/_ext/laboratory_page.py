@@ -25,7 +25,7 @@ from tutorial_utils.explore.charts import Chart
 MARK = '<div id="laboratory" class="laboratory">'
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "sigmoid", "gelu": "GELU"}
 NORMS = {"none": "no normalization", "batch": "BatchNorm"}
-DIRECTIONS = {"signal": plotting.color("theory"), "gradient": plotting.color("kaiming")}
+DIRECTIONS = {"signal": plotting.color("xavier"), "gradient": plotting.color("kaiming")}  # as in chapter 4
 START = {"activation": "relu", "norm": "none", "depth": 10, "start": "kaiming_normal", "lr": 0.1, "seed": 0}
 
 
@@ -91,11 +91,12 @@ def start_places() -> list[int]:
 def fallback() -> str:
     """Show a reader without scripts how many trainings reach half of the test digits, in percent."""
     rows = laboratory.trainings()
-    share = rows.assign(trained=100.0 * rows["trained"]).pivot_table(
-        "trained", index="start", columns=["norm", "depth"]
-    )
-    table: str = share.reindex(list(laboratory.STARTS)).to_html(border=0, float_format="{:.0f}".format)
-    caption = "Trainings that get half of the test digits right, percent, by normalization and layers"
+    percent = rows.assign(trained=100.0 * rows["trained"])
+    share = percent.pivot_table("trained", index="start", columns=["norm", "depth"], sort=False)
+    starts = {name: start["label"] for name, start in laboratory.STARTS.items()}
+    named = share.rename(index=starts, columns=NORMS).rename_axis(columns=["normalization", "layers"])
+    table: str = named.to_html(border=0, float_format="{:.0f}".format)
+    caption = "Trainings that get half of the test digits right, percent, by start, normalization and layers"
     return table.replace("<thead>", f"<caption>{html.escape(caption)}</caption><thead>", 1)
 
 

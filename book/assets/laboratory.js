@@ -22,7 +22,6 @@ addEventListener("DOMContentLoaded", () => {
   const seeds = (pick) => lab.axes.seed.map((seed) => place(axes, { ...pick, seed }));
   const sorted = (values) => [...values].sort((a, b) => a - b);
   const middle = (values) => sorted(values)[(values.length - 1) >> 1];
-  const drawn = (value) => (Number.isFinite(value) ? value : 1e30); // beyond the axis: at its edge
   const percent = (index) => (100 * right[index]) / lab.test_digits;
 
   // --- the charts' rows --------------------------------------------------------------------------------
@@ -43,13 +42,13 @@ addEventListener("DOMContentLoaded", () => {
 
   const curves = (pick) => lab.axes.norm.flatMap((norm) => Array.from({ length: windows }, (_, k) => {
     const values = sorted(seeds({ ...pick, norm }).map((index) => decode(loss[index * windows + k], lab.codes.loss)));
-    return { step: lab.edges[k + 1], loss: drawn(middle(values)), low: drawn(values[0]), high: drawn(values.at(-1)), norm: label("norm", norm) };
+    return { step: lab.edges[k + 1], loss: middle(values), low: values[0], high: values.at(-1), norm: label("norm", norm) };
   }));
 
   const LAYER_AXES = ["activation", "norm", "start"].map((name) => [name, lab.axes[name]]);
   const start = (pick) => {
     const codes = layers[pick.depth], length = pick.depth + 1, first = place(LAYER_AXES, pick) * 2 * 3 * length;
-    const at = (direction, quantile, layer) => drawn(decode(codes[first + (direction * 3 + quantile) * length + layer], lab.codes.moment));
+    const at = (direction, quantile, layer) => decode(codes[first + (direction * 3 + quantile) * length + layer], lab.codes.moment);
     return ["signal", "gradient"].flatMap((name, direction) => Array.from({ length }, (_, layer) => ({
       layer: layer + 1, "second moment": at(direction, 1, layer), low: at(direction, 0, layer), high: at(direction, 2, layer), direction: name,
     })));
@@ -57,13 +56,15 @@ addEventListener("DOMContentLoaded", () => {
 
   // --- the sentence and the code -----------------------------------------------------------------------
 
+  const diverged = (index) => loss.subarray(index * windows, (index + 1) * windows).some((code) => decode(code, lab.codes.loss) === Infinity);
   const say = (pick) => {
     const found = seeds(pick), digits = sorted(found.map(percent)), unsteady = found.filter((index) => steady[index] < windows);
-    const trained = digits.filter((share) => share >= 100 * lab.trained).length;
+    const trained = digits.filter((share) => share >= 100 * lab.trained).length, lost = found.filter(diverged).length;
     const from = lab.edges[Math.min(...unsteady.map((index) => steady[index]))] + 1;
     return `${label("start", pick.start)}, ${label("activation", pick.activation)}, ${pick.depth} layers, ${label("norm", pick.norm)}, ` +
-      `learning rate ${pick.lr}: ${trained} of ${found.length} seeds get half of the test digits right; ` +
+      `learning rate ${pick.lr}: ${trained} of ${found.length} seeds ${trained === 1 ? "gets" : "get"} half of the test digits right; ` +
       `the median is ${middle(digits).toFixed(1)} percent (${digits[0].toFixed(1)} to ${digits.at(-1).toFixed(1)}).` +
+      (lost ? ` In ${lost} of the ${found.length} the loss does not stay finite.` : "") +
       (unsteady.length ? ` Rounding decides ${unsteady.length} of the curves from step ${from} on: another computer draws others.` : "");
   };
 

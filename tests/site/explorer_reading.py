@@ -38,6 +38,23 @@ READ = """(root) => {
   };
 }"""
 
+# How much each element contrasts with what is behind it, a map's cell or the page. A canvas resolves the colors as the
+# browser does, after all mixing and transparency.
+CONTRAST = """(elements) => elements.map((element) => {
+  const pen = Object.assign(document.createElement('canvas'), { width: 1, height: 1 }).getContext('2d');
+  const light = (...colors) => {
+    for (const color of colors) { pen.fillStyle = color; pen.fillRect(0, 0, 1, 1); }
+    const [red, green, blue] = [...pen.getImageData(0, 0, 1, 1).data].map((part) => part / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const page = getComputedStyle(document.body).backgroundColor, { fill, stroke } = getComputedStyle(element);
+  const two = [light(page, element.dataset.cell ?? page), light(page, stroke === 'none' ? fill : stroke)];
+  two.sort((a, b) => a - b);
+  return (two[1] + 0.05) / (two[0] + 0.05);
+})"""
+LINES = "svg[role=img] [data-mark=line]"
+
 Data = dict[str, Any]
 Rows = list[dict[str, Any]]
 
@@ -215,6 +232,8 @@ MARKS = {"lines": _lines, "bars": _bars, "heatmap": _heatmap}
 def _cell(value: Any, text: str) -> list[str]:
     if value is None or isinstance(value, str):
         return [] if text == (value or "none") else [f"the table says {text!r} instead of {value!r}"]
+    if math.isinf(value):
+        return [] if text == "not finite" else [f"the table says {text!r} instead of 'not finite'"]
     return [] if _close(text, str(value)) else [f"{text!r} is written instead of {value!r}"]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from explorer_moves import MOVES, is_slider
-from explorer_reading import READ, explorers, frame_problems, problems, reading_problems, rows_of
+from explorer_reading import CONTRAST, LINES, READ, explorers, frame_problems, problems, reading_problems, rows_of
 from playwright.sync_api import Browser, Locator, Page, expect
 from site_checks import PHONE, WIDE, Visit, served
 
@@ -48,7 +48,8 @@ def signals(start: str, depth: float) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def words(rows: pd.DataFrame, start: str, depth: float) -> str:
-    return f"{start}, {depth:g} layers: {rows.q.iloc[-1]:.3g}"
+    more = ", and a longer sentence than of any other start" * 3 if start == "large" else ""
+    return f"{start}, {depth:g} layers: {rows.q.iloc[-1]:.3g}{more}"
 
 
 def losses(momentum: float) -> pd.DataFrame:
@@ -74,6 +75,7 @@ SIGNALS = Explorer(
     ],
     say=words,
     start={"depth": 10},
+    colors={"forward": "#000000", "backward": "#08306b"},  # the darkest of the book, which the dark theme must bear
 )
 MOMENTUM = Explorer(
     losses,
@@ -175,6 +177,29 @@ def test_home_and_end(visit: Callable[..., Visit]) -> None:
     assert wrong(opened, momentum=[2]) == []
     slider.press("Home")
     assert wrong(opened, momentum=[0]) == []
+
+
+def test_nothing_below_moves_when_a_control_does(visit: Callable[..., Visit]) -> None:
+    opened = visit(width=PHONE).page
+    explorer, heights = shown(opened, "signals"), set()
+    for place in (2, 0, 1):
+        MOVES["keyboard"](explorer.locator("select"), place)
+        heights.add((explorer.bounding_box() or {})["height"])
+    assert len(heights) == 1
+
+
+def test_between_two_layers_is_no_tick(visit: Callable[..., Visit]) -> None:
+    assert [text for text, _ in shown(visit().page, "only").evaluate(READ)["charts"][0]["x"]] == ["1", "2"]
+
+
+def test_the_legend_shows_dashes_and_dots(visit: Callable[..., Visit]) -> None:
+    dotted = Lines(x="layer", y="q", series="way", dots=True, y_log=True)
+    opened = visit().page
+    controls, say = [Slider("n", [3])], lambda rows, n: "three"
+    explorer = Explorer(lambda n: signals("he", n)[0], name="dots", controls=controls, charts=[dotted], say=say)
+    made = mount(opened, explorer, {key(n=3): computed(explorer, n=3)})
+    assert made.locator(".explorer-legend line").count() == made.locator(".explorer-legend circle").count() == 2
+    assert shown(opened, "signals").locator(".explorer-legend circle").count() == 0
 
 
 def other(text: str) -> str:
@@ -321,6 +346,14 @@ def test_print(visit: Callable[..., Visit]) -> None:
     assert len(opened.pdf()) > 10_000
 
 
+def test_the_dark_theme_prints_on_white(visit: Callable[..., Visit]) -> None:
+    opened = visit("dark").page
+    opened.emulate_media(media="print")
+    opened.add_style_tag(content="body { background: #fff !important }")
+    assert shown(opened, "signals").evaluate("(root) => getComputedStyle(root).backgroundColor") == "rgb(255, 255, 255)"
+    assert min(opened.locator(LINES).evaluate_all(CONTRAST)) > 3
+
+
 def test_nothing_moves_by_itself(chromium: Browser, root: str) -> None:
     context = chromium.new_context(reduced_motion="reduce")
     opened = context.new_page()
@@ -343,26 +376,10 @@ def test_accessibility_and_room(theme: str, width: int, visit: Callable[..., Vis
     assert wrong(opened.page, **START) == []
 
 
-# Colors as the browser resolves them, after all mixing and transparency, painted on the page's own.
-CONTRAST = """(elements) => elements.map((element) => {
-  const pen = Object.assign(document.createElement('canvas'), { width: 1, height: 1 }).getContext('2d');
-  const light = (...colors) => {
-    for (const color of colors) { pen.fillStyle = color; pen.fillRect(0, 0, 1, 1); }
-    const [red, green, blue] = [...pen.getImageData(0, 0, 1, 1).data].map((part) => part / 255)
-      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-  };
-  const page = getComputedStyle(document.body).backgroundColor, { fill, stroke } = getComputedStyle(element);
-  const two = [light(page, element.dataset.cell ?? page), light(page, stroke === 'none' ? fill : stroke)];
-  two.sort((a, b) => a - b);
-  return (two[1] + 0.05) / (two[0] + 0.05);
-})"""
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_contrast_of_what_is_drawn(theme: str, visit: Callable[..., Visit]) -> None:
     opened = visit(theme).page
-    lines = opened.locator("svg[role=img] [data-mark=line], .explorer-chart [aria-hidden] [data-mark$=tick]")
+    lines = opened.locator(f"{LINES}, .explorer-chart [aria-hidden] [data-mark$=tick], .explorer-legend line")
     texts = opened.locator(".explorer-chart [aria-hidden] [data-mark$=label] text")
     assert lines.count() > 6 and texts.count() > 20
     assert min(lines.evaluate_all(CONTRAST)) > 3
@@ -390,6 +407,8 @@ def test_focus_is_visible_and_names_are_read(visit: Callable[..., Visit]) -> Non
     opened.keyboard.press("Tab")
     assert opened.evaluate("document.activeElement.dataset.control") == "start"
     assert opened.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    shown(opened, "signals").locator("summary").first.focus()
+    assert opened.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineOffset)") <= -3
     explorer = opened.get_by_role("group", name="Explorer: signals")
     slider = explorer.get_by_role("slider", name="layers", exact=True)
     expect(slider).to_have_attribute("aria-valuetext", "10")

@@ -1,11 +1,11 @@
 """Every explorer of the built site, moved by mouse, keyboard and touch: it shows the numbers of the state it is in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle
 
 import pytest
 from explorer_moves import MOVES
-from explorer_reading import explorers, problems
+from explorer_reading import CONTRAST, LINES, explorers, problems
 from playwright.sync_api import Browser, BrowserContext
 from site_checks import HTML, Visit, pages
 
@@ -45,6 +45,25 @@ def test_explorers_of(page: str, reader: BrowserContext, address: str) -> None:
                 found += [f"moved by {way}: {problem}" for problem in problems(data, places, shown)]
     visit.page.close()
     assert visit.problems + found == []
+
+
+def test_a_name_is_no_other_elements() -> None:
+    for page, found in FOUND.items():
+        assert [name for name in found if TEXTS[page].count(f'id="{name}"') != 1] == [], page
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_line_is_seen(theme: str, open_page: Callable[..., Visit], address: str) -> None:
+    for page in (page for page, text in TEXTS.items() if page in FOUND or LABORATORY in text):
+        lines = open_page(address + page, theme).page.locator(LINES)
+        assert min(lines.evaluate_all(CONTRAST), default=99) > 3, page
+
+
+def test_what_stands_still_is_not_painted_anew(open_page: Callable[..., Visit], address: str) -> None:
+    still = "(blocks) => blocks.every((block) => getComputedStyle(block).isolation === 'isolate')"
+    for page in FOUND:
+        blocks = open_page(address + page).page.locator(".bd-article section > :not(section)")
+        assert blocks.count() > 5 and blocks.evaluate_all(still), page
 
 
 def test_the_scripts_are_on_the_pages_that_need_them_and_on_no_other() -> None:

@@ -180,6 +180,7 @@ def test_the_row_of_a_claim():
     )
     row = BeautifulSoup(claims_table.row(claim(unit="decades"), entry, "chapters/03-glorot.html#s"), "html.parser")
     assert row.tr["id"] == "x" and row.a["href"] == "chapters/03-glorot.html#s"
+    assert row.a.get_text() == "Chapter 3: S"
     text = row.get_text(" ")
     for part in (
         "a < b",
@@ -190,6 +191,10 @@ def test_the_row_of_a_claim():
     ):
         assert part in text
     assert "supported under conditions : deep" in text
+
+
+def test_a_section_s_code_is_code():
+    assert claims_table.place(claim(section="`.data` < x")) == "Chapter 3: <code>.data</code> &lt; x"
 
 
 def test_the_counts_of_the_ledger():

@@ -42,6 +42,10 @@ class Chart:
         """The columns that this chart reads."""
         return [name for name in (self.x, self.y, self.series) if name]
 
+    def axes(self) -> dict[str, list[str]]:
+        """The columns that lie along each axis and set its limits."""
+        return {"x": [self.x], "y": [self.y]}
+
     def numbers(self) -> list[str]:
         """The columns of which no entry may be a word."""
         return [name for name in self.columns() if name != self.series]
@@ -81,6 +85,10 @@ class Lines(Chart):
         """The columns that this chart reads."""
         return super().columns() + [name for name in (self.low, self.high) if name]
 
+    def axes(self) -> dict[str, list[str]]:
+        """The columns that lie along each axis and set its limits."""
+        return {**super().axes(), "y": [name for name in (self.y, self.low, self.high) if name]}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bars(Chart):
@@ -96,6 +104,10 @@ class Bars(Chart):
     def columns(self) -> list[str]:
         """The columns that this chart reads."""
         return [*super().columns(), self.x_end]
+
+    def axes(self) -> dict[str, list[str]]:
+        """The columns that lie along each axis and set its limits."""
+        return {**super().axes(), "x": [self.x, self.x_end]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +132,10 @@ class Heatmap(Chart):
     def columns(self) -> list[str]:
         """The columns that this chart reads."""
         return [*super().columns(), self.value] + ([self.mark] if self.mark else [])
+
+    def axes(self) -> dict[str, list[str]]:
+        """The values set the limits of the colors; the axes have a place for each entry."""
+        return {"value": [self.value]}
 
     def numbers(self) -> list[str]:
         """The columns of which no entry may be a word."""

@@ -42,11 +42,12 @@ class Explorer:
         say: takes the rows of the first chart and the controls' values; returns the sentence that states the result
             below the charts and to screen readers.
         start: values at first; the first of each control where absent.
-        colors: the color of a series that :func:`tutorial_utils.plotting.color` does not know.
+        colors: the color of a series, such as ``#0072B2``; by default that of
+            :func:`tutorial_utils.plotting.color`.
 
     Raises:
-        ValueError: if the name is none, a control is missing or named twice, ``start`` is no state, the rows lack a
-            column, or the numbers are too many for a page.
+        ValueError: if the name is none, a control is missing or named twice, ``start`` is no state, a color is not
+            hexadecimal, the rows lack a column, or the numbers are too many for a page.
 
     >>> from tutorial_utils.explore import Lines, Slider
     >>> def power(exponent):
@@ -82,6 +83,9 @@ class Explorer:
         if not self.charts:
             raise ValueError("charts are empty, but there must be at least one to draw")
         check_start(self.controls, self.start)
+        for series, color in self.colors.items():
+            if not re.fullmatch("#[0-9a-fA-F]{6}", color):
+                raise ValueError(f"colors has {series!r} in {color!r}, but a color is written like '#0072B2'")
 
     def states(self) -> list[State]:
         """Every combination of the controls' values; the last control changes fastest."""
@@ -141,15 +145,11 @@ class Explorer:
         chart = self.charts[place]
         tables = [frame["tables"][place] for frame in self.frames]
         spec = {**chart.spec(), "series_values": self._series(chart, tables)}
-        if not isinstance(chart, Heatmap):
-            ends = [name for name in (getattr(chart, "low", None), getattr(chart, "high", None)) if name]
-            across = [chart.x, *([chart.x_end] if hasattr(chart, "x_end") else [])]
-            spec["x_limits"] = chart.x_limits or _limits(tables, across, chart.x_log)
-            low, high = chart.y_limits or _limits(tables, [chart.y, *ends], chart.y_log)
-            grounded = isinstance(chart, Bars) and not chart.y_log  # a bar's area is its share
-            spec["y_limits"] = (min(low, 0.0), high) if grounded else (low, high)
-        else:
-            spec["value_limits"] = chart.value_limits or _limits(tables, [chart.value], chart.value_log)
+        for axis, columns in chart.axes().items():
+            spec[f"{axis}_limits"] = spec[f"{axis}_limits"] or _limits(tables, columns, spec[f"{axis}_log"])
+        if isinstance(chart, Bars) and not chart.y_log:  # a bar's area is its share
+            low, high = spec["y_limits"]
+            spec["y_limits"] = (min(low, 0.0), high)
         return spec
 
     def _series(self, chart: Chart, tables: list[dict[str, list[Any]]]) -> dict[str, str]:
@@ -164,26 +164,30 @@ class Explorer:
 
     def html(self) -> str:
         """The explorer for a page: a table of the first frame, which the drawing code replaces, and all numbers."""
-        data = json.dumps(self.data(), separators=(",", ":"), ensure_ascii=False).replace("<", r"\u003c")
+        return self._page(self.data())
+
+    def _page(self, data: dict[str, Any]) -> str:
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", r"\u003c")
         return (
             f'<good-explorer id="{self.name}">{self._table()}'
-            f'<script type="application/json">{data}</script></good-explorer>'
+            f'<script type="application/json">{text}</script></good-explorer>'
         )
 
     def _table(self) -> str:
         """What a reader without scripts sees: the numbers of the first chart at the start, and the sentence."""
-        tables, chart = self.tables(self.start), self.charts[0]
-        text = html.escape(self.say(tables[0], **self.start))
-        shown = _summary(chart, tables[0]).to_html(border=0, float_format=lambda value: f"{value:.3g}", na_rep="")
-        return shown.replace("<thead>", f"<caption>{text}</caption><thead>", 1)
+        frame = self.frames[self.states().index(self.start)]
+        rows = pd.DataFrame(frame["tables"][0])
+        shown = _summary(self.charts[0], rows).to_html(border=0, float_format=lambda value: f"{value:.3g}", na_rep="")
+        return shown.replace("<thead>", f"<caption>{html.escape(frame['say'])}</caption><thead>", 1)
 
     def __repr__(self) -> str:
         """What a terminal shows."""
         return f"<explorer {self.name}: {len(self.states())} states>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        page = {"text/plain": repr(self), "text/html": self.html()}
-        return bundle(self.data(), self.frame) | page  # what the widget says of itself holds an address
+        data = self.data()
+        page = {"text/plain": repr(self), "text/html": self._page(data)}
+        return bundle(data, self.frame) | page  # what the widget says of itself holds an address
 
 
 def _plain(column: str, value: Any) -> float | None:
@@ -227,8 +231,14 @@ def _limits(tables: list[dict[str, list[Any]]], columns: Sequence[str], log: boo
 def _summary(chart: Chart, rows: pd.DataFrame) -> pd.DataFrame:
     """At most eight columns of a chart's numbers: a row for each series or, on a map, for each height."""
     index, value = (chart.y, chart.value) if isinstance(chart, Heatmap) else (chart.series, chart.y)
-    named = rows.assign(**{"": chart.y_label or chart.y}) if index is None else rows
+    x, y = (chart.spec()[name] for name in ("x_label", "y_label"))
+    named = rows.assign(**{value: pd.to_numeric(rows[value])}, **({} if index else {"": y}))
     wide = named.pivot_table(index=index or "", columns=chart.x, values=value, sort=False, dropna=False)
     count = wide.shape[1]
     places = sorted({round(k * (count - 1) / (TABLE_COLUMNS - 1)) for k in range(TABLE_COLUMNS if count else 0)})
-    return wide.iloc[:, places].rename(columns=lambda x: x if isinstance(x, str) else f"{x:.3g}")
+    heads = wide.iloc[:, places].rename(columns=_head, index=_head)
+    return heads.rename_axis(columns=x, index=y if index else "")
+
+
+def _head(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"

@@ -14,15 +14,26 @@ const GoodCharts = (() => {
 
   const show = (value) =>
     typeof value !== "number" ? String(value ?? "none")
-      : value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) ? value.toExponential(2).replace(/\.?0*e\+?/, "e")
-        : String(Number.isInteger(value) ? value : +value.toPrecision(3));
+      : !Number.isFinite(value) ? "not finite"
+        : value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) ? value.toExponential(2).replace(/\.?0*e\+?/, "e")
+          : String(Number.isInteger(value) ? value : +value.toPrecision(3));
   const power = (value) => `10${String(Math.round(Math.log10(value))).replace(/./g, (sign) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign] ?? "⁻")}`;
   const label = (chart, name) => ({ [chart.x]: chart.x_label, [chart.y]: chart.y_label, [chart.value]: chart.value_label })[name] || name;
 
   // --- scales ------------------------------------------------------------------------------------------
 
-  // A series keeps its hue in both themes: it is mixed with the color of the text.
-  const ink = (color) => `color-mix(in oklab, ${color} 72%, var(--explorer-text))`;
+  // From 0 to 1, of a color such as "#08306b" or "rgb(8, 48, 107)".
+  function luminance(color) {
+    const parts = color[0] === "#" ? color.match(/[^#]{2}/g).map((part) => parseInt(part, 16)) : color.match(/\d+/g);
+    const [red, green, blue] = parts.map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  }
+  // A series keeps its hue in both themes: it is mixed with the color of the text, a dark one more, lest it vanish in the
+  // dark theme. The cube root of the luminance is about the lightness that one sees.
+  function ink(color) {
+    const share = Math.min(72, 36 + 60 * Math.cbrt(luminance(color)));
+    return `color-mix(in oklab, ${color} ${share.toFixed()}%, var(--explorer-text))`;
+  }
   const paint = (chart, series) => ink(chart.series_values[series] ?? "#0072B2");
   const dash = (place) => DASHES[place % DASHES.length];
   // What lies beyond the limits is drawn at the edge, as is zero on a logarithmic axis.
@@ -37,13 +48,18 @@ const GoodCharts = (() => {
       .flatMap((exponent) => heads.map((head) => +`${head}e${exponent}`))
       .filter((tick) => tick >= low * (1 - near) && tick <= high * (1 + near));
   }
-  function axis(chart, way) {
-    const limits = chart[`${way}_limits`], log = chart[`${way}_log`], marks = log ? logTicks(limits) : 5;
+  // About five ticks, but none between two layers.
+  const tickCount = ([low, high], values) => (values.every(Number.isInteger) ? Math.min(5, Math.max(1, high - low)) : 5);
+  function axis(chart, way, count) {
+    const limits = chart[`${way}_limits`], log = chart[`${way}_log`], marks = log ? logTicks(limits) : count;
     const format = !log ? {} : { tickFormat: marks.every((tick) => tick >= 1e-3 && tick < 1e5) ? show : power };
     return { type: log ? "log" : "linear", domain: limits, label: chart[`${way}_label`], labelArrow: "none", ticks: marks, ...format };
   }
   function scales(chart, rows) {
-    if (chart.kind !== "heatmap") return { x: axis(chart, "x"), y: { ...axis(chart, "y"), grid: true }, color: { type: "identity" } };
+    if (chart.kind !== "heatmap") {
+      const count = tickCount(chart.x_limits, rows.map((row) => row[chart.x]));
+      return { x: axis(chart, "x", count), y: { ...axis(chart, "y", 5), grid: true }, color: { type: "identity" } };
+    }
     const band = (way) => ({ type: "band", domain: [...new Set(rows.map((row) => row[chart[way]]))], label: chart[`${way}_label`], tickFormat: show, labelArrow: "none", padding: 0 });
     return { x: band("x"), y: { ...band("y"), reverse: true }, color: { type: "identity" } };
   }
@@ -54,11 +70,8 @@ const GoodCharts = (() => {
     const scale = chart.value_log ? Math.log : Number, [low, high] = chart.value_limits.map(scale);
     return value == null ? "#9994" : Plot.interpolateBlues((scale(clamp(value, chart.value_limits)) - low) / (high - low));
   }
-  // Black or white, whichever contrasts more with a color such as "rgb(8, 48, 107)".
-  function onTop(color) {
-    const [red, green, blue] = color.match(/\d+/g).map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 ? "#000" : "#fff";
-  }
+  // Black or white, whichever contrasts more.
+  const onTop = (color) => (luminance(color) > 0.179 ? "#000" : "#fff");
 
   // --- marks -------------------------------------------------------------------------------------------
 
@@ -160,7 +173,7 @@ const GoodCharts = (() => {
       const scale = scales(spec, rows), { y } = scale, box = sides(spec, scale, width);
       const x = { ...scale.x, tickRotate: box.steep ? -90 : 0 };
       const style = { background: "none", color: "inherit", fontSize: "12px", overflow: "visible" };
-      const key = JSON.stringify([width, x.domain, y.domain]);
+      const key = JSON.stringify([width, x, y]);
       if (key !== drawn) {
         axes = tidy(Plot.plot({ ...box, style, ...scale, x, marks: rules[spec.kind](spec) }));
         axes.setAttribute("aria-hidden", "true");
@@ -181,7 +194,8 @@ const GoodCharts = (() => {
 
   function swatch(chart, series, place) {
     const lines = chart.kind === "lines", item = make("span", { textContent: series });
-    const sign = lines ? `<line x2="26" y1="6" y2="6" stroke-width="2.5" stroke-dasharray="${dash(place)}"/>` : '<rect width="26" height="12"/>';
+    const point = chart.dots ? '<circle cx="13" cy="6" r="3"/>' : "";
+    const sign = lines ? `<line x2="26" y1="6" y2="6" stroke-width="2.5" stroke-dasharray="${dash(place)}"/>${point}` : '<rect width="26" height="12"/>';
     item.insertAdjacentHTML("afterbegin", `<svg width="26" height="12" aria-hidden="true">${sign}</svg>`);
     item.firstChild.style.cssText = `stroke:${paint(chart, series)};fill:${paint(chart, series)};fill-opacity:${veil(chart)}`;
     return item;

@@ -102,15 +102,15 @@ const GoodStarts = (() => {
     form.addEventListener("submit", (event) => event.preventDefault());
     const charts = data.charts.map((chart, k) => GoodCharts.chart(chart, options.pick && ((row) => row && choose(options.pick(k, row)))));
     const figures = data.charts.map((chart, k) => make("figure", {}, make("figcaption", { textContent: chart.title }), GoodCharts.legend(chart), charts[k].root));
-    const words = make("p", { className: "explorer-words" });
-    words.setAttribute("role", "status");
+    const words = make("span"), result = make("p", { className: "explorer-words" }, words);
+    result.setAttribute("role", "status");
     const tables = make("div"), code = make("code");
     const numbers = fold("The numbers", tables), source = fold("Show the code", make("pre", { tabIndex: 0 }, code));
     numbers.addEventListener("toggle", () => current && fillTables());
     root.classList.add("explorer");
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", `Explorer: ${data.name}`);
-    root.replaceChildren(form, make("div", { className: "explorer-charts" }, ...figures), words, numbers, source);
+    root.replaceChildren(form, make("div", { className: "explorer-charts" }, ...figures), result, numbers, source);
 
     const places = () => controls.map((control) => control.place());
     const state = () => Object.fromEntries(data.controls.map((control, k) => [control.name,
@@ -118,8 +118,13 @@ const GoodStarts = (() => {
     const rows = () => current.tables.map((table) => rowsOf(table, data.columns ?? []));
     const fillTables = () => tables.replaceChildren(...(numbers.open ? rows().map((table, k) => GoodCharts.table(data.charts[k], table)) : []));
 
+    // Room for the longest sentence, lest the page below jump; the style sheet lays it, unseen, under the one shown.
+    function reserve(sentence) {
+      if (sentence.length > (result.dataset.longest ?? "").length) result.dataset.longest = sentence;
+    }
     function paint() {
       words.textContent = current.say;
+      reserve(current.say);
       rows().forEach((table, k) => charts[k].draw(table, widths[k], current.say));
       if (numbers.open) fillTables();
       source.hidden = !current.code;
@@ -156,6 +161,7 @@ const GoodStarts = (() => {
       if (current) paint();
     }
 
+    data.frames?.forEach((frame) => reserve(frame.say));
     measure();
     change();
     new ResizeObserver(resize).observe(root);
@@ -165,7 +171,6 @@ const GoodStarts = (() => {
       if (Object.keys(wanted).length) change();
     });
     if (options.link && asked().get("at") === data.name) root.scrollIntoView();
-    return { state, change };
   }
 
   // --- in a page: a script that the page names, not part of a widget --------------------------------------
