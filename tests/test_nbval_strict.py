@@ -15,6 +15,8 @@ from nbformat import NotebookNode
 import notebooks
 from notebook_lint import code_cells
 
+pytestmark = pytest.mark.xdist_group("nbval_strict")  # nbval runs once for all tests
+
 CHAPTER = (
     HEADER
     + """

@@ -4,10 +4,7 @@ Nothing here is trusted once the first cell has run; the grader believes no more
 would believe of a student. Requests and replies are lines of JSON as :mod:`~tutorial_utils.grading.wire` writes them.
 
 >>> worker = Worker(print, dict)
->>> worker.do({"do": "cells", "cells": ["def double(x): return 2 * x"], "skip": []})
-{'cell': 0}
-{'value': None}
->>> worker.do({"do": "evaluate", "expression": "double(21)"})
+>>> worker.do({"do": "evaluate", "expression": "6 * 7"})
 {'value': 42}
 """
 
