@@ -80,7 +80,7 @@ def drawn(answer: Function, weight: Tensor, *options: Any, generator: torch.Gene
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
-    """fan_in and fan_out of a weight of shape (out, in, *kernel), as torch.nn.init counts them.
+    """fan_in and fan_out of a weight of shape ``(out, in, *kernel)``, as torch.nn.init counts them.
 
     >>> fans(torch.empty(4, 3, 2, 2))
     (12, 16)
