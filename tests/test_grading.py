@@ -23,7 +23,7 @@ from torch import nn
 import course
 import editions
 from tutorial_utils import exercises
-from tutorial_utils.exercises.running import TimeUp
+from tutorial_utils.exercises.running import TimeUp, time_limit
 from tutorial_utils.grading import collecting, desk, preprocessors, submissions
 from tutorial_utils.grading.isolation import NAMESPACES, OTHER_USER, USERS, Isolation, available, user
 from tutorial_utils.grading.process import DidNotStart, Limits, ProcessEnded
@@ -589,9 +589,9 @@ def test_the_report_says_why_nothing_was_graded_and_what_a_person_has_to_look_at
 
 
 def test_work_without_end_is_cut_short_and_waiting_is_not() -> None:
-    with desk.processor_time(0.2):
+    with time_limit(0.2, of_work=True):
         time.sleep(0.5)
-    with pytest.raises(TimeUp, match=r"more than 0\.2 seconds"), desk.processor_time(0.2):
+    with pytest.raises(TimeUp, match=r"more than 0\.2 seconds"), time_limit(0.2, of_work=True):
         while True:
             pass
 

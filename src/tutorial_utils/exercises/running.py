@@ -49,8 +49,8 @@ class Raised:
 
 
 @contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeUp in the block after some seconds, again and again until it ends.
+def time_limit(seconds: float, *, of_work: bool = False) -> Iterator[None]:
+    """Raise TimeUp in the block after some seconds, again and again until it ends; of work, waiting does not count.
 
     A timer signal does this, so there is no limit outside the main thread, on systems without such signals, and inside
     a single call of compiled code.
@@ -58,17 +58,18 @@ def time_limit(seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
+    timer, number = (signal.ITIMER_PROF, signal.SIGPROF) if of_work else (signal.ITIMER_REAL, signal.SIGALRM)
 
     def ring(number: int, frame: FrameType | None) -> None:
-        raise TimeUp
+        raise TimeUp(f"more than {seconds:g} seconds" + " of processor time" * of_work)
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    before = signal.signal(number, ring)
+    signal.setitimer(timer, seconds, 1.0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(timer, 0)
+        signal.signal(number, before)
 
 
 @contextmanager

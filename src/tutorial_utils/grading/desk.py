@@ -9,17 +9,14 @@ formgrader expect it.
 
 import os
 import re
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from nbgrader.api import Gradebook
@@ -30,7 +27,7 @@ from nbgrader.utils import capture_log, temp_attrs
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-from tutorial_utils.exercises.running import TimeUp
+from tutorial_utils.exercises.running import time_limit
 from tutorial_utils.grading import collecting
 from tutorial_utils.grading.isolation import available
 from tutorial_utils.grading.report import rows_of, write_report
@@ -178,7 +175,7 @@ def grade_one(name: str, student: str) -> str:
     if path is None:
         return f"{NOT_GRADED}: {remark}"
     for kind in (Autograde, GenerateFeedback):
-        with processor_time(LONGEST):
+        with time_limit(LONGEST, of_work=True):
             if not (result := course.convert(kind, name, student))["success"]:
                 return f"{NOT_GRADED}: {last_words(result)}"
     with course.book() as book:
@@ -186,19 +183,3 @@ def grade_one(name: str, student: str) -> str:
         waiting = sum(one.needs_manual_grade for notebook in submission.notebooks for one in notebook.grades)
         by_hand = f", {waiting} to grade by hand" if waiting else ""
         return f"{submission.score:g} of {submission.max_score:g}{by_hand}"
-
-
-@contextmanager
-def processor_time(seconds: float) -> Iterator[None]:
-    """Raise TimeUp in the block after some seconds of work, and again until it ends; waiting does not count."""
-
-    def ring(number: int, frame: FrameType | None) -> None:
-        raise TimeUp(f"more than {seconds:g} seconds of processor time")
-
-    before = signal.signal(signal.SIGPROF, ring)
-    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
