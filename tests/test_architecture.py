@@ -12,9 +12,9 @@ import tutorial_utils
 PACKAGE = Path(tutorial_utils.__file__).parent
 # From the bottom up; a module may import those on lower levels only.
 LEVELS = [
-    {"data", "gains", "normalization", "sampling", "shapeset", "store"},
+    {"data", "gains", "normalization", "stats", "shapeset", "checkpoint"},
     {"initializers", "networks"},
-    {"propagation", "training", "audit", "configs", "stack"},
+    {"propagation", "training", "audit", "runs", "stack"},
     {"plotting", "diagnose", "defaults", "sweep", "laboratory"},
     {"claims", "exercises", "explore"},
     {"grading"},

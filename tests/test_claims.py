@@ -108,13 +108,13 @@ def test_statistics_without_gradient_are_noticed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_weight_of_the_engine_s_running_statistics_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = stack.BatchNorm.forward
+    forward = stack.StackedBatchNorm.forward
 
-    def without_momentum(layer: stack.BatchNorm, h: Tensor) -> Tensor:
+    def without_momentum(layer: stack.StackedBatchNorm, h: Tensor) -> Tensor:
         monkeypatch.setattr(layer.module, "momentum", 0.0)
         return forward(layer, h)
 
-    monkeypatch.setattr(stack.BatchNorm, "forward", without_momentum)
+    monkeypatch.setattr(stack.StackedBatchNorm, "forward", without_momentum)
     assert changed(["bn-sigmoid-trains"]) == {"bn-sigmoid-trains"}
 
 

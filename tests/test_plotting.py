@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 
-from tutorial_utils.configs import NORMS
 from tutorial_utils.initializers import SCHEMES
 from tutorial_utils.plotting import (
     ACTIVATION_COLORS,
@@ -20,6 +19,7 @@ from tutorial_utils.plotting import (
     shades,
     use_style,
 )
+from tutorial_utils.runs import NORMS
 
 
 def test_every_scheme_has_a_color_and_families_differ() -> None:

@@ -104,7 +104,7 @@ def page() -> str:
     """Write the Laboratory: controls, charts, and the numbers of all trainings."""
     specs = [control.spec() for control in controls()]
     data = {"name": "laboratory", "controls": specs, "charts": charts(), "start": start_places()}
-    text = json.dumps({**data, "laboratory": laboratory.stored()}, separators=(",", ":")).replace("</", "<\\/")
+    text = json.dumps({**data, "laboratory": laboratory.load_results()}, separators=(",", ":")).replace("</", "<\\/")
     return f'{MARK}{fallback()}<script type="application/json">{text}</script></div>'
 
 

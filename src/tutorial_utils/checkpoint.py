@@ -19,7 +19,7 @@ class Trained(NamedTuple):
     evaluations: Array  # (chosen steps, 4): train_loss, train_accuracy, test_loss, test_accuracy
 
 
-class Store:
+class Checkpoint:
     """The finished trainings of one experiment by key, in memory and, given a path, in one ``.npz`` file.
 
     The file is replaced whole, by a rename: whoever reads it, whenever the writer dies, finds a complete one. Writing
@@ -32,9 +32,9 @@ class Store:
     Raises:
         ValueError: if the file is of another experiment or cannot be read.
 
-    >>> store = Store(None, "three steps each")
-    >>> store.add({"lr = 0.1": Trained(np.zeros(3), np.zeros((1, 4)))})
-    >>> list(store.trained)
+    >>> checkpoint = Checkpoint(None, "three steps each")
+    >>> checkpoint.add({"lr = 0.1": Trained(np.zeros(3), np.zeros((1, 4)))})
+    >>> list(checkpoint.trained)
     ['lr = 0.1']
     """
 
@@ -79,10 +79,10 @@ class Store:
             with open(path, "rb") as source, np.load(source, allow_pickle=False) as file:
                 experiment, *columns = (file[name] for name in ("experiment", "keys", "losses", "evaluations"))
         except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"store = {str(path)!r} is not a file that a sweep has written: {error}") from error
+            raise ValueError(f"checkpoint = {str(path)!r} is not a file that a sweep has written: {error}") from error
         if str(experiment) != self.experiment:
             raise ValueError(
-                f"store = {str(path)!r} holds another experiment,\n{experiment}\nnot\n{self.experiment}\n"
+                f"checkpoint = {str(path)!r} holds another experiment,\n{experiment}\nnot\n{self.experiment}\n"
                 "give each experiment a file of its own"
             )
         return {str(key): Trained(*row) for key, *row in zip(*columns, strict=True)}

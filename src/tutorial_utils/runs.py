@@ -38,7 +38,7 @@ UNIT_OPTIONS = {"constant": {"val": 1.0}, "normal": {"std": 1.0}, "uniform": {"a
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Run:
     """One training: hidden ``depth`` layers of ``width`` units, how they start, and how SGD moves them.
 
     Attributes:
@@ -58,7 +58,7 @@ class Config:
     Raises:
         ValueError: for a value that is not among those named, or out of range.
 
-    >>> Config(depth=3, activation="tanh", scheme="xavier_uniform").lr
+    >>> Run(depth=3, activation="tanh", scheme="xavier_uniform").lr
     0.1
     """
 
@@ -145,29 +145,29 @@ class Config:
         return conv_net(sizes, classes, activation, norm=for_images)
 
 
-def grid(**axes: Any) -> list[Config]:
+def grid(**axes: Any) -> list[Run]:
     """List the configurations of a grid: every combination of the values given, the last axis fastest.
 
     Args:
-        **axes: for each field of :class:`Config` one value or several; fields that are not named keep their default.
+        **axes: for each field of :class:`Run` one value or several; fields that are not named keep their default.
 
     Returns:
         The configurations.
 
     Raises:
-        ValueError: for a name that :class:`Config` does not have, an axis without values, or a value it rejects.
+        ValueError: for a name that :class:`Run` does not have, an axis without values, or a value it rejects.
 
-    >>> [config.lr for config in grid(depth=3, lr=[0.1, 1.0])]
+    >>> [run.lr for run in grid(depth=3, lr=[0.1, 1.0])]
     [0.1, 1.0]
     """
-    names = [field.name for field in fields(Config)]
+    names = [field.name for field in fields(Run)]
     listed = {name: _several(values) for name, values in axes.items()}
     for name, values in listed.items():
         if name not in names:
             raise ValueError(f"axis {name!r}, but a configuration has {', '.join(names)}")
         if not values:
             raise ValueError(f"axis {name!r} has no values")
-    return [Config(**dict(zip(axes, values, strict=True))) for values in product(*listed.values())]
+    return [Run(**dict(zip(axes, values, strict=True))) for values in product(*listed.values())]
 
 
 def _several(values: Any) -> list[Any]:

@@ -30,7 +30,7 @@ class Comparison(NamedTuple):
         return f"{self.measured:8.3g} ± {self.error:<7.1g} theory {self.theory:8.3g}  within 4 SE: {self.agrees}"
 
 
-def compare(samples: Tensor, theory: float, *, over: Tensor | None = None) -> Comparison:
+def compare_mean(samples: Tensor, theory: float, *, over: Tensor | None = None) -> Comparison:
     r"""Hold the mean of independent samples, or a ratio of two means, against a theory.
 
     The mean of N samples of deviation s has the standard error :math:`s / \sqrt N`. The ratio
@@ -49,7 +49,7 @@ def compare(samples: Tensor, theory: float, *, over: Tensor | None = None) -> Co
         ValueError: for fewer than two samples, or if ``over`` has another shape or the mean 0.
 
     >>> g = torch.Generator().manual_seed(0)
-    >>> compare(torch.randn(10_000, generator=g, dtype=torch.float64).square(), 1.0).agrees
+    >>> compare_mean(torch.randn(10_000, generator=g, dtype=torch.float64).square(), 1.0).agrees
     True
     """
     a = samples.detach().double()

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional, init
 
 from tutorial_utils.claims.registry import Method, claim, seeded
-from tutorial_utils.configs import grid
 from tutorial_utils.data import Split, digits
 from tutorial_utils.gains import gain, gaussian_mean
 from tutorial_utils.initializers import Model, initialize_
 from tutorial_utils.networks import mlp
 from tutorial_utils.propagation import propagate
+from tutorial_utils.runs import grid
 from tutorial_utils.sweep import train_many
 from tutorial_utils.training import train
 
@@ -173,8 +173,8 @@ def _(seeds: Sequence[int]) -> dict[str, list[float]]:
     scales = {"standard deviation 1/√n": 1.0, "a tenth of it": 0.1}
 
     def reached(scale: float) -> list[float]:
-        configs = grid(seed=seeds, scheme="lecun_normal", scale=scale, **shared)
-        sweep = train_many(configs, images(seeds), steps=150)
+        runs = grid(seed=seeds, scheme="lecun_normal", scale=scale, **shared)
+        sweep = train_many(runs, images(seeds), steps=150)
         premise = np.abs(sweep.losses[:, 0] / math.log(10) - 1) < 0.1  # else it says nothing of the statement
         return list(best_of(sweep.table.assign(test_accuracy=sweep.table.test_accuracy.where(premise)), seeds))
 

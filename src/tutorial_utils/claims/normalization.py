@@ -22,11 +22,11 @@ from torch.utils.checkpoint import checkpoint
 
 from tutorial_utils import normalization
 from tutorial_utils.claims.registry import Effects, Method, claim, seeded
-from tutorial_utils.configs import grid
 from tutorial_utils.data import Split, digits
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
 from tutorial_utils.propagation import propagate
+from tutorial_utils.runs import grid
 from tutorial_utils.sweep import train_many
 from tutorial_utils.training import accuracy, train
 
@@ -854,8 +854,8 @@ def _(seeds: Sequence[int]) -> Effects:
         "all weights equal": {"scheme": "constant", "scale": 0.1},
     }
     common = {"norm": "batch", "depth": 3, "width": WIDTH, "batch_size": BATCH, "seed": list(seeds)}
-    configs = [config for start in starts.values() for config in grid(**common, **start)]
-    good = train_many(configs, _digits(seeds[0]), steps=150).table.test_accuracy >= 0.9
+    runs = [run for start in starts.values() for run in grid(**common, **start)]
+    good = train_many(runs, _digits(seeds[0]), steps=150).table.test_accuracy >= 0.9
     return dict(zip(starts, good.to_numpy(float).reshape(len(starts), -1).tolist(), strict=True))
 
 
