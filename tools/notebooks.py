@@ -32,15 +32,19 @@ from nbformat import NotebookNode
 
 import notebook_lint
 import pictures
+import topics
 from links import repository
 from notebook_lint import code_cells, digest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("book/chapters/*.md", "book/laboratory.md")
+SOURCES = ("book/chapters/*.md", "book/appendices/glorot-table-1.md", "book/laboratory.md")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 COLAB = 'import sys\n\nif "google.colab" in sys.modules:\n    %pip install --quiet git+'
 CELL_TIMEOUT = 120
 """Seconds after which a cell counts as hanging. On a busy machine the end of a cell may go unnoticed until then."""
+PREREQUISITES = re.compile(r"^\*\*Prerequisites\.\*\* .*$", re.MULTILINE)
+WORDS_A_MINUTE, LINES_A_MINUTE = 100, 35
+"""How fast text and code are read; fitted to the minutes that the authors once estimated for eleven chapters."""
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 WORKERS = 2
 HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
@@ -111,10 +115,26 @@ def parse(text: str, name: str) -> NotebookNode:
     return nb
 
 
+def minutes(nb: NotebookNode) -> int:
+    """About how long reading takes, in steps of five."""
+    words = sum(len(cell.source.split()) for cell in nb.cells if cell.cell_type == "markdown")
+    lines = sum(len(cell.source.splitlines()) for cell in code_cells(nb))
+    return max(5, 5 * round((words / WORDS_A_MINUTE + lines / LINES_A_MINUTE) / 5))
+
+
+def complete(nb: NotebookNode, folder: Path) -> NotebookNode:
+    """Put in what sources leave to the compiler: the files of linked topics, and how long a chapter takes."""
+    time = f" About {minutes(nb)} minutes."
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = PREREQUISITES.sub(rf"\g<0>{time}", topics.linked(cell.source, folder))
+    return nb
+
+
 def read_source(source: Path) -> NotebookNode:
     """The notebook that a chapter describes, not executed."""
     text = source.read_text(encoding="utf-8")
-    nb = parse(text, show(source))
+    nb = complete(parse(text, show(source)), source.parent)
     nb.metadata.update(kernelspec=KERNELSPEC, language_info={"name": "python"}, book={"source": digest(text)})
     if address := repository():
         nb.cells.insert(0, colab_cell(address))
@@ -279,8 +299,10 @@ def compile_chapter(source: Path, force: bool = False) -> Report:
         return Report(source, "up to date")
     nb, stored = read_source(source), read_stored(notebook)
     if not force and keep_outputs(nb, stored):
+        same = stored is not None and stored.metadata.book.source == nb.metadata.book.source
         write(nb, notebook)
-        return Report(source, "text changed, code did not: outputs kept", time.perf_counter() - begin)
+        action = "relinked" if same else "text changed, code did not"
+        return Report(source, f"{action}: outputs kept", time.perf_counter() - begin)
     nb = run(nb, source.parent, show(source))
     keep_pictures(nb, stored)
     action = "executed" if write(nb, notebook) else "executed, nothing changed"
@@ -364,14 +386,16 @@ def merge(text: str, old: str, new: str) -> str:
         return subprocess.run(words, check=True, capture_output=True, encoding="utf-8").stdout
 
 
-def adopted(text: str, stored: NotebookNode, name: str) -> str:
+def adopted(text: str, stored: NotebookNode, source: Path) -> str:
     """The source text with its cells changed to those of the notebook, and nothing else."""
     stored.cells = [cell for cell in stored.cells if not cell.source.startswith(COLAB)]
+    name = show(source)
     header = HEADER.match(text)
     if header is None:
         raise ChapterError(f"{name}: does not begin with a header between two lines of ---")
-    new = header.group() + merge(text[header.end() :], body(parse(text, name)), body(stored))
-    if [cell.source for cell in parse(new, name).cells] != [cell.source for cell in stored.cells]:
+    old = complete(parse(text, name), source.parent)
+    new = header.group() + merge(text[header.end() :], body(old), body(stored))
+    if [cell.source for cell in complete(parse(new, name), source.parent).cells] != [c.source for c in stored.cells]:
         raise ChapterError(f"{name}: the notebook's cells cannot be written as MyST text without changing them")
     return new
 
@@ -391,7 +415,7 @@ def adopt(notebook: Path) -> bool:
             f"{show(source)} was edited after {show(notebook)} was compiled: adopting would lose that edit. "
             f"Keep the .md with: {command('compile', source)}"
         )
-    new = adopted(text, stored, show(source))
+    new = adopted(text, stored, source)
     if new != text:
         replace(source, new)
     return new != text
