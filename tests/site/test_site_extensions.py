@@ -137,14 +137,7 @@ def test_returns_is_prose():
 
 
 def claim(**changes):
-    about = {
-        "statement": "a < b",
-        "source": "folklore",
-        "chapter": "03-glorot",
-        "section": "S",
-        "quantity": "q",
-        "unit": "",
-    }
+    about = {"topic": "glorot", "statement": "a < b", "source": "folklore", "quantity": "q", "unit": ""}
     return Claim(
         **about | {"id": "x", "holds": (1.0, 2.0), "method": Method.MEAN, "seeds": 8, "measure": dict} | changes
     )
