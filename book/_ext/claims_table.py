@@ -10,7 +10,8 @@ import math
 import re
 from html import escape
 from importlib.resources import as_file
-from typing import cast
+from pathlib import Path
+from typing import NamedTuple, cast
 
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
@@ -23,6 +24,26 @@ from tutorial_utils.claims.registry import Claim, Evidence, Verdict
 
 WIDTH, ROW = 120.0, 14.0  # of a drawing, in CSS pixels
 COLUMNS = ("Claim", "Verdict", "Effect and interval", "Shown in")
+
+
+class Section(NamedTuple):
+    """Where a claim is shown: a chapter's file name without the ending, and a heading in it."""
+
+    chapter: str
+    heading: str
+
+
+def sections(folder: Path) -> dict[str, Section]:
+    """Find for each claim the section whose ``Evidence:`` line names it."""
+    found = {}
+    for path in sorted(folder.glob("*.md")):
+        heading = ""
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if match := re.match(r"#{2,3} (.+)", line):
+                heading = match[1]
+            if line.startswith("Evidence: "):
+                found.update(dict.fromkeys(re.findall(r"\]\(#([\w-]+)\)", line), Section(path.stem, heading)))
+    return found
 
 
 def number(value: float) -> str:
@@ -60,8 +81,8 @@ def drawing(claim: Claim, entry: Entry) -> str:
     return f'<svg viewBox="0 0 {WIDTH:g} {height:g}" aria-hidden="true">{"".join(shapes)}</svg>'
 
 
-def row(claim: Claim, entry: Entry, address: str) -> str:
-    """One claim as a row of the table; ``address`` is the section that shows it."""
+def row(claim: Claim, entry: Entry, section: Section, address: str) -> str:
+    """One claim as a row of the table; ``address`` is that of the section that shows it."""
     unit = f" {escape(claim.unit)}" if claim.unit else ""
     named = len(entry.evidence) > 1
     effects = [
@@ -76,7 +97,7 @@ def row(claim: Claim, entry: Entry, address: str) -> str:
         f"<span class='verdict'>{entry.verdict}</span>{under}",
         f"<p class='source'>{escape(claim.quantity)} ({agrees})</p>{drawing(claim, entry)}"
         + "".join(f"<p>{text}</p>" for text in effects),
-        f"<a href='{escape(address)}'>{place(claim)}</a>",
+        f"<a href='{escape(address)}'>{place(section)}</a>",
     ]
     if claim.after_looking:
         cells[1] += f"<p class='source'>Chosen after looking: {escape(claim.after_looking)}.</p>"
@@ -85,10 +106,10 @@ def row(claim: Claim, entry: Entry, address: str) -> str:
     return f"<tr id='{claim.id}' data-verdict='{kind}'>{data}</tr>"
 
 
-def place(claim: Claim) -> str:
-    """Name the section that shows a claim, with its chapter."""
-    section = re.sub("`(.+?)`", r"<code>\1</code>", escape(claim.section))
-    return f"Chapter {int(claim.chapter[:2])}: {section}"
+def place(section: Section) -> str:
+    """Name a section, with its chapter."""
+    heading = re.sub("`(.+?)`", r"<code>\1</code>", escape(section.heading))
+    return f"Chapter {int(section.chapter[:2])}: {heading}"
 
 
 def counts(entries: dict[str, Entry]) -> str:
@@ -110,14 +131,15 @@ class ClaimsTable(SphinxDirective):
         for id in entries:  # so that [text](#id) leads here from every page
             domain.anonlabels[id] = self.env.docname, id
             domain.labels[id] = self.env.docname, id, id
-        rows = [row(CLAIMS[id], entry, self._address(CLAIMS[id])) for id, entry in entries.items()]
+        shown = sections(Path(self.env.srcdir) / "chapters")
+        rows = [row(CLAIMS[id], entry, shown[id], self._address(shown[id])) for id, entry in entries.items()]
         head = "".join(f"<th scope='col'>{name}</th>" for name in COLUMNS)
         table = f"<table class='ledger'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         return [nodes.paragraph(text=counts(entries)), nodes.raw("", table, format="html")]
 
-    def _address(self, claim: Claim) -> str:
-        page = self.env.app.builder.get_relative_uri(self.env.docname, f"chapters/{claim.chapter}")
-        heading = claim.section.replace("'", "")  # an apostrophe is curly by then, and dropped
+    def _address(self, section: Section) -> str:
+        page = self.env.app.builder.get_relative_uri(self.env.docname, f"chapters/{section.chapter}")
+        heading = section.heading.replace("'", "")  # an apostrophe is curly by then, and dropped
         return f"{page}#{nodes.make_id(heading)}"
 
 

@@ -137,14 +137,7 @@ def test_returns_is_prose():
 
 
 def claim(**changes):
-    about = {
-        "statement": "a < b",
-        "source": "folklore",
-        "chapter": "03-glorot",
-        "section": "S",
-        "quantity": "q",
-        "unit": "",
-    }
+    about = {"topic": "glorot", "statement": "a < b", "source": "folklore", "quantity": "q", "unit": ""}
     return Claim(
         **about | {"id": "x", "holds": (1.0, 2.0), "method": Method.MEAN, "seeds": 8, "measure": dict} | changes
     )
@@ -178,7 +171,9 @@ def test_the_row_of_a_claim():
     entry = Entry(
         "x", Verdict.CONDITIONAL, ("deep",), (Evidence("deep", 1.5, 1.2, 1.8, 8), Evidence("shallow", 3, 3, 3, 8))
     )
-    row = BeautifulSoup(claims_table.row(claim(unit="decades"), entry, "chapters/03-glorot.html#s"), "html.parser")
+    section = claims_table.Section("03-glorot", "S")
+    html = claims_table.row(claim(unit="decades"), entry, section, "chapters/03-glorot.html#s")
+    row = BeautifulSoup(html, "html.parser")
     assert row.tr["id"] == "x" and row.a["href"] == "chapters/03-glorot.html#s"
     assert row.a.get_text() == "Chapter 3: S"
     text = row.get_text(" ")
@@ -194,7 +189,15 @@ def test_the_row_of_a_claim():
 
 
 def test_a_section_s_code_is_code():
-    assert claims_table.place(claim(section="`.data` < x")) == "Chapter 3: <code>.data</code> &lt; x"
+    section = claims_table.Section("03-glorot", "`.data` < x")
+    assert claims_table.place(section) == "Chapter 3: <code>.data</code> &lt; x"
+
+
+def test_a_claim_is_shown_in_the_section_of_its_evidence_line(tmp_path):
+    text = "# T\n\n## A\n\nEvidence: [a](#a)\n\n### B\n\nSee [a](#a).\n\nEvidence: [b](#b), [c-2](#c-2)\n"
+    (tmp_path / "03-glorot.md").write_text(text, encoding="utf-8")
+    shown = claims_table.sections(tmp_path)
+    assert shown == {"a": ("03-glorot", "A"), "b": ("03-glorot", "B"), "c-2": ("03-glorot", "B")}
 
 
 def test_the_counts_of_the_ledger():
