@@ -1,6 +1,7 @@
 """The Sphinx extensions of the book, one by one."""
 
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import claims_table
@@ -14,6 +15,7 @@ from sphinx_book_theme.header_buttons.launch import add_launch_buttons
 from theme_fixes import FIXES, Fix
 
 import links
+import topics
 from tutorial_utils.claims.ledger import Entry
 from tutorial_utils.claims.registry import Claim, Evidence, Method, Verdict
 
@@ -178,9 +180,8 @@ def test_the_row_of_a_claim():
     entry = Entry(
         "x", Verdict.CONDITIONAL, ("deep",), (Evidence("deep", 1.5, 1.2, 1.8, 8), Evidence("shallow", 3, 3, 3, 8))
     )
-    row = BeautifulSoup(claims_table.row(claim(unit="decades"), entry, "chapters/03-glorot.html#s"), "html.parser")
-    assert row.tr["id"] == "x" and row.a["href"] == "chapters/03-glorot.html#s"
-    assert row.a.get_text() == "Chapter 3: S"
+    row = BeautifulSoup(claims_table.row(claim(unit="decades"), entry, "<a href='p.html#s'>S</a>"), "html.parser")
+    assert row.tr["id"] == "x" and row.a["href"] == "p.html#s"
     text = row.get_text(" ")
     for part in (
         "a < b",
@@ -193,8 +194,11 @@ def test_the_row_of_a_claim():
     assert "supported under conditions : deep" in text
 
 
-def test_a_section_s_code_is_code():
-    assert claims_table.place(claim(section="`.data` < x")) == "Chapter 3: <code>.data</code> &lt; x"
+@pytest.mark.parametrize(("number", "where"), [(3, "Chapter 3"), (None, "Appendix")])
+def test_a_claim_leads_to_its_section(number, where):
+    page = topics.Page("he", Path("he"), number)
+    found = claims_table.link(page, "He's `.data` < x", "he.html")
+    assert found == f"<a href='he.html#hes-data-x'>{where}: He&#x27;s <code>.data</code> &lt; x</a>"
 
 
 def test_the_counts_of_the_ledger():
