@@ -23,7 +23,10 @@ from tutorial_utils.explore.charts import Chart
 MARK = '<div id="laboratory" class="laboratory">'
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "sigmoid", "gelu": "GELU"}
 NORMS = {"none": "no normalization", "batch": "BatchNorm"}
-DIRECTIONS = {"signal": plotting.color("xavier"), "gradient": plotting.color("kaiming")}  # as in the chapters' explorers
+DIRECTIONS = {
+    "signal": plotting.color("xavier"),
+    "gradient": plotting.color("kaiming"),
+}  # as in the chapters' explorers
 START = {"activation": "relu", "norm": "none", "depth": 10, "start": "kaiming_normal", "lr": 0.1, "seed": 0}
 
 
