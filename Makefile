@@ -2,7 +2,7 @@
 PYTHON ?= python3
 LOCKFLAGS ?=
 VENV := .venv/bin/python
-NBVAL := $(VENV) -m pytest --nbval -n 2 book/chapters book/laboratory.ipynb exercises/instructor
+NBVAL := $(VENV) -m pytest --nbval -n 2 book/*.ipynb book/chapters book/appendices exercises/instructor
 
 # One thread and fixed hashes: what a notebook prints is the same on every machine.
 export OMP_NUM_THREADS := 1
@@ -43,7 +43,7 @@ bench: site  ## Measure speed
 evidence: setup  ## Measure every claim again and write the ledger; an error says which verdicts changed
 	@env -u TQDM_DISABLE $(VENV) -m tutorial_utils.claims --json src/tutorial_utils/claims/ledger.json
 
-shapeset: setup  ## Train the Shapeset column of table 1 again, minutes; chapter 3 reads what this writes
+shapeset: setup  ## Train the Shapeset column of table 1 again, minutes; its appendix reads what this writes
 	@env -u TQDM_DISABLE $(VENV) experiments/shapeset.py
 
 laboratory: setup  ## Train the Laboratory's networks again, a quarter of an hour; its page reads what this writes

@@ -7,9 +7,9 @@ its own), and one learning rate for each cell of the table. The rule for the rat
 with the smallest mean error on the validation images after all updates, over TUNING_SEEDS, which serve nothing else.
 The table then counts errors on the test images over SEEDS. Not as in the paper: WIDTH and UPDATES.
 
-The command writes RESULTS, a file of the package, which chapter 3 reads; it takes minutes, and goes on where it was
-stopped. A test repeats the first updates of every network. It computes in float32, so on another processor late counts
-may differ.
+The command writes RESULTS, a file of the package, which the appendix on Glorot's table 1 reads; it takes minutes, and
+goes on where it was stopped. A test repeats the first updates of every network. It computes in float32, so on another
+processor late counts may differ.
 """
 
 import hashlib

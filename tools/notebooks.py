@@ -37,7 +37,7 @@ from links import repository
 from notebook_lint import code_cells, digest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("book/chapters/*.md", "book/appendices/glorot-table-1.md", "book/laboratory.md")
+SOURCES = ("book/intro.md", "book/chapters/*.md", "book/appendices/glorot-table-1.md", "book/laboratory.md")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 COLAB = 'import sys\n\nif "google.colab" in sys.modules:\n    %pip install --quiet git+'
 CELL_TIMEOUT = 120
@@ -386,16 +386,14 @@ def merge(text: str, old: str, new: str) -> str:
         return subprocess.run(words, check=True, capture_output=True, encoding="utf-8").stdout
 
 
-def adopted(text: str, stored: NotebookNode, source: Path) -> str:
+def adopted(text: str, stored: NotebookNode, name: str) -> str:
     """The source text with its cells changed to those of the notebook, and nothing else."""
     stored.cells = [cell for cell in stored.cells if not cell.source.startswith(COLAB)]
-    name = show(source)
     header = HEADER.match(text)
     if header is None:
         raise ChapterError(f"{name}: does not begin with a header between two lines of ---")
-    old = complete(parse(text, name), source.parent)
-    new = header.group() + merge(text[header.end() :], body(old), body(stored))
-    if [cell.source for cell in complete(parse(new, name), source.parent).cells] != [c.source for c in stored.cells]:
+    new = header.group() + merge(text[header.end() :], body(parse(text, name)), body(stored))
+    if [cell.source for cell in parse(new, name).cells] != [cell.source for cell in stored.cells]:
         raise ChapterError(f"{name}: the notebook's cells cannot be written as MyST text without changing them")
     return new
 
@@ -415,7 +413,7 @@ def adopt(notebook: Path) -> bool:
             f"{show(source)} was edited after {show(notebook)} was compiled: adopting would lose that edit. "
             f"Keep the .md with: {command('compile', source)}"
         )
-    new = adopted(text, stored, source)
+    new = adopted(text, stored, show(source))
     if new != text:
         replace(source, new)
     return new != text

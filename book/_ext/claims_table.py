@@ -1,7 +1,7 @@
 """The ledger of claims as a table: ``{claims-table}`` on the Evidence page, one row for each claim.
 
 Every row draws its intervals on a scale of its own, over a band of the effects that agree with the statement, and links
-to the section that shows it. Without scripts it is a plain table; ``ledger.js`` sorts and filters it.
+to the section whose line ``Evidence:`` names it. Without scripts it is a plain table; ``ledger.js`` sorts and filters it.
 """
 
 from __future__ import annotations
@@ -10,40 +10,20 @@ import math
 import re
 from html import escape
 from importlib.resources import as_file
-from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
 from sphinx.util.docutils import SphinxDirective
 
+import topics
 from tutorial_utils.claims import CLAIMS
 from tutorial_utils.claims.ledger import STORED, Entry, load
 from tutorial_utils.claims.registry import Claim, Evidence, Verdict
 
 WIDTH, ROW = 120.0, 14.0  # of a drawing, in CSS pixels
 COLUMNS = ("Claim", "Verdict", "Effect and interval", "Shown in")
-
-
-class Section(NamedTuple):
-    """Where a claim is shown: a chapter's file name without the ending, and a heading in it."""
-
-    chapter: str
-    heading: str
-
-
-def sections(folder: Path) -> dict[str, Section]:
-    """Find for each claim the section whose ``Evidence:`` line names it."""
-    found = {}
-    for path in sorted(folder.glob("*.md")):
-        heading = ""
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if match := re.match(r"#{2,3} (.+)", line):
-                heading = match[1]
-            if line.startswith("Evidence: "):
-                found.update(dict.fromkeys(re.findall(r"\]\(#([\w-]+)\)", line), Section(path.stem, heading)))
-    return found
 
 
 def number(value: float) -> str:
@@ -81,8 +61,8 @@ def drawing(claim: Claim, entry: Entry) -> str:
     return f'<svg viewBox="0 0 {WIDTH:g} {height:g}" aria-hidden="true">{"".join(shapes)}</svg>'
 
 
-def row(claim: Claim, entry: Entry, section: Section, address: str) -> str:
-    """One claim as a row of the table; ``address`` is that of the section that shows it."""
+def row(claim: Claim, entry: Entry, place: str) -> str:
+    """One claim as a row of the table; ``place`` is a link to the section that shows it."""
     unit = f" {escape(claim.unit)}" if claim.unit else ""
     named = len(entry.evidence) > 1
     effects = [
@@ -97,7 +77,7 @@ def row(claim: Claim, entry: Entry, section: Section, address: str) -> str:
         f"<span class='verdict'>{entry.verdict}</span>{under}",
         f"<p class='source'>{escape(claim.quantity)} ({agrees})</p>{drawing(claim, entry)}"
         + "".join(f"<p>{text}</p>" for text in effects),
-        f"<a href='{escape(address)}'>{place(section)}</a>",
+        place,
     ]
     if claim.after_looking:
         cells[1] += f"<p class='source'>Chosen after looking: {escape(claim.after_looking)}.</p>"
@@ -106,10 +86,12 @@ def row(claim: Claim, entry: Entry, section: Section, address: str) -> str:
     return f"<tr id='{claim.id}' data-verdict='{kind}'>{data}</tr>"
 
 
-def place(section: Section) -> str:
-    """Name a section, with its chapter."""
-    heading = re.sub("`(.+?)`", r"<code>\1</code>", escape(section.heading))
-    return f"Chapter {int(section.chapter[:2])}: {heading}"
+def link(page: topics.Page, section: str, address: str) -> str:
+    """Link to a section, which is named with its chapter; ``address`` is that of the page."""
+    title = re.sub("`(.+?)`", r"<code>\1</code>", escape(section))
+    where = f"Chapter {page.number}" if page.number else "Appendix"
+    anchor = nodes.make_id(section.replace("'", ""))  # an apostrophe is curly by then, and dropped
+    return f"<a href='{escape(address)}#{anchor}'>{where}: {title}</a>"
 
 
 def counts(entries: dict[str, Entry]) -> str:
@@ -131,16 +113,16 @@ class ClaimsTable(SphinxDirective):
         for id in entries:  # so that [text](#id) leads here from every page
             domain.anonlabels[id] = self.env.docname, id
             domain.labels[id] = self.env.docname, id, id
-        shown = sections(Path(self.env.srcdir) / "chapters")
-        rows = [row(CLAIMS[id], entry, shown[id], self._address(shown[id])) for id, entry in entries.items()]
+        places = {id: self._link(page, section) for id, page, section in topics.evidence()}
+        rows = [row(CLAIMS[id], entry, places[id]) for id, entry in entries.items()]
         head = "".join(f"<th scope='col'>{name}</th>" for name in COLUMNS)
         table = f"<table class='ledger'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         return [nodes.paragraph(text=counts(entries)), nodes.raw("", table, format="html")]
 
-    def _address(self, section: Section) -> str:
-        page = self.env.app.builder.get_relative_uri(self.env.docname, f"chapters/{section.chapter}")
-        heading = section.heading.replace("'", "")  # an apostrophe is curly by then, and dropped
-        return f"{page}#{nodes.make_id(heading)}"
+    def _link(self, page: topics.Page, section: str) -> str:
+        self.env.note_dependency(str(page.source))
+        name = page.path.relative_to(self.env.srcdir).as_posix()
+        return link(page, section, self.env.app.builder.get_relative_uri(self.env.docname, name))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

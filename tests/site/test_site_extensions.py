@@ -1,6 +1,7 @@
 """The Sphinx extensions of the book, one by one."""
 
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import claims_table
@@ -14,6 +15,7 @@ from sphinx_book_theme.header_buttons.launch import add_launch_buttons
 from theme_fixes import FIXES, Fix
 
 import links
+import topics
 from tutorial_utils.claims.ledger import Entry
 from tutorial_utils.claims.registry import Claim, Evidence, Method, Verdict
 
@@ -137,7 +139,14 @@ def test_returns_is_prose():
 
 
 def claim(**changes):
-    about = {"topic": "glorot", "statement": "a < b", "source": "folklore", "quantity": "q", "unit": ""}
+    about = {
+        "statement": "a < b",
+        "source": "folklore",
+        "chapter": "03-glorot",
+        "section": "S",
+        "quantity": "q",
+        "unit": "",
+    }
     return Claim(
         **about | {"id": "x", "holds": (1.0, 2.0), "method": Method.MEAN, "seeds": 8, "measure": dict} | changes
     )
@@ -171,11 +180,8 @@ def test_the_row_of_a_claim():
     entry = Entry(
         "x", Verdict.CONDITIONAL, ("deep",), (Evidence("deep", 1.5, 1.2, 1.8, 8), Evidence("shallow", 3, 3, 3, 8))
     )
-    section = claims_table.Section("03-glorot", "S")
-    html = claims_table.row(claim(unit="decades"), entry, section, "chapters/03-glorot.html#s")
-    row = BeautifulSoup(html, "html.parser")
-    assert row.tr["id"] == "x" and row.a["href"] == "chapters/03-glorot.html#s"
-    assert row.a.get_text() == "Chapter 3: S"
+    row = BeautifulSoup(claims_table.row(claim(unit="decades"), entry, "<a href='p.html#s'>S</a>"), "html.parser")
+    assert row.tr["id"] == "x" and row.a["href"] == "p.html#s"
     text = row.get_text(" ")
     for part in (
         "a < b",
@@ -188,16 +194,11 @@ def test_the_row_of_a_claim():
     assert "supported under conditions : deep" in text
 
 
-def test_a_section_s_code_is_code():
-    section = claims_table.Section("03-glorot", "`.data` < x")
-    assert claims_table.place(section) == "Chapter 3: <code>.data</code> &lt; x"
-
-
-def test_a_claim_is_shown_in_the_section_of_its_evidence_line(tmp_path):
-    text = "# T\n\n## A\n\nEvidence: [a](#a)\n\n### B\n\nSee [a](#a).\n\nEvidence: [b](#b), [c-2](#c-2)\n"
-    (tmp_path / "03-glorot.md").write_text(text, encoding="utf-8")
-    shown = claims_table.sections(tmp_path)
-    assert shown == {"a": ("03-glorot", "A"), "b": ("03-glorot", "B"), "c-2": ("03-glorot", "B")}
+@pytest.mark.parametrize(("number", "where"), [(3, "Chapter 3"), (None, "Appendix")])
+def test_a_claim_leads_to_its_section(number, where):
+    page = topics.Page("he", Path("he"), number)
+    found = claims_table.link(page, "He's `.data` < x", "he.html")
+    assert found == f"<a href='he.html#hes-data-x'>{where}: He&#x27;s <code>.data</code> &lt; x</a>"
 
 
 def test_the_counts_of_the_ledger():
