@@ -40,5 +40,5 @@ def wrong(exercise: str, keyword: str) -> Callable[[Answer], Answer]:
     return add
 
 
-for _path in sorted(Path(__file__).parent.glob("chapter*.py")):
+for _path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
     import_module(f"{__name__}.{_path.stem}")
