@@ -7,12 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tutorial_utils.exercises.draws import between, normal, sizes, uniform
-from tutorial_utils.exercises.outcomes import Outcome
+from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
+from tutorial_utils.exercises.toolbox import between, normal, sizes, uniform
 
-CHAPTER = "10-batchnorm-inference"
-_exercise = partial(exercise, chapter=CHAPTER)
 Pair = tuple[Tensor, Tensor]
 
 
@@ -37,13 +35,8 @@ def _average(rho: float, t: int, variance: float) -> float:
     return (1 - rho) ** t + (1 - (1 - rho) ** t) * variance
 
 
-@_exercise(
+@exercise(
     "eval-warm-up",
-    title="What a running variance holds after a few batches",
-    goal="Compute how much of its start a moving average still remembers.",
-    minutes=8,
-    points=2,
-    kind="derive",
     value=True,
     inputs=_warm_up,
     rtol=3e-3,
@@ -174,12 +167,8 @@ def _counted_by_images(mean: Tensor, var: Tensor, z: Tensor, momentum: float) ->
     return new_mean, torch.lerp(var, z.var(_dims(z), correction=0) * len(z) / (len(z) - 1), momentum)
 
 
-@_exercise(
+@exercise(
     "eval-running-update",
-    title="One step of the running statistics",
-    goal="Update running statistics exactly as PyTorch does, for vectors and images.",
-    minutes=12,
-    points=3,
     inputs=(_vectors, _images),
     changes=(0, 1),
     observe=lambda answer, running_mean, running_var, z, momentum: answer(running_mean, running_var, z, momentum),
@@ -264,12 +253,8 @@ def _inferred(z: Tensor, mean: Tensor, scale: Tensor, gamma: Tensor, beta: Tenso
     return (z - mean) * scale * gamma + beta
 
 
-@_exercise(
+@exercise(
     "eval-inference",
-    title="Prediction without companions",
-    goal="Normalize with fixed statistics, so that an answer depends on its own input alone.",
-    minutes=8,
-    points=2,
     inputs=(_small, _pictures),
     right="the output is that of nn.BatchNorm in eval mode, and the same in any company.",
     mistakes=(
@@ -392,12 +377,8 @@ def _moved(batches: Tensor) -> Pair:
     return mean, var
 
 
-@_exercise(
+@exercise(
     "eval-algorithm-2",
-    title="The statistics of the paper's algorithm 2",
-    goal="Recalibrate a layer: estimate mean and variance from many training batches with frozen weights.",
-    minutes=12,
-    points=3,
     inputs=_batches,
     parts=("mean", "var"),
     right="these are the statistics that momentum=None collects.",
@@ -512,12 +493,8 @@ def _mean_added(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, be
     return _folded(w, b, -mean, v, gamma, beta, eps)
 
 
-@_exercise(
+@exercise(
     "eval-fold",
-    title="A layer that swallows its BatchNorm",
-    goal="Fold fixed statistics into the weights before them, for linear and convolutional layers.",
-    minutes=15,
-    points=4,
     inputs=(_linear, _conv),
     parts=("weight", "bias"),
     right="the folded layer gives what layer and BatchNorm give together, linear or convolutional.",
@@ -673,13 +650,8 @@ def _parameters_too(net: nn.Module) -> None:
     _no_gradient(net)
 
 
-@_exercise(
+@exercise(
     "eval-freeze",
-    title="Freeze the statistics, and nothing else",
-    goal="Prepare a network for fine-tuning on small batches.",
-    minutes=12,
-    points=3,
-    kind="debug",
     inputs=_fine_tuning,
     observe=_frozen,
     changes=(),

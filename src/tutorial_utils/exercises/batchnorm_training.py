@@ -7,13 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tutorial_utils.exercises.draws import between, normal, sizes, uniform
-from tutorial_utils.exercises.outcomes import Outcome
-from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise, written
-
-CHAPTER = "09-batchnorm-training"
-_exercise = partial(exercise, chapter=CHAPTER)
-
+from tutorial_utils.exercises.compare import Outcome
+from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
+from tutorial_utils.exercises.toolbox import between, normal, sizes, uniform
 
 # --- forward ------------------------------------------------------------------------------------------
 
@@ -101,12 +97,8 @@ def _not_affine(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     return _normalized(z, torch.ones_like(gamma), torch.zeros_like(beta), eps)
 
 
-@_exercise(
+@exercise(
     "bn-forward",
-    title="Forward",
-    goal="Write batch normalization as it works in training, for vectors and for images.",
-    minutes=15,
-    points=3,
     inputs=(_vectors, _images),
     right="your function agrees with PyTorch's, for vectors and images, in float64 and float32.",
     mistakes=(
@@ -263,12 +255,8 @@ def _exchanged(*inputs: Any) -> Gradients:
     return d_z, d_beta, d_gamma
 
 
-@_exercise(
+@exercise(
     "bn-backward",
-    title="Backward, by hand",
-    goal="Follow a gradient through statistics that are made from the values they normalize.",
-    minutes=25,
-    points=5,
     inputs=_gradients,
     parts=("d_z", "d_gamma", "d_beta"),
     right="all three gradients are those of autograd.",
@@ -387,13 +375,8 @@ class Layer(nn.Module):
 _constant = {"through_mean": False, "through_var": False}
 
 
-@_exercise(
+@exercise(
     "bn-broken-layer",
-    title="A layer that computes the right numbers and learns the wrong ones",
-    goal="Find faults that no look at the output reveals, with the identities of the chapter.",
-    minutes=20,
-    points=4,
-    kind="debug",
     inputs=_pass,
     observe=_one_pass,
     right="output, gradients and parameters are those of a sound layer.",
@@ -439,13 +422,8 @@ def _batch_size(*, generator: torch.Generator) -> Inputs:
     return (between(6, 30, generator=generator),)
 
 
-@_exercise(
+@exercise(
     "bn-largest-output",
-    title="The largest value that can come out",
-    goal="Compute the bound on what BatchNorm can give, and see one outlier reach it.",
-    minutes=8,
-    points=1,
-    kind="derive",
     value=True,
     inputs=_batch_size,
     rtol=3e-3,
@@ -472,13 +450,8 @@ def _scale_and_rate(*, generator: torch.Generator) -> Inputs:
     return between(3, 9, generator=generator) / 2, between(2, 9, generator=generator) / 100
 
 
-@_exercise(
+@exercise(
     "bn-matching-rate",
-    title="Predict: larger weights, the same loss curve",
-    goal="Use the scale of a weight before BatchNorm as what it is, a learning rate.",
-    minutes=10,
-    points=2,
-    kind="predict",
     value=True,
     inputs=_scale_and_rate,
     rtol=5e-3,
@@ -508,14 +481,3 @@ def _scale_and_rate(*, generator: torch.Generator) -> Inputs:
 def bn_matching_rate(a: float, lr: float) -> float:
     """The rate at which weights times a learn as the original ones do at rate lr."""
     return a**2 * lr
-
-
-written(
-    "bn-useless-bias",
-    chapter=CHAPTER,
-    title="A bias that learns nothing",
-    goal="Argue from an identity instead of computing.",
-    minutes=10,
-    points=2,
-    kind="derive",
-)

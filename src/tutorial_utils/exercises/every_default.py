@@ -3,22 +3,15 @@
 import copy
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import init
 
-from tutorial_utils.exercises.draws import between, sizes
-from tutorial_utils.exercises.naming import listed
-from tutorial_utils.exercises.outcomes import Outcome
-from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.weights import fans, scramble, stream
-
-CHAPTER = "08-every-default"
-_exercise = partial(exercise, chapter=CHAPTER)
-
+from tutorial_utils.exercises.compare import Outcome
+from tutorial_utils.exercises.registry import Function, Inputs, Mistake, When, exercise
+from tutorial_utils.exercises.toolbox import between, fans, listed, scramble, sizes, stream
 
 # --- read the source ----------------------------------------------------------------------------------
 
@@ -50,13 +43,8 @@ def _bounds(lstm: Size = _hidden, packed: Size = _packed, key: Size = _key) -> F
     return lambda *sizes: tuple(1 / math.sqrt(size(*sizes)) for size in (lstm, packed, key))
 
 
-@_exercise(
+@exercise(
     "audit-bounds",
-    title="Read the source: three bounds",
-    goal="Find in PyTorch's source which size a default depends on.",
-    minutes=12,
-    points=3,
-    kind="read",
     value=True,
     inputs=_layers,
     rtol=5e-3,
@@ -190,12 +178,8 @@ def _names(
     return name
 
 
-@_exercise(
+@exercise(
     "audit-name",
-    title="Name that start",
-    goal="Tell from the numbers how a weight was drawn.",
-    minutes=20,
-    points=4,
     inputs=(_wide, _kernels),
     observe=_named,
     cases=2,
@@ -249,7 +233,7 @@ def _names(
         ),
         Mistake(
             "Your function says `other` to everything. Do you compare a variance with a deviation?",
-            when=lambda came, expected, *inputs: set(came.values()) == {"other"},
+            wrong=When(lambda came, expected, *inputs: set(came.values()) == {"other"}),
         ),
         Mistake(
             "Your function always finds a name, that of the nearest start. If none is within a few percent, say "
@@ -328,12 +312,8 @@ def _copies(
     return find
 
 
-@_exercise(
+@exercise(
     "audit-copies",
-    title="Layers that start alike",
-    goal="Find parameters that were copied where they should have been drawn.",
-    minutes=15,
-    points=3,
     inputs=_stack,
     observe=_called,
     cases=2,
@@ -358,7 +338,7 @@ def _copies(
         Mistake(
             "Not all of these are names of parameters. Give them as `named_parameters()` of the whole model lists "
             "them.",
-            when=lambda came, expected, *inputs: came["only names of parameters"] is False,
+            wrong=When(lambda came, expected, *inputs: came["only names of parameters"] is False),
         ),
         Mistake(
             "You named the tied weight. That is one parameter with two names, not a copy: training keeps both alike. "
@@ -455,13 +435,8 @@ def _attempted(lstm: Any) -> None:
     lstm.bias_ih_l0[h : 2 * h] += 1
 
 
-@_exercise(
+@exercise(
     "audit-forget",
-    title="Remember by default",
-    goal="Change one part of a packed parameter, and nothing else.",
-    minutes=12,
-    points=3,
-    kind="debug",
     inputs=_recurrent,
     observe=_forgetful,
     cases=3,

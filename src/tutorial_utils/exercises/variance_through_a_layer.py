@@ -7,15 +7,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from tutorial_utils.exercises.draws import between, normal, sizes, uniform
-from tutorial_utils.exercises.outcomes import Estimate, Outcome, moments
+from tutorial_utils.exercises.compare import Estimate, Outcome
+from tutorial_utils.exercises.legacy import thrice
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.running import Unfit
-from tutorial_utils.exercises.weights import origin, stream, tensor, thrice
-
-CHAPTER = "02-variance-through-a-layer"
-_exercise = partial(exercise, chapter=CHAPTER)
-
+from tutorial_utils.exercises.run import WrongType
+from tutorial_utils.exercises.toolbox import between, moments, normal, origin, sizes, stream, tensor, uniform
 
 # --- PyTorch's own layer ------------------------------------------------------------------------------
 
@@ -26,13 +22,8 @@ def _default_layer(*, generator: torch.Generator) -> Inputs:
     return n_in, mean, between(11, 19, generator=generator) / 10
 
 
-@_exercise(
+@exercise(
     "variance-default-layer",
-    title="What a fresh nn.Linear does to a signal",
-    goal="Predict the size of a layer's output from the distributions of inputs, weights and biases.",
-    minutes=10,
-    points=1,
-    kind="derive",
     value=True,
     inputs=_default_layer,
     rtol=3e-3,
@@ -83,12 +74,8 @@ def _batch(*, generator: torch.Generator) -> Inputs:
     return x, uniform(0.1, 0.4, generator=generator), uniform(0.5, 1, generator=generator)
 
 
-@_exercise(
+@exercise(
     "variance-each-input",
-    title="One theory for each input",
-    goal="Say what a formula averages over, and keep the rest.",
-    minutes=12,
-    points=3,
     inputs=_batch,
     right="each input has its own second moment over draws of the layer.",
     mistakes=(
@@ -180,7 +167,7 @@ def _described(answer: Function, n_out: int, n_in: int, p: float, generator: tor
     draws = thrice(lambda source: tensor(answer(n_out, n_in, p, source)), generator=generator)
     weight = draws[0]
     if weight.dim() != 2:
-        raise Unfit(f"A matrix is asked for, and your tensor has {weight.dim()} dimensions.")
+        raise WrongType(f"A matrix is asked for, and your tensor has {weight.dim()} dimensions.")
     masks, kept = [draw != 0 for draw in draws], (draws[0] != 0) & (draws[1] != 0)
     rows, columns = len(masks[0].unique(dim=0)), masks[0].unique(dim=1).shape[1]
     share = Estimate(masks[0].double().mean().item(), math.sqrt(p * (1 - p) / weight.numel()))
@@ -202,12 +189,8 @@ def _same_number(n_out: int, n_in: int, p: float, generator: torch.Generator) ->
     return (order < round(p * n_in)) * torch.randn(n_out, n_in, generator=generator) / math.sqrt(p * n_in)
 
 
-@_exercise(
+@exercise(
     "variance-sparse-draw",
-    title="Mostly zeros, the same signal",
-    goal="Give weights of an unusual distribution the variance that keeps a signal.",
-    minutes=15,
-    points=4,
     inputs=_sparse_shape,
     observe=_described,
     cases=4,
@@ -336,12 +319,8 @@ def _with_other_error(error: Function) -> Function:
     return lambda z: (z.square().mean(), error(z.square().mean(0)))
 
 
-@_exercise(
+@exercise(
     "variance-standard-error",
-    title="How sure is one layer?",
-    goal="Count what is independent before you divide by the root of it.",
-    minutes=15,
-    points=3,
     inputs=_answers,
     parts=("second moment", "standard error"),
     right="units are the independent samples, whatever they answer to how many images.",
@@ -418,13 +397,8 @@ def _depth_and_factor(*, generator: torch.Generator) -> Inputs:
     return between(10, 30, generator=generator), between(28, 32, generator=generator) / 10
 
 
-@_exercise(
+@exercise(
     "variance-needed-width",
-    title="Predict: how wide must a deep net be?",
-    goal="Turn the law of depth over width into a design rule.",
-    minutes=10,
-    points=2,
-    kind="predict",
     value=True,
     inputs=_depth_and_factor,
     rtol=1e-2,
@@ -479,13 +453,8 @@ def _ratio(low: float, high: float) -> float:
     return 4 * (low**2 + low * high + high**2) / (high - low) ** 2
 
 
-@_exercise(
+@exercise(
     "variance-wrong-step",
-    title="A derivation with one wrong step",
-    goal="Find the step of an argument that lacks its assumption, and say what it costs.",
-    minutes=12,
-    points=2,
-    kind="debug",
     value=True,
     inputs=_interval,
     parts=("step", "ratio"),

@@ -7,13 +7,9 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from tutorial_utils.exercises.draws import between, normal, sizes
-from tutorial_utils.exercises.outcomes import Outcome
+from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-
-CHAPTER = "11-what-batchnorm-buys"
-_exercise = partial(exercise, chapter=CHAPTER)
-
+from tutorial_utils.exercises.toolbox import between, normal, sizes
 
 # --- growth of the gradient ---------------------------------------------------------------------------
 
@@ -24,13 +20,8 @@ def _depth(*, generator: torch.Generator) -> Inputs:
     return (2 * between(6, 20, generator=generator),)
 
 
-@_exercise(
+@exercise(
     "buys-gradient-growth",
-    title="What many layers do to a gradient",
-    goal="Turn a factor of the second moment for each layer into a factor of the norm for a whole network.",
-    minutes=8,
-    points=2,
-    kind="derive",
     value=True,
     inputs=_depth,
     rtol=1e-2,
@@ -153,12 +144,8 @@ def _squared(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
     return spread, change.square(), smoothness
 
 
-@_exercise(
+@exercise(
     "buys-loss-slice",
-    title="Three measures of a smooth loss",
-    goal="Compute the chapter's three measures where the answer is known, and see what the third one measures.",
-    minutes=20,
-    points=4,
     inputs=(partial(_bowl, 1.7), partial(_bowl, 2.4)),
     parts=("range", "predictiveness", "smoothness"),
     right="on a quadratic loss the third measure is |Hg| / |g|, whatever the rates: at most the largest eigenvalue.",
@@ -246,12 +233,8 @@ def _per_seed(validation: Tensor, test: Tensor) -> Tensor:
     return test.gather(0, validation.argmax(0, keepdim=True)).median()
 
 
-@_exercise(
+@exercise(
     "buys-honest-rate",
-    title="The score of a method that has a rate to choose",
-    goal="Report what a method reaches when its learning rate is chosen without a look at the test digits.",
-    minutes=12,
-    points=3,
     inputs=_accuracies,
     right="the rate is chosen on validation data, by the median of the seeds, and reported on test data.",
     mistakes=(
@@ -378,12 +361,8 @@ def _not_capped(a: Tensor, b: Tensor) -> float:
     return 2 * _tail(max(wins, losses), wins + losses)
 
 
-@_exercise(
+@exercise(
     "buys-sign-test",
-    title="Twenty pairs and a coin",
-    goal="Compute by counting how surprising a lead would be if nothing but luck decided each pair.",
-    minutes=15,
-    points=3,
     inputs=(_pairs, _behind, _even),
     right="the number is that of scipy's exact two-sided binomial test.",
     mistakes=(
@@ -511,13 +490,8 @@ def _in_percent(net: nn.Module, x: Tensor, labels: Tensor) -> float:
     return float(100 * evaluate(net, x, labels))
 
 
-@_exercise(
+@exercise(
     "buys-evaluation",
-    title="An evaluation in the middle of training",
-    goal="Measure a network in use without changing it.",
-    minutes=12,
-    points=3,
-    kind="debug",
     inputs=(partial(_images, True, False), partial(_images, True, True), partial(_images, False, False)),
     observe=_evaluated,
     rtol32=None,

@@ -1,14 +1,19 @@
-"""What came out of an answer, and whether two outcomes agree."""
+"""What came out of an answer, part by part, and whether it agrees with what is expected."""
 
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from tutorial_utils.exercises.registry import Exercise, Inputs
+from tutorial_utils.exercises.run import Raised
 
 #: How many standard errors apart two estimates may be.
 STANDARD_ERRORS = 6.0
@@ -23,31 +28,59 @@ class Estimate(NamedTuple):
     error: float
 
 
-class Odd(NamedTuple):
+class Unsupported(NamedTuple):
     """Stands for a thing that no exercise asks for, and with which nothing is compared."""
 
     kind: str
 
 
+#: What came out, by the names of its parts; a single part is called "".
 Outcome = dict[str, Any]
 
 
-def moments(sample: Tensor) -> dict[str, Estimate]:
-    r"""Describe a random draw by variance, mean and kurtosis, each with its standard error.
+@dataclass(frozen=True)
+class Case:
+    """One input and what came of it."""
 
-    The kurtosis :math:`\langle (x-\mu)^4 \rangle / \sigma^4` is 3 for a normal and 1.8 for a uniform distribution.
+    exercise: Exercise
+    #: As the answer got them.
+    inputs: Inputs
+    #: The default dtype while the answer ran; that of the inputs, too.
+    dtype: torch.dtype
+    #: What a right answer gives.
+    expected: Outcome
+    #: What the answer gave, None if that is nothing, or :class:`~tutorial_utils.exercises.run.Raised`.
+    result: Any
+    #: Names of the inputs that the answer changed though it should not.
+    changed: list[str] = field(default_factory=list)
 
-    >>> moments(torch.tensor([-1.0, 1.0]).repeat(50))["variance"].value
-    1.0
-    """
-    x = sample.detach().double().flatten()
-    n, mean, var = x.numel(), x.mean(), x.var(correction=0)
-    square = (x - mean).square() / var.clamp(min=torch.finfo(var.dtype).tiny)
-    kurtosis = square.square().mean()
-    wobble = (square.square() - 2 * kurtosis * square).std(correction=0)
-    errors = (var * (kurtosis - 1).clamp(min=0).sqrt(), var.sqrt(), wobble)
-    values = zip(("variance", "mean", "kurtosis"), (var, mean, kurtosis), errors, strict=True)
-    return {name: Estimate(value.item(), error.item() / math.sqrt(n)) for name, value, error in values}
+    @property
+    def rtol(self) -> float:
+        """The relative tolerance."""
+        coarse = self.exercise.rtol32 if self.dtype == torch.float32 else None
+        return self.exercise.rtol if coarse is None else coarse
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What the answer gave, part by part; nothing where it raised."""
+        return {} if isinstance(self.result, Raised) else fitted(self.result, self.expected)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer gave all that was asked for and nothing else, in any order."""
+        return set(self.outcome) == set(self.expected)
+
+    @cached_property
+    def wrong(self) -> list[str]:
+        """The parts that are not as expected; all of them if other parts came."""
+        if not self.complete:
+            return list(self.expected)
+        return [name for name, value in self.expected.items() if not agree(self.outcome[name], value, self.rtol)]
+
+    @property
+    def size(self) -> int:
+        """The number of entries of all inputs, and so how long it takes to read them."""
+        return sum(value.numel() if isinstance(value, Tensor) else 1 for value in self.inputs)
 
 
 def named(outcome: Any, names: Sequence[str]) -> Outcome:
@@ -58,7 +91,7 @@ def named(outcome: Any, names: Sequence[str]) -> Outcome:
         outcome = outcome.unbind()
     if isinstance(outcome, dict):
         return {str(name): plain(value) for name, value in outcome.items()}
-    if isinstance(outcome, (tuple, list)) and not isinstance(outcome, (Estimate, Odd)):
+    if isinstance(outcome, (tuple, list)) and not isinstance(outcome, (Estimate, Unsupported)):
         labels = names if len(names) == len(outcome) else [f"item {number}" for number in range(1, len(outcome) + 1)]
         return {label: plain(value) for label, value in zip(labels, outcome, strict=True)}
     return {"": plain(outcome)}
@@ -75,35 +108,35 @@ def fitted(outcome: Any, expected: Outcome) -> Outcome:
 
 
 def plain(value: Any) -> Any:
-    """A tensor of real numbers, number, text or None on the CPU and outside of any graph; else an Odd.
+    """A tensor of real numbers, number, text or None on the CPU and outside of any graph; else an Unsupported.
 
     Arrays and nested lists of numbers become tensors.
 
     >>> plain([1, 2.5]), plain(np.float32(0.5)), plain([1, "a"])
-    (tensor([1.0000, 2.5000], dtype=torch.float64), 0.5, Odd(kind='list'))
+    (tensor([1.0000, 2.5000], dtype=torch.float64), 0.5, Unsupported(kind='list'))
     """
     try:
         return _plain(value)
     except Exception:
-        return Odd(type(value).__name__)
+        return Unsupported(type(value).__name__)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Tensor):
         dense = value.detach().cpu().to_dense()
-        return Odd("complex tensor") if dense.is_complex() else dense
+        return Unsupported("complex tensor") if dense.is_complex() else dense
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return _plain(value.item())
     if isinstance(value, np.ndarray):
         return _plain(torch.tensor(value))
     if isinstance(value, Estimate) or value is None or isinstance(value, (bool, str)):
         return value
-    if isinstance(value, (tuple, list)) and not isinstance(value, Odd):
+    if isinstance(value, (tuple, list)) and not isinstance(value, Unsupported):
         return torch.stack([_entry(item) for item in value])
     if isinstance(value, Real):
         float(value)  # an int may be too large for that
         return value
-    return Odd(type(value).__name__)
+    return Unsupported(type(value).__name__)
 
 
 def _entry(item: Any) -> Tensor:
@@ -123,13 +156,13 @@ def is_number(value: Any) -> bool:
 
 def kind(value: Any) -> str:
     """The type of a value, in a word."""
-    return value.kind if isinstance(value, Odd) else type(value).__name__
+    return value.kind if isinstance(value, Unsupported) else type(value).__name__
 
 
-def numeric(came: Any, expected: Any) -> bool:
+def numeric(result: Any, expected: Any) -> bool:
     """Whether two parts can be compared number by number."""
-    both_tensors = isinstance(came, Tensor) and isinstance(expected, Tensor)
-    return both_tensors or (is_number(came) and is_number(expected))
+    both_tensors = isinstance(result, Tensor) and isinstance(expected, Tensor)
+    return both_tensors or (is_number(result) and is_number(expected))
 
 
 def as_tensor(value: Any) -> Tensor:
@@ -137,46 +170,41 @@ def as_tensor(value: Any) -> Tensor:
     return value.detach() if isinstance(value, Tensor) else torch.as_tensor(float(value), dtype=torch.float64)
 
 
-def tolerance(dtype: torch.dtype, rtol: float, rtol32: float | None) -> float:
-    """The relative tolerance for a dtype."""
-    return rtol32 if dtype == torch.float32 and rtol32 is not None else rtol
-
-
-def close(came: Tensor, expected: Tensor, rtol: float) -> Tensor:
+def close(result: Tensor, expected: Tensor, rtol: float) -> Tensor:
     """Which entries agree, up to a share of themselves and of the largest expected one."""
-    came, expected = came.double(), expected.double()
+    result, expected = result.double(), expected.double()
     finite = expected[expected.isfinite()].abs()
     scale = max(finite.max().item(), FLOOR) if finite.numel() else FLOOR
-    return torch.isclose(came, expected, rtol=rtol, atol=rtol * scale, equal_nan=True)
+    return torch.isclose(result, expected, rtol=rtol, atol=rtol * scale, equal_nan=True)
 
 
-def apart(came: Estimate, expected: Estimate) -> float:
+def apart(result: Estimate, expected: Estimate) -> float:
     """How many standard errors lie between two estimates, with a sign; one huge error does not excuse all.
 
     >>> round(apart(Estimate(2.0, 0.3), Estimate(1.0, 0.4)), 3)
     2.0
     """
-    error = math.hypot(min(came.error, 2 * expected.error), expected.error, 1e-9 * expected.value)
-    return (came.value - expected.value) / max(error, sys.float_info.min)
+    error = math.hypot(min(result.error, 2 * expected.error), expected.error, 1e-9 * expected.value)
+    return (result.value - expected.value) / max(error, sys.float_info.min)
 
 
-def agree(came: Any, expected: Any, rtol: float) -> bool:
+def agree(result: Any, expected: Any, rtol: float) -> bool:
     """Whether two parts of outcomes are the same: estimates within their errors, numbers within the tolerance.
 
     >>> agree(0.3, 0.1 + 0.2, 1e-6), agree(Estimate(1.0, 0.1), Estimate(1.2, 0.1), 0)
     (True, True)
     """
-    if isinstance(came, Estimate) and isinstance(expected, Estimate):
-        return abs(apart(came, expected)) <= STANDARD_ERRORS
-    if isinstance(came, str) and isinstance(expected, str):
-        return came.strip().casefold() == expected.strip().casefold()
-    if isinstance(expected, bool) and isinstance(came, Tensor) and came.dtype == torch.bool and came.numel() == 1:
-        return came.item() is expected
-    if isinstance(expected, Tensor) and isinstance(came, Tensor) and came.shape == expected.shape:
-        return bool(close(as_tensor(came), as_tensor(expected), rtol).all())
-    if is_number(came) and is_number(expected) and not _is_vector(expected):
-        return bool(close(as_tensor(came).reshape(()), as_tensor(expected).reshape(()), rtol))
-    return type(came) is type(expected) and not isinstance(expected, Tensor) and bool(came == expected)
+    if isinstance(result, Estimate) and isinstance(expected, Estimate):
+        return abs(apart(result, expected)) <= STANDARD_ERRORS
+    if isinstance(result, str) and isinstance(expected, str):
+        return result.strip().casefold() == expected.strip().casefold()
+    if isinstance(expected, bool) and isinstance(result, Tensor) and result.dtype == torch.bool and result.numel() == 1:
+        return result.item() is expected
+    if isinstance(expected, Tensor) and isinstance(result, Tensor) and result.shape == expected.shape:
+        return bool(close(as_tensor(result), as_tensor(expected), rtol).all())
+    if is_number(result) and is_number(expected) and not _is_vector(expected):
+        return bool(close(as_tensor(result).reshape(()), as_tensor(expected).reshape(()), rtol))
+    return type(result) is type(expected) and not isinstance(expected, Tensor) and bool(result == expected)
 
 
 def _is_vector(value: Any) -> bool:
