@@ -1,4 +1,4 @@
-"""Exercises of chapter 5: any activation, any layer."""
+"""Exercises about any activation and any layer."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Exercises of chapter 9: BatchNorm while training."""
+"""Exercises about BatchNorm while training."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""Exercises of chapter 3: Glorot."""
+"""Exercises about Glorot's initialization."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Exercises of chapter 4: He."""
+"""Exercises about He's initialization."""
 
 import math
 from collections.abc import Callable, Sequence

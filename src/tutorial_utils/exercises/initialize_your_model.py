@@ -1,4 +1,4 @@
-"""Exercises of chapter 7: initialize your model."""
+"""Exercises about initializing a model of your own."""
 
 import copy
 import math

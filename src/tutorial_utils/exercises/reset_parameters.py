@@ -1,4 +1,4 @@
-"""Exercises of chapter 6: what PyTorch does by default."""
+"""Exercises about what PyTorch does by default."""
 
 import copy
 import math

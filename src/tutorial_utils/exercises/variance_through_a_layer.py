@@ -1,4 +1,4 @@
-"""Exercises of chapter 2: variance through a layer."""
+"""Exercises about variance through a layer."""
 
 import math
 from collections.abc import Sequence

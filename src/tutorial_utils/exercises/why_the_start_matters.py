@@ -1,4 +1,4 @@
-"""Exercises of chapter 1: why the start matters."""
+"""Exercises about why the start matters."""
 
 import copy
 import math
