@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from tutorial_utils.exercises.compare import (
     Case,
     Estimate,
-    Unsupported,
     agree,
     as_tensor,
     close,
@@ -19,7 +18,7 @@ from tutorial_utils.exercises.compare import (
     kind,
     numeric,
 )
-from tutorial_utils.exercises.run import LIMIT, Raised, WrongType
+from tutorial_utils.exercises.run import LIMIT, Raised, Unsupported, WrongType
 
 NO_RETURN = "Your function returned None. Did you forget `return`?"
 NO_CHANGE = "Your function returned nothing and changed nothing. Did you change a copy?"
@@ -250,8 +249,10 @@ def reason(part: str, case: Case, cases: list[Case]) -> str:
 def _sizes(case: Case) -> dict[Place, int]:
     """The sizes that a factor may come from."""
     tensors = [(index, value) for index, value in enumerate(case.inputs) if isinstance(value, Tensor)]
-    axes = {(index, axis): size for index, value in tensors for axis, size in enumerate(value.shape) if size > 1}
-    return {**axes, TWO: 2}
+    axes: dict[Place, int] = {
+        (index, axis): size for index, value in tensors for axis, size in enumerate(value.shape) if size > 1
+    }
+    return axes | {TWO: 2}
 
 
 def _ratio(part: str, case: Case) -> float:
