@@ -21,12 +21,11 @@ from nbformat import NotebookNode
 import editions
 from editions import Cell
 from notebooks import ChapterError
-from tutorial_utils.exercises import EXERCISES
 
 CONFIG = Path(__file__).parent / "nbgrader_config.py"
 
 
-def note(cell: Cell, number: int) -> dict[str, object]:
+def note(cell: Cell, number: int, points: int) -> dict[str, object]:
     """What nbgrader has to know of a cell, the `number`-th of its role in its exercise; empty for an ordinary one."""
     by_hand = cell.role == "solution" and cell.kind == "markdown"
     if cell.role not in ("solution", "check"):
@@ -34,7 +33,7 @@ def note(cell: Cell, number: int) -> dict[str, object]:
     name = f"{cell.exercise}-{cell.role}" + (f"-{number}" if number > 1 else "")
     about: dict[str, object] = {"schema_version": 3, "grade_id": name, "task": False, "locked": cell.role == "check"}
     about |= {"solution": cell.role == "solution", "grade": by_hand or cell.role == "check"}
-    return about | ({"points": EXERCISES[cell.exercise].points} if about["grade"] else {})
+    return about | ({"points": points} if about["grade"] else {})
 
 
 def source(master: Path) -> NotebookNode:
@@ -42,12 +41,13 @@ def source(master: Path) -> NotebookNode:
 
     Errors: ChapterError if the master is none.
     """
-    cells = [cell for cell in editions.with_facts(editions.read_master(master), master.stem) if cell.role != "rubric"]
+    cells = [cell for cell in editions.with_facts(editions.read_master(master)) if cell.role != "rubric"]
     nb = editions.notebook([(cell, cell.source) for cell in cells])
     seen: Counter[tuple[str, str]] = Counter()
+    points = {one.id: one.points for one in editions.facts(master)}
     for made, cell in zip(nb.cells[-len(cells) :], cells, strict=True):
         seen[cell.exercise, cell.role] += 1
-        if about := note(cell, seen[cell.exercise, cell.role]):
+        if about := note(cell, seen[cell.exercise, cell.role], points.get(cell.exercise, 0)):
             made.metadata["nbgrader"] = about
     nb.metadata.kernelspec = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
     return nb

@@ -3,6 +3,16 @@
     python tools/editions.py                  # every master: exercises/NN-slug.md
     python tools/editions.py --check          # write nothing, say what is out of date
 
+In a master an exercise begins with its id as a heading, and with its facts, one a line:
+
+    ## bn-forward
+
+    :title: Forward
+    :goal: Write batch normalization as it works in training, for vectors and for images.
+    :kind: implement
+    :minutes: 15
+    :points: 3
+
 The student edition, `book/exercises/NN-slug.ipynb`, has stubs for solutions and is a page of the site. The instructor
 edition, `exercises/instructor/NN-slug.ipynb`, has solutions, rubrics and common mistakes, and is executed.
 """
@@ -11,7 +21,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +34,6 @@ import notebooks
 from links import repository
 from notebooks import ROOT, ChapterError, show
 from tutorial_utils.exercises import EXERCISES
-from tutorial_utils.exercises.registry import Exercise
 
 MASTERS = ROOT / "exercises"
 INSTRUCTOR = MASTERS / "instructor"
@@ -36,7 +45,8 @@ SOLUTION = re.compile(
 )
 BLOCK = re.compile(r"^<!-- BEGIN (SOLUTION|RUBRIC) -->\n(.*?)^<!-- END \1 -->[ \t]*(?:\n|\Z)", re.MULTILINE | re.DOTALL)
 MARKER = re.compile(r"(?:###|<!--) (?:BEGIN|END) \w+")
-HEADING = re.compile(r"^## (\S+)[ \t]*$", re.MULTILINE)
+HEADING = re.compile(r"^## ([a-z0-9]+(?:-[a-z0-9]+)+)[ \t]*\n\s*((?::.*(?:\n|\Z))*)", re.MULTILINE)
+KINDS = ("derive", "implement", "predict", "debug", "read")
 CHECK = re.compile(r"\bcheck\(\s*[\"']([^\"']+)[\"']")
 TRIVIAL = 10
 """Solution lines with fewer characters say nothing: `return y`, a bracket."""
@@ -77,6 +87,72 @@ class Cell:
         return [line.strip() for text in secret for line in text.splitlines() if len(line.strip()) >= TRIVIAL]
 
 
+# --- the facts ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a master says of an exercise beside its text."""
+
+    id: str
+    title: str
+    goal: str
+    kind: str
+    minutes: int
+    points: int
+
+
+def read_facts(id: str, lines: str) -> Facts:
+    """The facts below a heading; raises ChapterError that repeats the line that is not one."""
+    found: dict[str, str] = {}
+    for line in lines.splitlines():
+        name, _, value = line.removeprefix(":").partition(": ")
+        if name not in NEEDED or name in found or not value.strip() or not NEEDED[name](value.strip()):
+            raise ChapterError(f"exercise {id!r}: {line!r} is none of its facts, or there twice; allowed are\n{FACTS}")
+        found[name] = value.strip()
+    if missing := [name for name in NEEDED if name not in found]:
+        raise ChapterError(f"exercise {id!r} lacks {', '.join(missing)} below its heading; needed are\n{FACTS}")
+    texts = {name: found[name] for name in ("title", "goal", "kind")}
+    return Facts(id, minutes=int(found["minutes"]), points=int(found["points"]), **texts)
+
+
+def _is_count(value: str) -> bool:
+    return value.isdecimal() and int(value) > 0
+
+
+NEEDED: dict[str, Callable[[str], object]] = {
+    "title": bool,
+    "goal": bool,
+    "kind": lambda value: value in KINDS,
+    "minutes": _is_count,
+    "points": _is_count,
+}
+FACTS = f""":title: the heading
+:goal: what one can do afterward, in a sentence
+:kind: {" | ".join(KINDS)}
+:minutes: a whole number above 0
+:points: a whole number above 0"""
+
+
+def faults_of_facts(text: str) -> Iterator[str]:
+    """What is wrong with the facts of a master, one message for each exercise."""
+    for found in HEADING.finditer(text):
+        try:
+            read_facts(*found.groups())
+        except ChapterError as error:
+            yield str(error)
+
+
+def facts(master: Path) -> list[Facts]:
+    """The facts of all exercises of a master, in its order."""
+    return [read_facts(*found.groups()) for found in HEADING.finditer(master.read_text(encoding="utf-8"))]
+
+
+def all_facts() -> dict[str, Facts]:
+    """The facts of all exercises, by id."""
+    return {one.id: one for master in masters() for one in facts(master)}
+
+
 # --- the master ---------------------------------------------------------------------------------------
 
 
@@ -92,7 +168,7 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
 
 def _sections(text: str) -> list[str]:
     """A text cut before each heading of an exercise."""
-    cuts = [found.start() for found in HEADING.finditer(text) if found.group(1) in EXERCISES]
+    cuts = [found.start() for found in HEADING.finditer(text)]
     return [text[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
@@ -113,64 +189,70 @@ def _code_cell(cell: NotebookNode, exercise: str) -> Cell:
 def read_master(path: Path) -> list[Cell]:
     """The cells of a master, with their roles; raises ChapterError if it is none."""
     cells: list[Cell] = []
-    for cell in notebooks.parse(path.read_text(encoding="utf-8"), show(path)).cells:
+    text = path.read_text(encoding="utf-8")
+    for cell in notebooks.parse(text, show(path)).cells:
         exercise = cells[-1].exercise if cells else ""
         cells += [_code_cell(cell, exercise)] if cell.cell_type == "code" else _markdown_cells(cell.source, exercise)
-    if findings := list(faults(cells, path.stem)):
+    if findings := [*faults_of_facts(text), *faults(cells, topic_of(path))]:
         raise ChapterError("\n".join(f"{show(path)}: {finding}" for finding in findings))
     return cells
 
 
-def faults(cells: Sequence[Cell], chapter: str) -> Iterator[str]:
+def faults(cells: Sequence[Cell], topic: str) -> Iterator[str]:
     """What is wrong with a master, one line each."""
-    registered = [id for id, exercise in EXERCISES.items() if exercise.chapter == chapter]
     headings = list(dict.fromkeys(cell.exercise for cell in cells if cell.exercise))
-    if sorted(headings) != sorted(registered):
-        yield f"has the headings {headings}, but registered for {chapter} are {registered}"
+    if unwritten := [one.id for one in EXERCISES.values() if one.topic == topic and one.id not in headings]:
+        yield f"has no heading for {unwritten}, which are registered for {topic}"
     for cell in cells:
         if cell.role == "check" and CHECK.findall(cell.source) != [cell.exercise]:
             yield f"a cell under the heading {cell.exercise!r} checks {CHECK.findall(cell.source)}"
         if MARKER.search(cell.solved if cell.kind == "code" else cell.source):
             yield f"a marker without its other half, under the heading {cell.exercise!r}"
     for id in headings:
-        roles = {(cell.role, cell.kind) for cell in cells if cell.exercise == id}
-        needed = {("solution", "markdown"), ("rubric", "markdown")} if _by_hand(id) else {("check", "code")}
-        if missing := needed - roles:
-            yield f"exercise {id!r} has no {' and no '.join(sorted(role for role, _ in missing))}"
+        yield from _missing(id, topic, {(cell.role, cell.kind) for cell in cells if cell.exercise == id})
 
 
-def _by_hand(id: str) -> bool:
-    return id in EXERCISES and EXERCISES[id].reference is None
+def _missing(id: str, topic: str, roles: set[tuple[str, str]]) -> Iterator[str]:
+    """What an exercise lacks: the check that is registered for it, or else an answer in words with its rubric."""
+    needed = {("check", "code")} if id in EXERCISES else {("solution", "markdown"), ("rubric", "markdown")}
+    if missing := needed - roles:
+        yield f"exercise {id!r} has no {' and no '.join(sorted(role for role, _ in missing))}"
+    if id in EXERCISES and EXERCISES[id].topic != topic:
+        yield f"exercise {id!r} is registered for {EXERCISES[id].topic}"
+
+
+def topic_of(master: Path) -> str:
+    """The topic of a master, which is its name without the number."""
+    return master.stem.partition("-")[2]
 
 
 # --- the editions -------------------------------------------------------------------------------------
 
 
-def about(exercise: Exercise) -> str:
-    """The heading of an exercise, with what the registry says of it."""
-    points = f"{exercise.points} point{'s' if exercise.points > 1 else ''}"
-    facts = f"`{exercise.id}`, {exercise.kind}, about {exercise.minutes} minutes, {points}"
-    return f"## {exercise.title}\n\n*{facts}.* **Goal.** {exercise.goal}"
+def about(one: Facts) -> str:
+    """The heading of an exercise, with its facts."""
+    points = f"{one.points} point{'s' if one.points > 1 else ''}"
+    return f"## {one.title}\n\n*`{one.id}`, {one.kind}, about {one.minutes} minutes, {points}.* **Goal.** {one.goal}\n"
 
 
-def total(chapter: str) -> str:
-    """How many exercises a chapter has, and what they take and give."""
-    own = [exercise for exercise in EXERCISES.values() if exercise.chapter == chapter]
+def total(own: Sequence[Facts]) -> str:
+    """How many exercises there are, and what they take and give."""
     minutes, points = sum(one.minutes for one in own), sum(one.points for one in own)
     return f"*{len(own)} exercises, about {minutes} minutes, {points} points.*"
 
 
-def with_facts(cells: Sequence[Cell], chapter: str) -> list[Cell]:
-    """The cells with the facts of the registry in their headings."""
+def with_facts(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with the facts as readable headings."""
+    texts = [cell.source for cell in cells if cell.role == "text"]
+    own = [read_facts(*found.groups()) for found in HEADING.finditer("\n\n".join(texts))]
     filled = []
     for cell in cells:
-        heading = HEADING.match(cell.source) if cell.role == "text" else None
         source = cell.source
-        if heading and heading.group(1) in EXERCISES:
-            source = about(EXERCISES[heading.group(1)]) + source[heading.end() :]
+        if cell.role == "text":
+            source = HEADING.sub(lambda found: about(read_facts(*found.groups())), source).strip()
         if cell.kind == "markdown" and source.startswith("# "):
             title, _, rest = source.partition("\n")
-            source = f"{title}\n\n{total(chapter)}\n{rest}".rstrip()
+            source = f"{title}\n\n{total(own)}\n{rest}".rstrip()
         filled.append(replace(cell, source=source))
     return filled
 
@@ -193,7 +275,7 @@ def _with_mistakes(cells: Sequence[Cell]) -> Iterator[Cell]:
     for cell, following in zip(cells, [*cells[1:], None], strict=True):
         yield cell
         ends = following is None or following.exercise != cell.exercise
-        if cell.exercise and ends and EXERCISES[cell.exercise].mistakes:
+        if ends and cell.exercise in EXERCISES and EXERCISES[cell.exercise].mistakes:
             yield Cell("rubric", "markdown", common_mistakes(cell.exercise), cell.exercise)
 
 
@@ -216,7 +298,7 @@ def notebook(sources: Sequence[tuple[Cell, str]]) -> NotebookNode:
 
 def student(master: Path) -> NotebookNode:
     """The student edition: stubs, no rubrics, nothing executed."""
-    cells = with_facts(read_master(master), master.stem)
+    cells = with_facts(read_master(master))
     return notebook([(cell, cell.stub) for cell in cells if cell.role != "rubric"])
 
 
@@ -228,7 +310,7 @@ def _instructor_source(cell: Cell) -> str:
 
 def instructor(master: Path) -> NotebookNode:
     """The instructor edition, not executed: solutions, rubrics, common mistakes."""
-    cells = _with_mistakes(with_facts(read_master(master), master.stem))
+    cells = _with_mistakes(with_facts(read_master(master)))
     nb = notebook([(cell, _instructor_source(cell)) for cell in cells])
     nb.metadata.book = {"source": notebook_lint.digest(master.read_text(encoding="utf-8"))}
     return nb

@@ -1,8 +1,9 @@
-"""The exercises as tables: ``{exercise-table}``, one table for each chapter, made from the registry."""
+"""The exercises as tables: ``{exercise-table}``, one table for each topic, made from the facts in their sources."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from docutils import nodes  # type: ignore[import-untyped]
@@ -10,16 +11,9 @@ from docutils.statemachine import StringList  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from tutorial_utils.exercises import EXERCISES
-from tutorial_utils.exercises.registry import Exercise
+import editions
 
-SECONDS = Path(__file__).resolve().parents[2] / "exercises" / "seconds.json"
-
-
-def chapters() -> dict[str, list[Exercise]]:
-    """Sort the exercises by chapter."""
-    names = sorted({exercise.chapter for exercise in EXERCISES.values()})
-    return {name: [exercise for exercise in EXERCISES.values() if exercise.chapter == name] for name in names}
+SECONDS = editions.MASTERS / "seconds.json"
 
 
 def totals() -> str:
@@ -28,8 +22,8 @@ def totals() -> str:
     >>> totals().split()[1]
     'exercises,'
     """
-    found = EXERCISES.values()
-    minutes, points = sum(exercise.minutes for exercise in found), sum(exercise.points for exercise in found)
+    found = editions.all_facts().values()
+    minutes, points = sum(one.minutes for one in found), sum(one.points for one in found)
     return f"{len(found)} exercises, {minutes} minutes, {points} points. {running()}"
 
 
@@ -39,16 +33,18 @@ def running() -> str:
     slowest = max(seconds, key=seconds.get)
     return (
         f"With their checks, all solutions with code run in {sum(seconds.values()):.1f} seconds on one thread; "
-        f"the slowest, *{EXERCISES[slowest].title}*, in {seconds[slowest]:.1f}."
+        f"the slowest, *{editions.all_facts()[slowest].title}*, in {seconds[slowest]:.1f}."
     )
 
 
-def table(chapter: str, exercises: list[Exercise]) -> list[str]:
-    """Write the table of one chapter as Markdown."""
-    minutes, points = sum(exercise.minutes for exercise in exercises), sum(exercise.points for exercise in exercises)
+def table(master: Path) -> list[str]:
+    """Write the table of one topic as Markdown."""
+    exercises = editions.facts(master)
+    heading = re.findall(r"^# Exercises: (.*)$", master.read_text(encoding="utf-8"), re.MULTILINE)[0]
+    minutes, points = sum(one.minutes for one in exercises), sum(one.points for one in exercises)
     rows = [f"| {one.title} | {one.kind} | {one.minutes} | {one.points} | {one.goal} |" for one in exercises]
     return [
-        f"**[Chapter {int(chapter[:2])}](exercises/{chapter}.ipynb)**: {minutes} minutes, {points} points.",
+        f"**[{heading}](exercises/{master.stem}.ipynb)**: {minutes} minutes, {points} points.",
         "",
         "| exercise | kind | minutes | points | what it teaches |",
         "| --- | --- | --- | --- | --- |",
@@ -58,16 +54,15 @@ def table(chapter: str, exercises: list[Exercise]) -> list[str]:
 
 
 class ExerciseTable(SphinxDirective):
-    """Put the tables of all chapters here."""
+    """Put the tables of all topics here."""
 
     def run(self) -> list[nodes.Node]:
         """Make the tables."""
-        self.env.note_dependency(str(SECONDS))
-        lines = [totals(), ""]
-        for chapter, exercises in chapters().items():
-            lines += table(chapter, exercises)
+        for path in (SECONDS, *editions.masters()):
+            self.env.note_dependency(str(path))
+        lines = [totals(), "", *(line for master in editions.masters() for line in table(master))]
         box = nodes.Element()
-        self.state.nested_parse(StringList(lines, source="the registry of exercises"), self.content_offset, box)
+        self.state.nested_parse(StringList(lines, source="the exercises"), self.content_offset, box)
         return list(box.children)
 
 

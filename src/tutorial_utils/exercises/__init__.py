@@ -1,6 +1,6 @@
 """Exercises that say what is wrong with an answer.
 
-:mod:`~tutorial_utils.exercises.registry` says what an exercise is; one module for each chapter registers its own;
+:mod:`~tutorial_utils.exercises.registry` says what an exercise is; one module for each topic registers its own;
 :mod:`~tutorial_utils.exercises.checking` tries an answer on random inputs, and compares what came out with a right
 answer and with the typical wrong ones, to name the misconception behind it.
 
@@ -17,5 +17,7 @@ from tutorial_utils.exercises.registry import EXERCISES
 
 __all__ = ["EXERCISES", "Result", "check", "data"]
 
-for _module in sorted(module.name for module in iter_modules(__path__) if module.name.startswith("chapter")):
-    import_module(f"{__name__}.{_module}")
+MACHINERY = {"checking", "compare", "hints", "legacy", "match", "registry", "run", "toolbox"}
+
+for _topic in sorted({module.name for module in iter_modules(__path__)} - MACHINERY):
+    import_module(f"{__name__}.{_topic}")

@@ -1,9 +1,11 @@
-"""What an exercise is: what is asked, a right answer, inputs to try an answer on, and the typical wrong answers."""
+"""What an exercise is: a right answer, inputs to try an answer on, and the typical wrong answers.
+
+Title, goal, time and points stand beside the text, in the Markdown of the exercises; nothing here needs them.
+"""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import torch
@@ -12,14 +14,11 @@ Inputs = tuple[Any, ...]
 Function = Callable[..., Any]
 
 
-class Kind(StrEnum):
-    """What a reader does in an exercise."""
+@dataclass(frozen=True)
+class When:
+    """Recognizes a mistake by what came out instead of by an example: ``fits(outcome, expected, *inputs)``."""
 
-    DERIVE = "derive"
-    IMPLEMENT = "implement"
-    PREDICT = "predict"
-    DEBUG = "debug"
-    READ = "read"
+    fits: Callable[..., bool]
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,8 @@ class Mistake:
 
     #: What the reader did and what is right, in one to three sentences; the checker adds input, result and expectation.
     hint: str
-    #: The mistake itself, a function like the answer; where a value is asked, a function of the data or a value.
-    wrong: Any = None
-    #: Instead of ``wrong``, a predicate ``when(came, expected, *inputs)`` that tells the mistake from what came out.
-    when: Callable[..., bool] | None = None
+    #: The mistake itself: an answer like any other, or a :class:`When`.
+    wrong: Any
 
 
 def call(answer: Function, *inputs: Any) -> Any:
@@ -39,40 +36,33 @@ def call(answer: Function, *inputs: Any) -> Any:
     return answer(*inputs)
 
 
-def nothing(*, generator: torch.Generator) -> Inputs:
+def no_inputs(*, generator: torch.Generator) -> Inputs:
     """Draw no inputs, for an answer that is a value and the same for everybody."""
     return ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
-    """A question whose answer can be checked, or one that a person grades."""
+    """A question whose answer can be checked."""
 
     #: Short name, in words joined by hyphens.
     id: str
-    #: The chapter it belongs to, by its file name without the ending.
-    chapter: str
-    #: The heading.
-    title: str
-    #: What one can do afterwards, in one sentence.
-    goal: str
-    #: How long it takes.
-    minutes: int
-    #: What a right answer earns.
-    points: int
-    #: What the reader does.
-    kind: Kind
-    #: A right answer, as a function of the inputs; None where a person grades.
-    reference: Function | None = None
+    #: The slug of the topic to which it belongs, from the name of the module that registers it.
+    topic: str
+    #: A right answer, as a function of the inputs.
+    reference: Function
     #: Each draws the inputs of one case, in float64, ``draw(generator=...) -> tuple``; the cases take turns.
-    inputs: tuple[Callable[..., Inputs], ...] = (nothing,)
+    inputs: tuple[Callable[..., Inputs], ...] = (no_inputs,)
     #: The typical wrong answers.
     mistakes: tuple[Mistake, ...] = ()
-    #: Computes what is compared, ``observe(answer, *inputs)``, a tensor, number, text, or a tuple or dict of these.
+    #: Collects what an answer does, ``observe(answer, *inputs)``: tensors, numbers, texts, and lists or dicts of them.
+    #: It judges nothing and keeps nothing of the answer: when grading, it runs in the student's process.
     observe: Function = call
+    #: Makes what is compared from what was collected, ``describe(raw, *inputs)``; None: that itself is compared.
+    describe: Function | None = None
     #: Names for the items of a tuple that comes out.
     parts: tuple[str, ...] = ()
-    #: Positions of the inputs that the answer changes in place; they are what is compared.
+    #: Positions of the inputs that the answer may change in place; they then are its result.
     changes: tuple[int, ...] = ()
     #: Whether the answer is a value, computed from the reader's own data, rather than a function.
     value: bool = False
@@ -87,74 +77,48 @@ class Exercise:
 
     @property
     def names(self) -> list[str]:
-        """The names of the inputs, from the parameters of the reference, or of the observer after its first."""
-        if self.observe is not call:
-            return list(inspect.signature(self.observe).parameters)[1:]
-        return list(inspect.signature(self.reference).parameters) if self.reference else []
+        """The names of the inputs, from the parameters of the observer after its first, or those of the reference."""
+        seen = list(inspect.signature(self.observe).parameters.values())[1:]
+        if any(one.kind is one.VAR_POSITIONAL for one in seen):
+            seen = list(inspect.signature(self.reference).parameters.values())
+        return [one.name for one in seen]
 
 
 #: All exercises by id, in the order in which they were registered.
 EXERCISES: dict[str, Exercise] = {}
 
 
-def register(entry: Exercise) -> None:
-    """Add an exercise to the registry.
-
-    Raises:
-        ValueError: if the id is taken, or minutes or points are not positive.
-    """
-    if entry.id in EXERCISES:
-        raise ValueError(f"exercise {entry.id!r} is registered already")
-    if entry.minutes < 1 or entry.points < 1:
-        raise ValueError(
-            f"exercise {entry.id!r}: {entry.minutes} minutes, {entry.points} points; both must be positive"
-        )
-    EXERCISES[entry.id] = entry
-
-
 def exercise(
     id: str,
     *,
-    chapter: str,
-    title: str,
-    goal: str,
-    minutes: int,
-    points: int,
-    kind: str = Kind.IMPLEMENT,
-    inputs: Callable[..., Inputs] | Sequence[Callable[..., Inputs]] = nothing,
-    mistakes: Sequence[Mistake] = (),
+    inputs: Callable[..., Inputs] | Sequence[Callable[..., Inputs]] = no_inputs,
+    mistakes: Mapping[str, Any] | Sequence[Mistake] = (),
     parts: Sequence[str] = (),
     changes: Sequence[int] = (),
     **options: Any,
 ) -> Callable[[Function], Function]:
-    """Register the decorated function as a right answer; the arguments are the fields of :class:`Exercise`.
+    """Register the decorated function as the right answer; the arguments are the fields of :class:`Exercise`.
 
-    A single function that draws inputs may be given as it is.
+    A single function that draws inputs may be given as it is; mistakes are given as ``{hint: wrong}``.
 
     Raises:
-        ValueError: if the id is taken or the kind is unknown.
+        ValueError: if the id is taken.
 
-    >>> @exercise("double", chapter="none", title="Twice", goal="Multiply.", minutes=1, points=1)
+    >>> @exercise("double", mistakes={"You squared it.": lambda x: x * x})
     ... def double(x):
     ...     return 2 * x
     >>> EXERCISES.pop("double").names
     ['x']
     """
     draws = (inputs,) if callable(inputs) else tuple(inputs)
-    sequences = {"inputs": draws, "mistakes": tuple(mistakes), "parts": tuple(parts), "changes": tuple(changes)}
-    about = {"chapter": chapter, "title": title, "goal": goal, "minutes": minutes, "points": points}
+    pairs = [Mistake(*pair) for pair in mistakes.items()] if isinstance(mistakes, Mapping) else mistakes
 
     def decorate(reference: Function) -> Function:
-        register(Exercise(id=id, kind=Kind(kind), reference=reference, **about, **sequences, **options))  # type: ignore[arg-type]
+        if id in EXERCISES:
+            raise ValueError(f"exercise {id!r} is registered already")
+        topic = reference.__module__.rpartition(".")[2].replace("_", "-")
+        own = {"inputs": draws, "mistakes": tuple(pairs), "parts": tuple(parts), "changes": tuple(changes)}
+        EXERCISES[id] = Exercise(id=id, topic=topic, reference=reference, **own, **options)  # type: ignore[arg-type]
         return reference
 
     return decorate
-
-
-def written(id: str, *, chapter: str, title: str, goal: str, minutes: int, points: int, kind: str) -> None:
-    """Register an exercise whose answer is text, graded by a person; the arguments are those of :class:`Exercise`.
-
-    Raises:
-        ValueError: if the id is taken or the kind is unknown.
-    """
-    register(Exercise(id=id, chapter=chapter, title=title, goal=goal, minutes=minutes, points=points, kind=Kind(kind)))

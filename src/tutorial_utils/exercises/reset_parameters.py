@@ -1,25 +1,20 @@
-"""Exercises of chapter 6: what PyTorch does by default."""
+"""Exercises about what PyTorch does by default."""
 
 import copy
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
-from tutorial_utils.exercises.draws import between, normal, sizes
-from tutorial_utils.exercises.outcomes import Outcome, moments
+from tutorial_utils.exercises.compare import Outcome
+from tutorial_utils.exercises.legacy import thrice
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.running import Unfit
-from tutorial_utils.exercises.weights import origin, stream, thrice
+from tutorial_utils.exercises.run import WrongType
+from tutorial_utils.exercises.toolbox import between, moments, normal, origin, sizes, stream
 from tutorial_utils.networks import mlp
-
-CHAPTER = "06-reset-parameters"
-_exercise = partial(exercise, chapter=CHAPTER)
-
 
 # --- read the source ----------------------------------------------------------------------------------
 
@@ -47,13 +42,8 @@ def _outputs(c_in: int, c_out: int, k: int, groups: int) -> float:
     return c_out / groups * k**2
 
 
-@_exercise(
+@exercise(
     "default-bias",
-    title="Read the source: the biases of two other layers",
-    goal="Find in PyTorch's source what a default bias depends on.",
-    minutes=12,
-    points=2,
-    kind="read",
     value=True,
     inputs=_layers,
     rtol=5e-3,
@@ -148,13 +138,8 @@ def _kept(slope: float) -> float:
     return (1 + slope**2) / 2
 
 
-@_exercise(
+@exercise(
     "default-floor",
-    title="The floor under a leaky ReLU",
-    goal="Set up the recursion of a second moment, and solve for where it ends.",
-    minutes=12,
-    points=3,
-    kind="derive",
     value=True,
     inputs=_leaky,
     rtol=5e-3,
@@ -245,7 +230,7 @@ def _reset(answer: Function, layer: nn.Module, generator: torch.Generator) -> Ou
     def start(numbers: torch.Generator) -> nn.Module:
         started: nn.Module = answer(copy.deepcopy(layer), numbers)
         if not callable(started):
-            raise Unfit(f"Start the layer in place, or return it; yours returned a {type(started).__name__}.")
+            raise WrongType(f"Start the layer in place, or return it; yours returned a {type(started).__name__}.")
         return started
 
     draws = thrice(start, generator=generator)
@@ -320,12 +305,8 @@ def _channels(layer: Any) -> int:
     return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
 
 
-@_exercise(
+@exercise(
     "default-reset",
-    title="The default, from a generator of your own",
-    goal="Write PyTorch's start for linear and convolutional layers, without its detour over the root of five.",
-    minutes=15,
-    points=4,
     inputs=(_linear, _convolution, _bare),
     observe=_reset,
     changes=(0,),
@@ -504,12 +485,8 @@ def _first_pair(model: nn.Module, x: Tensor) -> Tensor:
     return torch.stack([_cosine(z[0], z[1]) for z in _answers(model, x)])
 
 
-@_exercise(
+@exercise(
     "default-cosines",
-    title="Does it still see its input?",
-    goal="Measure how alike a network's answers are, layer by layer.",
-    minutes=15,
-    points=3,
     inputs=_network,
     cases=4,
     right="in each layer, the mean cosine over all pairs of different examples.",

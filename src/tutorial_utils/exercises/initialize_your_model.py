@@ -1,4 +1,4 @@
-"""Exercises of chapter 7: initialize your model."""
+"""Exercises about initializing a model of your own."""
 
 import copy
 import math
@@ -10,14 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 
-from tutorial_utils.exercises.draws import between
-from tutorial_utils.exercises.naming import listed
-from tutorial_utils.exercises.outcomes import Outcome, moments
+from tutorial_utils.exercises.compare import Outcome
+from tutorial_utils.exercises.legacy import twice
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.weights import scramble, stream, twice
-
-CHAPTER = "07-initialize-your-model"
-_exercise = partial(exercise, chapter=CHAPTER)
+from tutorial_utils.exercises.toolbox import between, listed, moments, scramble, stream
 
 
 def _tried(start: Callable[[Any], Any], model: nn.Module) -> dict[str, Tensor]:
@@ -49,13 +45,8 @@ def _logit_variance(classes: int, excess: float) -> float:
     return 2 * excess / (1 - 1 / classes)
 
 
-@_exercise(
+@exercise(
     "recipe-head",
-    title="A head for a given first loss",
-    goal="Choose the scale of an output layer from the first loss it may cost.",
-    minutes=10,
-    points=2,
-    kind="derive",
     value=True,
     inputs=_head,
     rtol=5e-3,
@@ -271,13 +262,8 @@ def _bound_is_deviation(weight: Tensor, generator: torch.Generator) -> None:
     init.uniform_(weight, -bound, bound, generator=generator)
 
 
-@_exercise(
+@exercise(
     "recipe-example",
-    title="Repair the example",
-    goal="Write a function for `apply` that is right for any model.",
-    minutes=15,
-    points=4,
-    kind="debug",
     inputs=_models,
     observe=_applied,
     cases=2,
@@ -456,12 +442,8 @@ def _seeded_once(blocks: Any, generator: torch.Generator) -> None:
     _ends_with(_right_std)(blocks, _seeded())
 
 
-@_exercise(
+@exercise(
     "recipe-branch-ends",
-    title="The ends of the branches",
-    goal="Start a deep residual model so that its stream does not grow with the depth.",
-    minutes=15,
-    points=3,
     inputs=_decoder,
     observe=_ended,
     cases=2,
@@ -689,12 +671,8 @@ def _untouched(build: Build, initialize: Initialize) -> list[str]:
     return [name for name in before if name not in _differing(before, model.state_dict())]
 
 
-@_exercise(
+@exercise(
     "recipe-unsteady",
-    title="A test of your start",
-    goal="Write a test that says which tensors the seed does not fix, and that can fail.",
-    minutes=20,
-    points=4,
     inputs=_width,
     observe=_tested,
     cases=2,

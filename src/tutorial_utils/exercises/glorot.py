@@ -1,8 +1,7 @@
-"""Exercises of chapter 3: Glorot."""
+"""Exercises about Glorot's initialization."""
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -10,18 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 
-from tutorial_utils.exercises.draws import between, normal, sizes, uniform
-from tutorial_utils.exercises.outcomes import Outcome, named
+from tutorial_utils.exercises.compare import Outcome, named
+from tutorial_utils.exercises.legacy import drawn
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.running import Unfit
-from tutorial_utils.exercises.weights import drawn, fans, linear_layers, stream
+from tutorial_utils.exercises.run import WrongType
+from tutorial_utils.exercises.toolbox import between, fans, linear_layers, normal, sizes, stream, uniform
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
 from tutorial_utils.propagation import propagate
-
-CHAPTER = "03-glorot"
-_exercise = partial(exercise, chapter=CHAPTER)
-
 
 # --- the draw -----------------------------------------------------------------------------------------
 
@@ -62,12 +57,8 @@ def _observe_draw(answer: Function, weight: Tensor, gain: float, generator: torc
     return drawn(answer, weight, gain, generator=generator)
 
 
-@_exercise(
+@exercise(
     "glorot-draw",
-    title="Glorot's uniform draw",
-    goal="Turn a variance into a draw, for any layer and any gain.",
-    minutes=20,
-    points=4,
     inputs=(_matrix, _kernels),
     observe=_observe_draw,
     changes=(0,),
@@ -164,12 +155,8 @@ def _backward(widths: Sequence[int]) -> float:
     return _product(widths, lambda n, m: 2 * m / (n + m), skip=1)
 
 
-@_exercise(
+@exercise(
     "glorot-both-ways",
-    title="What the compromise costs",
-    goal="Follow signal and gradient through widths that Glorot's start does not fit.",
-    minutes=12,
-    points=3,
     inputs=_widths,
     parts=("forward", "backward"),
     right="both products are those of equations F5 and B4 with Glorot's variance.",
@@ -306,17 +293,13 @@ def _recorded(answer: Function, model: nn.Module, x: Tensor, c: Tensor) -> Outco
     came = answer(model, x, c)
     parts = named(came, ("forward", "backward"))
     if came is not None and set(parts) != {"forward", "backward"}:
-        raise Unfit("Two tensors are asked for, forward and backward. Return just these, in this order.")
+        raise WrongType("Two tensors are asked for, forward and backward. Return just these, in this order.")
     hooks = sum(len(module._forward_hooks) + len(module._backward_hooks) for module in model.modules())
     return came if came is None else parts | {"hooks left in the model": hooks}
 
 
-@_exercise(
+@exercise(
     "glorot-recorder",
-    title="A recorder of signal and gradient",
-    goal="Measure both directions of any network with hooks.",
-    minutes=25,
-    points=5,
     inputs=(_plain, _nested),
     observe=_recorded,
     right="both directions, layer by layer, and no hook is left behind.",
@@ -390,13 +373,8 @@ def _small_start(*, generator: torch.Generator) -> Inputs:
     return between(2, 5, generator=generator) / 100, between(20, 50, generator=generator)
 
 
-@_exercise(
+@exercise(
     "glorot-sine-decay",
-    title="Predict: the sine under Glorot",
-    goal="Repeat the argument for tanh with another series.",
-    minutes=10,
-    points=2,
-    kind="predict",
     value=True,
     inputs=_small_start,
     rtol=1.5e-2,
@@ -440,13 +418,8 @@ def _mean_singular_value(*, generator: torch.Generator) -> Inputs:
     return (between(45, 80, generator=generator) / 100,)
 
 
-@_exercise(
+@exercise(
     "glorot-quarter-circle",
-    title="What a mean singular value says",
-    goal="Tell the spread of singular values from a loss.",
-    minutes=8,
-    points=1,
-    kind="derive",
     value=True,
     inputs=_mean_singular_value,
     rtol=5e-3,

@@ -1,4 +1,4 @@
-"""Exercises of chapter 4: He."""
+"""Exercises about He's initialization."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,15 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
-from tutorial_utils.exercises.draws import between, normal, sizes, uniform
-from tutorial_utils.exercises.outcomes import Estimate, Outcome, agree, moments
-from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise, written
-from tutorial_utils.exercises.running import Unfit
-from tutorial_utils.exercises.weights import drawn, linear_layers, origin, stream, thrice
-
-CHAPTER = "04-he"
-_exercise = partial(exercise, chapter=CHAPTER)
-
+from tutorial_utils.exercises.compare import Estimate, Outcome, agree
+from tutorial_utils.exercises.legacy import drawn, thrice
+from tutorial_utils.exercises.registry import Function, Inputs, Mistake, When, exercise
+from tutorial_utils.exercises.run import WrongType
+from tutorial_utils.exercises.toolbox import between, linear_layers, moments, normal, origin, sizes, stream, uniform
 
 # --- what torch does ----------------------------------------------------------------------------------
 
@@ -33,13 +29,8 @@ def _leaky(slope: float) -> float:
     return math.sqrt(2 / (1 + slope**2))
 
 
-@_exercise(
+@exercise(
     "he-ignored-slope",
-    title="Read the source: the argument that does nothing",
-    goal="Know which arguments of an initializer take effect.",
-    minutes=10,
-    points=2,
-    kind="read",
     value=True,
     inputs=_call,
     parts=("first call", "second call"),
@@ -129,12 +120,8 @@ def _uniform(weight: Tensor, slope: float, mode: str, generator: torch.Generator
     return init.kaiming_uniform_(weight, a=slope, mode=mode, generator=generator)  # type: ignore[arg-type]
 
 
-@_exercise(
+@exercise(
     "he-draw",
-    title="He's draw, for any slope",
-    goal="Draw weights that make up for what an activation throws away.",
-    minutes=15,
-    points=4,
     inputs=tuple(partial(shape, mode) for shape in (_matrix, _kernels) for mode in ("fan_in", "fan_out")),
     observe=_observe_draw,
     changes=(0,),
@@ -238,12 +225,8 @@ def _profile(
     return torch.tensor(profile)
 
 
-@_exercise(
+@exercise(
     "he-profile",
-    title="The signal, layer by layer",
-    goal="Know where a network under He's start is flat, where it drifts, and by how much.",
-    minutes=15,
-    points=3,
     inputs=tuple(partial(_net, mode) for mode in ("fan_in", "fan_out")),
     rtol32=None,
     right="the first layer lacks an activation before it, and then only the widths count.",
@@ -328,12 +311,8 @@ def _quadrants(c: Tensor, slope: float, opposite: float) -> Tensor:
     return ((1 + slope**2) * _arc(c) + opposite * _arc(-c)) / (math.pi * (1 + slope**2))
 
 
-@_exercise(
+@exercise(
     "he-cosine-map",
-    title="How angles close under a leaky unit",
-    goal="Derive what a start does to two inputs at once.",
-    minutes=20,
-    points=4,
     inputs=_cosines,
     right="at slope 0 it is the arc-cosine map, and at slope 1 every angle stays.",
     mistakes=(
@@ -427,7 +406,9 @@ def _built(answer: Function, width: int, depth: int, generator: torch.Generator)
     """What a network is made of, what it computes, and how its weights are distributed."""
     nets = thrice(answer, width, depth, generator=generator)
     if not callable(nets[0]):
-        raise Unfit(f"A network is asked for, and your function returned something of type {type(nets[0]).__name__}.")
+        raise WrongType(
+            f"A network is asked for, and your function returned something of type {type(nets[0]).__name__}."
+        )
     layers = sorted(linear_layers(nets[0]), key=lambda layer: (layer.in_features != 64, layer.out_features == 10))
     return {
         "linear layers": len(layers),
@@ -476,13 +457,8 @@ class Build:
         return layer
 
 
-@_exercise(
+@exercise(
     "he-thirty-layers",
-    title="Thirty layers that do not begin",
-    goal="Find what a deep network loses in each layer, and mend it.",
-    minutes=20,
-    points=4,
-    kind="debug",
     inputs=_size,
     observe=_built,
     rtol32=None,
@@ -541,7 +517,7 @@ class Build:
         Mistake(
             "Your network computes something else than linear layers with ReLUs between them. Change no activation, "
             "and add no softmax or normalization: cross-entropy wants the bare logits.",
-            when=lambda came, expected, *inputs: came["nonlinearities"] == "something else",
+            wrong=When(lambda came, expected, *inputs: came["nonlinearities"] == "something else"),
         ),
         Mistake(
             "Your variance is Glorot's, from the mean of both fans. He's start has fan_in alone, and the factor 2.",
@@ -564,14 +540,3 @@ class Build:
 def he_thirty_layers(width: int, depth: int, generator: torch.Generator) -> nn.Sequential:
     """A network for digits with some hidden layers of one width, under He's start."""
     return Build()(width, depth, generator=generator)
-
-
-written(
-    "he-what-it-keeps",
-    chapter=CHAPTER,
-    title="What He's start does not promise",
-    goal="Say what a start keeps, on average over what, and what it does not keep.",
-    minutes=10,
-    points=3,
-    kind="derive",
-)

@@ -1,4 +1,4 @@
-"""Exercises of chapter 5: any activation, any layer."""
+"""Exercises about any activation and any layer."""
 
 import math
 from collections.abc import Callable
@@ -8,14 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tutorial_utils.exercises.draws import between, sizes, uniform
-from tutorial_utils.exercises.outcomes import Outcome
+from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.weights import stream
-
-CHAPTER = "05-any-activation-any-layer"
-_exercise = partial(exercise, chapter=CHAPTER)
-
+from tutorial_utils.exercises.toolbox import between, sizes, stream, uniform
 
 # --- a bent line --------------------------------------------------------------------------------------
 
@@ -24,13 +19,8 @@ def _slopes(*, generator: torch.Generator) -> Inputs:
     return between(17, 25, generator=generator) / 10, between(2, 5, generator=generator) / 10
 
 
-@_exercise(
+@exercise(
     "gain-bent-line",
-    title="The gain of a bent line",
-    goal="Derive a gain from the symmetry of the input, without an integral.",
-    minutes=8,
-    points=2,
-    kind="derive",
     value=True,
     inputs=_slopes,
     rtol=3e-3,
@@ -109,12 +99,8 @@ def _mean_of_narrow(name: str) -> float:
     return _mean(lambda z: _function(name)(z / math.sqrt(2)).square())
 
 
-@_exercise(
+@exercise(
     "gain-quadrature",
-    title="The gain of any activation",
-    goal="Compute the gain of a function that no table lists.",
-    minutes=15,
-    points=3,
     inputs=(_odd, _with_a_mean),
     rtol=1e-2,
     rtol32=None,
@@ -194,13 +180,8 @@ def _fixed_linear(sigma: float) -> float:
     return _settled(sigma**0.5)
 
 
-@_exercise(
+@exercise(
     "gain-settles",
-    title="Where a tanh network settles",
-    goal="Find the length that a deep network keeps, whatever length it was given.",
-    minutes=10,
-    points=2,
-    kind="predict",
     value=True,
     inputs=_sigma,
     rtol=1e-2,
@@ -247,12 +228,8 @@ def _counted(shape: Shape, groups: int) -> tuple[int, int]:
     return shape[1] * kernel, shape[0] * kernel // groups
 
 
-@_exercise(
+@exercise(
     "gain-fans",
-    title="The connections of a grouped convolution",
-    goal="Count what a unit hears and whom it tells, where PyTorch's own count is off.",
-    minutes=10,
-    points=2,
     inputs=(_plain, _grouped),
     parts=("fan_in", "fan_out"),
     rtol32=None,
@@ -390,12 +367,8 @@ def _identity(rows: int, columns: int, gain: float, generator: torch.Generator) 
     return gain * torch.eye(rows, columns, dtype=torch.float64)
 
 
-@_exercise(
+@exercise(
     "gain-orthogonal",
-    title="An orthogonal draw",
-    goal="Draw a matrix that stretches every direction alike, with any number of rows and columns.",
-    minutes=15,
-    points=3,
     inputs=(_tall, _wide),
     observe=_drawn,
     cases=2,

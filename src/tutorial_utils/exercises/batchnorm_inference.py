@@ -1,18 +1,14 @@
-"""Exercises of chapter 10: BatchNorm at inference."""
+"""Exercises about BatchNorm at inference."""
 
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from tutorial_utils.exercises.draws import between, normal, sizes, uniform
-from tutorial_utils.exercises.outcomes import Outcome
-from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
+from tutorial_utils.exercises.registry import Inputs, Mistake, exercise
+from tutorial_utils.exercises.toolbox import between, normal, sizes, uniform
 
-CHAPTER = "10-batchnorm-inference"
-_exercise = partial(exercise, chapter=CHAPTER)
 Pair = tuple[Tensor, Tensor]
 
 
@@ -37,13 +33,8 @@ def _average(rho: float, t: int, variance: float) -> float:
     return (1 - rho) ** t + (1 - (1 - rho) ** t) * variance
 
 
-@_exercise(
+@exercise(
     "eval-warm-up",
-    title="What a running variance holds after a few batches",
-    goal="Compute how much of its start a moving average still remembers.",
-    minutes=8,
-    points=2,
-    kind="derive",
     value=True,
     inputs=_warm_up,
     rtol=3e-3,
@@ -174,12 +165,8 @@ def _counted_by_images(mean: Tensor, var: Tensor, z: Tensor, momentum: float) ->
     return new_mean, torch.lerp(var, z.var(_dims(z), correction=0) * len(z) / (len(z) - 1), momentum)
 
 
-@_exercise(
+@exercise(
     "eval-running-update",
-    title="One step of the running statistics",
-    goal="Update running statistics exactly as PyTorch does, for vectors and images.",
-    minutes=12,
-    points=3,
     inputs=(_vectors, _images),
     changes=(0, 1),
     observe=lambda answer, running_mean, running_var, z, momentum: answer(running_mean, running_var, z, momentum),
@@ -264,12 +251,8 @@ def _inferred(z: Tensor, mean: Tensor, scale: Tensor, gamma: Tensor, beta: Tenso
     return (z - mean) * scale * gamma + beta
 
 
-@_exercise(
+@exercise(
     "eval-inference",
-    title="Prediction without companions",
-    goal="Normalize with fixed statistics, so that an answer depends on its own input alone.",
-    minutes=8,
-    points=2,
     inputs=(_small, _pictures),
     right="the output is that of nn.BatchNorm in eval mode, and the same in any company.",
     mistakes=(
@@ -392,12 +375,8 @@ def _moved(batches: Tensor) -> Pair:
     return mean, var
 
 
-@_exercise(
+@exercise(
     "eval-algorithm-2",
-    title="The statistics of the paper's algorithm 2",
-    goal="Recalibrate a layer: estimate mean and variance from many training batches with frozen weights.",
-    minutes=12,
-    points=3,
     inputs=_batches,
     parts=("mean", "var"),
     right="these are the statistics that momentum=None collects.",
@@ -512,12 +491,8 @@ def _mean_added(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, be
     return _folded(w, b, -mean, v, gamma, beta, eps)
 
 
-@_exercise(
+@exercise(
     "eval-fold",
-    title="A layer that swallows its BatchNorm",
-    goal="Fold fixed statistics into the weights before them, for linear and convolutional layers.",
-    minutes=15,
-    points=4,
     inputs=(_linear, _conv),
     parts=("weight", "bias"),
     right="the folded layer gives what layer and BatchNorm give together, linear or convolutional.",
@@ -570,169 +545,3 @@ def eval_fold(
 ) -> Pair:
     """Weight and bias of the folded layer."""
     return _folded(weight, bias, running_mean, running_var, gamma, beta, eps)
-
-
-# --- freezing -----------------------------------------------------------------------------------------
-
-
-def _fine_tuning(*, generator: torch.Generator) -> Inputs:
-    return normal(2, 3, 4, 4, generator=generator, mean=2), normal(5, 6, generator=generator, mean=2)
-
-
-def _norms(net: nn.Module) -> list[_BatchNorm]:
-    return [module for module in net.modules() if isinstance(module, _BatchNorm)]
-
-
-def _frozen(answer: Function, images: Tensor, vectors: Tensor) -> Outcome:
-    """What the normalizations of a network in training do after an answer has frozen them."""
-    body = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
-    net = nn.Sequential(body, nn.Flatten(), nn.Linear(12, 6), nn.BatchNorm1d(6), nn.Dropout(0.5)).to(images.dtype)
-    net.train()
-    for buffer in net.buffers():
-        buffer.add_(1)  # other statistics than those of a new module
-    before = _norms(net)
-    answer(net)
-    after = [body[1], net[3]]  # an answer may have put modules of its own in their places
-    outputs = {"output of BatchNorm2d": after[0](images), "output of BatchNorm1d": after[1](vectors)}
-    return outputs | {
-        "running mean of BatchNorm2d after a batch": before[0].running_mean,
-        "running mean of BatchNorm1d after a batch": before[1].running_mean,
-        "learned numbers in both": sum(map(_learned, after)),
-        "weights are learned": all(p.requires_grad for p in net[2].parameters()),
-        "dropout is on": net[-1].training,
-    }
-
-
-def _learned(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
-def _freeze(net: nn.Module) -> None:
-    for norm in _norms(net):
-        norm.eval()
-
-
-def _whole_eval(net: nn.Module) -> None:
-    net.eval()
-
-
-def _no_gradient(net: nn.Module) -> None:
-    for norm in _norms(net):
-        norm.requires_grad_(False)
-
-
-def _no_momentum(net: nn.Module) -> None:
-    for norm in _norms(net):
-        norm.momentum = 0.0
-
-
-def _full_momentum(net: nn.Module) -> None:
-    for norm in _norms(net):
-        norm.momentum = 1.0
-
-
-def _cumulative(net: nn.Module) -> None:
-    for norm in _norms(net):
-        norm.momentum = None
-
-
-def _top_level(net: nn.Module) -> None:
-    for child in net.children():
-        if isinstance(child, _BatchNorm):
-            child.eval()
-
-
-def _reaches_none(net: nn.Module) -> None:
-    """What comes of a loop over the children that looks for BatchNorm2d."""
-
-
-def _images_momentum(net: nn.Module) -> None:
-    for norm in _norms(net):
-        norm.momentum = 0.0 if isinstance(norm, nn.BatchNorm2d) else norm.momentum
-
-
-def _images_parameters(net: nn.Module) -> None:
-    _only_images(net)
-    for norm in _norms(net):
-        norm.requires_grad_(not isinstance(norm, nn.BatchNorm2d))
-
-
-def _only_images(net: nn.Module) -> None:
-    for norm in _norms(net):
-        norm.train(not isinstance(norm, nn.BatchNorm2d))
-
-
-def _beta_too(net: nn.Module) -> None:
-    _freeze(net)
-    for norm in _norms(net):
-        norm.bias.requires_grad_(False)
-
-
-def _parameters_too(net: nn.Module) -> None:
-    _freeze(net)
-    _no_gradient(net)
-
-
-@_exercise(
-    "eval-freeze",
-    title="Freeze the statistics, and nothing else",
-    goal="Prepare a network for fine-tuning on small batches.",
-    minutes=12,
-    points=3,
-    kind="debug",
-    inputs=_fine_tuning,
-    observe=_frozen,
-    changes=(),
-    cases=2,
-    rtol32=None,
-    right="every BatchNorm uses and keeps its running statistics, and all else trains on.",
-    mistakes=(
-        Mistake("Dropout is off: more than the BatchNorm modules is in eval mode. Change these only.", _whole_eval),
-        Mistake(
-            "You switched gradients off. The running statistics are no parameters: they move in every forward pass in "
-            "training mode. Put the modules in eval mode.",
-            _no_gradient,
-        ),
-        Mistake(
-            "The stored statistics stay, and the module still normalizes with those of the batch: momentum 0 and "
-            "track_running_stats off do no more than that. Put it in eval mode.",
-            _no_momentum,
-        ),
-        Mistake(
-            "You set momentum to 1. In PyTorch that is the weight of the new batch, so each batch replaces the stored "
-            "statistics; and the module normalizes with those of the batch. Put it in eval mode.",
-            _full_momentum,
-        ),
-        Mistake(
-            "With momentum=None the stored statistics become the average over all batches: they move, and the module "
-            "normalizes with those of the batch. Put it in eval mode.",
-            _cumulative,
-        ),
-        Mistake(
-            "The BatchNorm2d inside the block is still training. `children()` stops at the top level, `modules()` goes "
-            "down; and nn.BatchNorm1d is one of several classes.",
-            _top_level,
-        ),
-        Mistake(
-            "All BatchNorm modules still train as before. The net that was tried has a BatchNorm2d inside a block, "
-            "where `modules()` looks and `children()` does not, and a BatchNorm1d. Put both in eval mode.",
-            _reaches_none,
-        ),
-        Mistake(
-            "The BatchNorm2d keeps its statistics, and still normalizes with those of the batch: put it in eval mode. "
-            "The BatchNorm1d trains as before.",
-            _images_momentum,
-        ),
-        Mistake(
-            "The statistics of the BatchNorm2d are frozen, but so are its gamma and beta, which were to learn. The "
-            "BatchNorm1d is still training.",
-            _images_parameters,
-        ),
-        Mistake("The BatchNorm1d is still training: nn.BatchNorm2d is one of several classes.", _only_images),
-        Mistake("gamma and beta no longer learn. Only the statistics were to be frozen.", _parameters_too),
-        Mistake("One of gamma and beta no longer learns. Only the statistics were to be frozen.", _beta_too),
-    ),
-)
-def eval_freeze(net: nn.Module) -> None:
-    """Put every BatchNorm of a network into eval mode."""
-    _freeze(net)

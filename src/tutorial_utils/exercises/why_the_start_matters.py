@@ -1,4 +1,4 @@
-"""Exercises of chapter 1: why the start matters."""
+"""Exercises about why the start matters."""
 
 import copy
 import math
@@ -10,17 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional, init
 
-from tutorial_utils.exercises.draws import between, normal, sizes, uniform
-from tutorial_utils.exercises.outcomes import Outcome, moments
-from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.running import Unfit
-from tutorial_utils.exercises.weights import linear_layers, origin, stream, thrice
+from tutorial_utils.exercises.compare import Outcome
+from tutorial_utils.exercises.legacy import thrice
+from tutorial_utils.exercises.registry import Function, Inputs, Mistake, When, exercise
+from tutorial_utils.exercises.run import WrongType
+from tutorial_utils.exercises.toolbox import between, linear_layers, moments, normal, origin, sizes, stream, uniform
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
-
-CHAPTER = "01-why-the-start-matters"
-_exercise = partial(exercise, chapter=CHAPTER)
-
 
 # --- the first loss -----------------------------------------------------------------------------------
 
@@ -31,13 +27,8 @@ def _first_loss(*, generator: torch.Generator) -> Inputs:
     return classes, round(math.log(classes) + (1 - 1 / classes) * spread**2 / 2, 4)
 
 
-@_exercise(
+@exercise(
     "start-logit-spread",
-    title="What a first loss says about the logits",
-    goal="Read the size of the logits off the first loss.",
-    minutes=8,
-    points=1,
-    kind="derive",
     value=True,
     inputs=_first_loss,
     rtol=5e-3,
@@ -106,13 +97,8 @@ def _moves_of(net: int, *steps: int) -> dict[str, int]:
     return dict(zip(_MOVES[4 * net : 4 * net + 4], steps, strict=True))
 
 
-@_exercise(
+@exercise(
     "start-first-moves",
-    title="Predict: which weights move first?",
-    goal="Follow zeros through the forward and the backward pass.",
-    minutes=12,
-    points=3,
-    kind="predict",
     value=True,
     parts=_MOVES,
     right="a weight moves once its input and the gradient at its output are both not zero.",
@@ -168,13 +154,8 @@ def _groups(*, generator: torch.Generator) -> Inputs:
     return tuple(sizes(2, 3, 8, generator=generator))
 
 
-@_exercise(
+@exercise(
     "start-ranks",
-    title="Predict: groups of equal units",
-    goal="Apply the symmetry theorem to units that are equal in groups.",
-    minutes=10,
-    points=2,
-    kind="predict",
     value=True,
     inputs=_groups,
     parts=("rank of W1", "rank of W2", "rank of W3"),
@@ -245,12 +226,8 @@ def _dead(z: Tensor) -> Tensor:
     return (z <= 0).transpose(0, 1).flatten(1).all(1)
 
 
-@_exercise(
+@exercise(
     "start-dead-units",
-    title="Dead units",
-    goal="Tell a unit that never learns from one that is merely often off.",
-    minutes=12,
-    points=3,
     inputs=(_vectors, _images),
     right="you count the units that no example reaches, for vectors and for images.",
     mistakes=(
@@ -321,7 +298,7 @@ def _outputs(answer: Function, model: nn.Sequential, x: Tensor, size: float) -> 
     """What a network computes once an answer has rescaled it."""
     rescaled = answer(model, x, size)
     if not callable(rescaled):
-        raise Unfit(f"Change the network in place, or return it; yours returned a {type(rescaled).__name__}.")
+        raise WrongType(f"Change the network in place, or return it; yours returned a {type(rescaled).__name__}.")
     return {"hidden activations": rescaled[:-1](x).detach(), "logits": rescaled(x).detach()}
 
 
@@ -372,12 +349,8 @@ def _redrawn(came: Outcome, expected: Outcome, *inputs: Any) -> bool:
     return bool(torch.linalg.matrix_rank(logits, rtol=1e-4) > 1)
 
 
-@_exercise(
+@exercise(
     "start-calm-logits",
-    title="Calm the logits",
-    goal="Repair a first loss that is too high without touching what the layers below compute.",
-    minutes=12,
-    points=3,
     inputs=_trained,
     observe=_outputs,
     changes=(0,),
@@ -430,12 +403,12 @@ def _redrawn(came: Outcome, expected: Outcome, *inputs: Any) -> bool:
         Mistake(
             "Your new logits are no multiple of the old ones. Do not draw or set anything anew: multiply weights and "
             "bias of the output layer by one factor.",
-            when=_redrawn,
+            wrong=When(_redrawn),
         ),
         Mistake(
             "The layers below the output compute something else now. Leave them as they are, and add nothing: multiply "
             "weights and bias of `model[-1]` by one factor.",
-            when=_changed_below,
+            wrong=When(_changed_below),
         ),
     ),
 )
@@ -511,13 +484,8 @@ def _seeded_once(model: nn.Module, generator: torch.Generator) -> None:
     Start()(model, torch.Generator().manual_seed(0))
 
 
-@_exercise(
+@exercise(
     "start-broken",
-    title="A start with three faults",
-    goal="Check a start against what it must preserve, one requirement after the other.",
-    minutes=15,
-    points=4,
-    kind="debug",
     inputs=_network,
     observe=_started,
     changes=(0,),

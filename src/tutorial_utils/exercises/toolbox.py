@@ -1,0 +1,211 @@
+"""What exercises are built from: random inputs, and observers of what an answer draws or names."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tutorial_utils.exercises.compare import Estimate, Outcome
+from tutorial_utils.exercises.registry import Function
+from tutorial_utils.exercises.run import NoResult, WrongType, same, snapshot
+
+# --- random inputs ------------------------------------------------------------------------------------
+
+
+def between(low: int, high: int, *, generator: torch.Generator) -> int:
+    """A whole number from low to high, both possible.
+
+    >>> 2 <= between(2, 3, generator=torch.Generator()) <= 3
+    True
+    """
+    return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def uniform(low: float, high: float, *, generator: torch.Generator) -> float:
+    """A number between low and high."""
+    return low + (high - low) * torch.rand((), generator=generator, dtype=torch.float64).item()
+
+
+def normal(*shape: int, generator: torch.Generator, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """A float64 tensor of independent normal numbers."""
+    return mean + std * torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def sizes(count: int, low: int, high: int, *, generator: torch.Generator) -> list[int]:
+    """Different whole numbers from low to high: sizes that cannot be taken for one another.
+
+    >>> len(set(sizes(3, 2, 6, generator=torch.Generator())))
+    3
+    """
+    return (low + torch.randperm(high - low + 1, generator=generator)[:count]).tolist()
+
+
+def stream(*, generator: torch.Generator) -> torch.Generator:
+    """A generator to hand to an answer.
+
+    >>> stream(generator=torch.Generator()).initial_seed() > 0
+    True
+    """
+    return torch.Generator().manual_seed(between(1, 2**31, generator=generator))
+
+
+@torch.no_grad()
+def scramble(model: nn.Module, *, generator: torch.Generator) -> nn.Module:
+    """The model with normal numbers in every parameter, so that each change of one shows.
+
+    >>> bool(scramble(nn.Linear(1, 1), generator=torch.Generator()).bias != 0)
+    True
+    """
+    for parameter in model.double().parameters():
+        parameter.normal_(generator=generator)
+    return model
+
+
+# --- draws: collect -----------------------------------------------------------------------------------
+
+
+def copy_of(generator: torch.Generator) -> torch.Generator:
+    """A generator that will draw the same numbers."""
+    return torch.Generator().set_state(generator.get_state())
+
+
+def thrice(answer: Function, *inputs: Any) -> list[Any]:
+    """What an answer, whose last input is a generator, gives for one, for its copy, and for one that has moved on.
+
+    >>> origin(*thrice(lambda size, generator: torch.rand(size, generator=generator), 3, torch.Generator()))
+    'the generator'
+    >>> origin(*thrice(lambda size, generator: torch.ones(size), 3, torch.Generator()))
+    'a fixed seed'
+    """
+    *others, generator = inputs
+    sources = [copy_of(generator) for _ in range(3)]
+    torch.rand(1, generator=sources[2])
+    return [answer(*others, source) for source in sources]
+
+
+def fill_thrice(answer: Function, weight: Tensor, *options: Any) -> list[Any]:
+    """The same for an answer that fills a parameter; each time it gets a fresh one."""
+    return thrice(lambda *rest: answer(leaf(weight), *rest), *options)
+
+
+def leaf(weight: Tensor) -> Tensor:
+    """A copy of a weight that requires its gradient, as parameters do.
+
+    >>> leaf(torch.zeros(1))
+    tensor([0.], requires_grad=True)
+    """
+    return weight.detach().clone().requires_grad_()
+
+
+def parameters_of(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of a network's parameters, by name; tied ones by each of their names."""
+    return {name: value.detach().clone() for name, value in model.named_parameters(remove_duplicate=False)}
+
+
+# --- draws: describe ----------------------------------------------------------------------------------
+
+
+def moments(sample: Tensor) -> dict[str, Estimate]:
+    r"""Describe a random draw by variance, mean and kurtosis, each with its standard error.
+
+    The kurtosis :math:`\langle (x-\mu)^4 \rangle / \sigma^4` is 3 for a normal and 1.8 for a uniform distribution.
+
+    >>> moments(torch.tensor([-1.0, 1.0]).repeat(50))["variance"].value
+    1.0
+    """
+    x = sample.detach().double().flatten()
+    n, mean, var = x.numel(), x.mean(), x.var(correction=0)
+    square = (x - mean).square() / var.clamp(min=torch.finfo(var.dtype).tiny)
+    kurtosis = square.square().mean()
+    wobble = (square.square() - 2 * kurtosis * square).std(correction=0)
+    errors = (var * (kurtosis - 1).clamp(min=0).sqrt(), var.sqrt(), wobble)
+    values = zip(("variance", "mean", "kurtosis"), (var, mean, kurtosis), errors, strict=True)
+    return {name: Estimate(value.item(), error.item() / math.sqrt(n)) for name, value, error in values}
+
+
+def origin(first: Any, copy: Any, moved_on: Any) -> str:
+    """Where the random numbers of :func:`thrice` come from."""
+    if not same(snapshot(first), snapshot(copy)):
+        return "another stream"
+    return "a fixed seed" if same(snapshot(first), snapshot(moved_on)) else "the generator"
+
+
+def tensor(value: Any) -> Tensor:
+    """A tensor that an answer gave, outside of any graph and with its zeros written out.
+
+    Raises:
+        NoResult: if it gave None.
+        WrongType: if it gave anything else.
+    """
+    if value is None:
+        raise NoResult
+    if not isinstance(value, Tensor):
+        raise WrongType(f"A tensor is asked for, and your function returned something of type {type(value).__name__}.")
+    return value.detach().to_dense()
+
+
+def distribution(draws: list[Any], *inputs: Any) -> Outcome:
+    """The moments of a weight drawn :func:`thrice`, and where the numbers come from."""
+    weight, *others = map(tensor, draws)
+    edges = torch.cat([weight[:1].flatten(), weight.flatten(1)[:, 0]]) if weight.dim() > 1 else weight.flatten()
+    return {
+        "shape": str(tuple(weight.shape)),
+        "entries differ": 2 * len(edges.unique()) > len(edges),
+        **moments(weight),
+        "random numbers come from": origin(weight, *others),
+    }
+
+
+def off_stream(draw: Callable[..., Any]) -> dict[str, Function]:
+    """The two mistakes of every draw from a generator: a fixed seed, and torch's global stream.
+
+    ``draw`` takes the exercise's inputs, the last of which is the generator.
+    """
+    return {
+        "Your numbers are the same for every generator: you use a fixed seed. Hand `generator` to every call that "
+        "draws.": lambda *inputs: draw(*inputs[:-1], torch.Generator().manual_seed(0)),
+        "Your numbers do not all come from `generator`. Hand it to every call that draws.": (
+            lambda *inputs: draw(*inputs[:-1], None)
+        ),
+    }
+
+
+# --- networks and names -------------------------------------------------------------------------------
+
+
+def fans(weight: Tensor) -> tuple[int, int]:
+    """fan_in and fan_out of a weight of shape ``(out, in, *kernel)``, as torch.nn.init counts them.
+
+    >>> fans(torch.empty(4, 3, 2, 2))
+    (12, 16)
+    """
+    return weight[0].numel(), weight[:, 0].numel()
+
+
+def linear_layers(model: nn.Module) -> Iterator[nn.Linear]:
+    """The linear layers of a network, in order.
+
+    >>> [layer.out_features for layer in linear_layers(nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 3)))]
+    [2, 3]
+    """
+    return (module for module in model.modules() if isinstance(module, nn.Linear))
+
+
+def listed(names: Any) -> list[str]:
+    """The names that an answer gives, in whatever kind of collection.
+
+    Raises:
+        WrongType: if it is no collection of texts; a single text is none.
+
+    >>> listed(name for name in ("weight", "bias"))
+    ['weight', 'bias']
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise WrongType(f"A list of names is asked for, and this is of type {type(names).__name__}.")
+    texts = list(names)
+    for text in texts:
+        if not isinstance(text, str):
+            raise WrongType(f"A list of names is asked for, and yours holds something of type {type(text).__name__}.")
+    return [str(text) for text in texts]
