@@ -12,7 +12,7 @@ import tutorial_utils
 PACKAGE = Path(tutorial_utils.__file__).parent
 # From the bottom up; a module may import those on lower levels only.
 LEVELS = [
-    {"data", "gains", "normalization", "sampling", "shapeset", "store"},
+    {"data", "gains", "normalization", "recognize", "sampling", "shapeset", "store"},
     {"initializers", "networks"},
     {"propagation", "training", "audit", "configs", "stack"},
     {"plotting", "diagnose", "defaults", "sweep", "laboratory"},

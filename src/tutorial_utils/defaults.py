@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from tutorial_utils.audit import CANDIDATES, audit
+from tutorial_utils.audit import audit
+from tutorial_utils.recognize import CANDIDATES
 
 
 def _after(module: nn.Module, *shape: int) -> nn.Module:
@@ -143,7 +144,7 @@ def defaults(*, alpha: float = 1e-6) -> pd.DataFrame:
     Returns:
         One row per parameter. Columns: ``class`` (the key of :data:`EXAMPLES`), ``owner`` (the class inside it that
         the parameter belongs to), ``parameter`` (its path), ``shape``, ``distribution`` (as
-        :func:`~tutorial_utils.audit.recognize` names it), ``formula``, ``std_predicted`` (by that formula, from the
+        :func:`~tutorial_utils.recognize.recognize` names it), ``formula``, ``std_predicted`` (by that formula, from the
         shape alone), ``std_measured``, and ``source``: file and line, below torch's directory, of the last statement
         in ``torch.nn`` that wrote the parameter, or "copied" if none did.
 
