@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tutorial_utils.configs import ACTIVATIONS, NORMS, UNIT_OPTIONS, Config, grid
+from tutorial_utils.configs import ACTIVATIONS, NORMS, Config, grid
 from tutorial_utils.data import Split
 from tutorial_utils.initializers import SCHEMES, initialize_
 from tutorial_utils.networks import conv_net, mlp
@@ -44,7 +44,7 @@ def test_the_network_is_the_builder_s_at_the_scheme_s_start(scheme: str, activat
     config = Config(depth=2, width=7, activation=activation, scheme=scheme, norm=norm, scale=0.5, seed=3)
     expected = mlp([5, 7, 7, 4], ACTIVATIONS[activation], norm=NORMS[norm][0]).double()
     generator = torch.Generator().manual_seed(6)
-    initialize_(expected, scheme, generator=generator, **UNIT_OPTIONS.get(scheme, {}))
+    initialize_(expected, scheme, generator=generator, **SCHEMES[scheme].options)
     found = config.network(vectors())
     assert str(found) == str(expected) and found.training
     for name, tensor in found.state_dict().items():

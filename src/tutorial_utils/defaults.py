@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from tutorial_utils.audit import audit
-from tutorial_utils.recognize import CANDIDATES
+from tutorial_utils.recognize import candidates
 
 
 def _after(module: nn.Module, *shape: int) -> nn.Module:
@@ -108,17 +108,6 @@ ARGUMENTS: dict[str, Any] = {
     "upscale_factor": 2,
     "value": 0.0,
 }
-#: What each distribution that torch's constructors use is computed from; U(b) is uniform between -b and b.
-FORMULAS = {
-    "default": "U(1 / √fan_in)",
-    "rnn_default": "U(1 / √hidden_size)",
-    "bilinear_default": "U(1 / √in1_features)",
-    "xavier_uniform": "U(√(6 / (fan_in + fan_out)))",
-    "xavier_normal": "N(0, 2 / (fan_in + fan_out))",
-    "normal_1": "N(0, 1)",
-    "zeros": "0",
-    "ones": "1",
-}
 
 
 def parameterized_classes() -> list[str]:
@@ -192,12 +181,16 @@ def _rows(name: str, alpha: float) -> pd.DataFrame:
 
 
 def _formula(row: "pd.Series[Any]") -> str:
-    return f"{row['mean']:g}" if row["scheme"] == "constant" else FORMULAS.get(row["scheme"], row["scheme"])
+    """The recognized distribution, as its law is printed."""
+    scheme, laws = row["scheme"], candidates()
+    if scheme in laws:
+        return laws[scheme].formula
+    return f"{row['mean']:g}" if scheme in ("zeros", "ones", "constant") else str(scheme)
 
 
 def _predicted(row: "pd.Series[Any]") -> float:
     """The standard deviation of the recognized distribution."""
-    if row["scheme"] in CANDIDATES:
+    if row["scheme"] in candidates():
         return float(row["std"] / row["ratio"])
     return 0.0 if row["scheme"] in ("zeros", "ones", "constant") else math.nan
 

@@ -1,19 +1,18 @@
 r"""Name the distribution that a tensor was drawn from, by statistical tests.
 
-The question put to a tensor of n entries is: could they be n independent draws from this distribution? Each scheme of
-:data:`CANDIDATES` is specified completely by the tensor's fans, so no parameter is estimated and the tests are exact:
+The question put to a tensor of n entries is: could they be n independent draws from this distribution? Each law of
+:func:`candidates` is specified completely by the tensor's sizes, so no parameter is estimated and the tests are exact:
 
-* the **largest entry**: :math:`P(\max_i |x_i| \le t) = F_{|x|}(t)^n`, and none beyond a bounded scheme's bound;
-* the **scale** of a normal scheme: :math:`\sum_i x_i^2/s^2 \sim \chi^2_n`, on both sides;
+* the **largest entry**: :math:`P(\max_i |x_i| \le t) = F_{|x|}(t)^n`, and none beyond a bounded law's bound;
+* the **scale** of a normal law: :math:`\sum_i x_i^2/s^2 \sim \chi^2_n`, on both sides;
 * the **shape**: the Kolmogorov-Smirnov distance, on at most 20,000 evenly spaced entries.
 
-With k tests their smallest p-value times k is the p-value of the scheme (Bonferroni), so the true scheme is rejected
-with probability ``alpha`` at most. Stored numbers are rounded: whatever lies within one ``torch.finfo(dtype).eps`` of
-an entry could have been drawn, and each test takes the value most favorable to the scheme.
+With k tests their smallest p-value times k is the p-value of the law (Bonferroni), so the true law is rejected with
+probability ``alpha`` at most. Stored numbers are rounded: whatever lies within one ``torch.finfo(dtype).eps`` of an
+entry could have been drawn, and each test takes the value most favorable to the law.
 """
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -24,74 +23,73 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import init
 
+from tutorial_utils.schemes import SCHEMES, Distribution, Law, normal, symmetric
+
 Entries = NDArray[np.float64]
-Distribution = Any  # a frozen distribution of scipy.stats
+Sizes = dict[str, float | int | None]
 
 _KS_ENTRIES = 20_000  # beyond it the test costs time and tells nothing the scale does not
 _SHAPIRO_ENTRIES = 5_000  # the largest sample its approximation covers
+_STD_WITHIN_TWO = float(stats.truncnorm(-2, 2).std())  # of N(0, 1) cut off at two standard deviations
 
-
-@lru_cache  # scipy takes longer to freeze a distribution than to evaluate it
-def _uniform(variance: float) -> Distribution:
-    bound = math.sqrt(3 * variance)
-    return stats.uniform(-bound, 2 * bound)
-
-
-@lru_cache
-def _normal(variance: float) -> Distribution:
-    return stats.norm(0, math.sqrt(variance))
-
-
-@lru_cache
-def _std(distribution: Distribution) -> float:
-    return float(distribution.std())
-
-
-_TRUNCATED = stats.truncnorm(-2, 2, scale=0.02)
-
-
-class Candidate(NamedTuple):
-    """A scheme that may be recognized: what it is computed from, its distribution, and whether it refuses vectors."""
-
-    needs: tuple[str, ...]
-    distribution: Callable[..., Distribution]
-    matrix_only: bool = False
-
-
-#: The random schemes by name. Where two coincide, the one that stands first gives the name, the others are aliases.
-CANDIDATES: dict[str, Candidate] = {
-    "rnn_default": Candidate(("hidden_size",), lambda n: _uniform(1 / (3 * n))),
-    "bilinear_default": Candidate(("in1_features",), lambda n: _uniform(1 / (3 * n))),
-    "default": Candidate(("fan_in",), lambda n: _uniform(1 / (3 * n))),
-    "xavier_uniform": Candidate(("fan_in", "fan_out"), lambda n, m: _uniform(2 / (n + m)), True),
-    "xavier_normal": Candidate(("fan_in", "fan_out"), lambda n, m: _normal(2 / (n + m)), True),
-    "kaiming_uniform": Candidate(("fan_in",), lambda n: _uniform(2 / n), True),
-    "kaiming_normal": Candidate(("fan_in",), lambda n: _normal(2 / n), True),
-    "kaiming_uniform_fan_out": Candidate(("fan_out",), lambda n: _uniform(2 / n), True),
-    "kaiming_normal_fan_out": Candidate(("fan_out",), lambda n: _normal(2 / n), True),
-    "lecun_uniform": Candidate(("fan_in",), lambda n: _uniform(1 / n), True),
-    "lecun_normal": Candidate(("fan_in",), lambda n: _normal(1 / n), True),
-    "normal_1": Candidate((), lambda: _normal(1.0)),
-    "normal_0.02": Candidate((), lambda: _normal(0.02**2)),
-    "trunc_normal_0.02": Candidate((), lambda: _TRUNCATED),
+#: What PyTorch's own modules draw by numbers that only they have.
+MODULE_LAWS = {
+    "rnn_default": Law("U(1 / √hidden_size)", lambda hidden_size: symmetric(1 / math.sqrt(hidden_size))),
+    "bilinear_default": Law("U(1 / √in1_features)", lambda in1_features: symmetric(1 / math.sqrt(in1_features))),
 }
+#: What embeddings and transformers are drawn by, whatever their sizes.
+FIXED_LAWS = {
+    "normal_1": Law("N(0, 1)", lambda: normal(1.0)),
+    "normal_0.02": Law("N(0, 0.02²)", lambda: normal(0.02**2)),
+    "trunc_normal_0.02": Law(
+        "N(0, 0.02²) within ±0.04", lambda: Distribution("truncated normal", 0.02 * _STD_WITHIN_TWO)
+    ),
+}
+
+
+def candidates(dimensions: int = 2) -> dict[str, Law]:
+    """The laws that a tensor may be recognized as, by name: all of them need sizes alone.
+
+    Where two coincide, the one that stands first gives the name, the others are aliases. Schemes that draw no bias are
+    no candidates for a vector; torch.nn.init refuses most of them for one.
+
+    >>> list(candidates(dimensions=1))
+    ['rnn_default', 'bilinear_default', 'default', 'normal_1', 'normal_0.02', 'trunc_normal_0.02']
+    """
+    schemes = {
+        name: scheme.law
+        for name, scheme in SCHEMES.items()
+        if scheme.law and not scheme.options and (dimensions > 1 or scheme.fill_bias)
+    }
+    return MODULE_LAWS | schemes | FIXED_LAWS
 
 
 class Recognition(NamedTuple):
     """What a tensor was recognized as.
 
-    ``scheme``: a key of :data:`CANDIDATES`; "zeros", "ones", "constant", "identity", "orthogonal"; "normal" or
-    "uniform" (that shape about zero, but no candidate's scale); "undecided" or "unknown".
-    ``ratio``: standard deviation over that of ``candidates[0]``; the gain of an orthogonal matrix; NaN if meaningless.
-    ``p``: the p-value of what was accepted, 1 for what is exact; of the best rejected candidate if "unknown".
-    ``candidates``: the scheme and its aliases; all that remain if "undecided", the best first; the nearest
-    scheme of a "normal" or "uniform" tensor.
+    Attributes:
+        scheme: a key of :func:`candidates`; "zeros", "ones", "constant", "identity", "orthogonal"; "normal" or
+            "uniform" (that shape about zero, but the scale of no candidate); "undecided" or "unknown".
+        ratio: standard deviation over that of ``candidates[0]``; the gain of an orthogonal matrix; NaN if meaningless.
+        p: the p-value of what was accepted, 1 for what is exact; of the best rejected candidate if "unknown".
+        candidates: the scheme and its aliases; all that remain if "undecided", the best first; the nearest scheme of a
+            "normal" or "uniform" tensor.
     """
 
     scheme: str
     ratio: float
     p: float
     candidates: tuple[str, ...]
+
+    @property
+    def nearest(self) -> str:
+        """The candidate that ``ratio`` refers to; empty if there is none."""
+        return self.candidates[0] if self.candidates else ""
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The other names of what was recognized; all that remain if "undecided"."""
+        return self.candidates if self.scheme == "undecided" else self.candidates[1:]
 
 
 def recognize(
@@ -105,38 +103,37 @@ def recognize(
 ) -> Recognition:
     r"""Name the initialization scheme that a tensor was drawn by.
 
-    With :math:`b` a uniform scheme's bound and :math:`s` a normal one's standard deviation: default
-    :math:`b = 1/\sqrt{n_\text{in}}` (a recurrent module :math:`1/\sqrt{\text{hidden size}}`, Bilinear
-    :math:`1/\sqrt{\text{in1 features}}`); Glorot :math:`s^2 = 2/(n_\text{in} + n_\text{out})`, He
-    :math:`2/n_\text{in}` or :math:`2/n_\text{out}`, LeCun :math:`1/n_\text{in}`, each also uniform with
-    :math:`b^2 = 3 s^2`; N(0, 1), N(0, 0.02²), and the latter cut off at two standard deviations (the ``trunc_normal_``
-    call with its default bounds ±2 cuts nothing off at that scale and is N(0, 0.02²)).
-
-    Exact structures are looked for first. If one distribution among the candidates survives its tests, that is the
-    answer; if several do, "undecided". If none does, the family is tested with its scale left free: given the largest
-    entry of a uniform sample the others are uniform up to it, again exactly; for the normal family Shapiro and Wilk's
-    test on at most 5,000 entries and Student's test of the mean, of which the former is an approximation.
+    Exact structures are looked for first: constants, the identity, orthogonal matrices. Then the laws of
+    :func:`candidates` are tested. If one distribution survives its tests, that is the answer; if several do,
+    "undecided". If none does, the family is tested with its scale left free. For the uniform family that is again
+    exact: given the largest entry of a sample, the others are uniform up to it. For the normal family it is Shapiro and
+    Wilk's test, an approximation, on at most 5,000 entries, and Student's test of the mean.
 
     A draw from one of the candidates is denied its name with probability ``alpha`` at most (and is then most often
-    called "normal" or "uniform" with a ratio near 1). "undecided" ends, at alpha = 0.001, near 500 entries if
-    fan_out is twice fan_in; the closer two schemes' scales, the later: telling standard deviations r apart takes about
-    :math:`16/(\ln r)^2` entries. A small tensor of no candidate's may pass for one, as no test can tell.
+    called "normal" or "uniform" with a ratio near 1). How many entries it takes to leave "undecided" behind depends on
+    how close the scales of two schemes are: telling standard deviations with the ratio r apart takes about
+    :math:`16/(\ln r)^2` entries at alpha = 0.001, near 500 if fan_out is twice fan_in. A small tensor that none of the
+    candidates drew may pass for one of theirs; no test can tell.
+
+    A ``trunc_normal_`` with its default bounds ±2 and a standard deviation of 0.02 cuts nothing off, and is
+    "normal_0.02".
 
     Args:
         tensor: real floating-point entries, finite, at least one.
-        fan_in: as torch.nn.init counts it; schemes whose numbers are not given are left out.
+        fan_in: as torch.nn.init counts it; laws whose sizes are not given are left out.
         fan_out: as torch.nn.init counts it.
-        hidden_size: of the recurrent module the tensor belongs to; its gates are stacked in blocks of so many rows,
-            and a tensor that is orthogonal block by block, with one gain, counts as orthogonal too.
+        hidden_size: of the recurrent module the tensor belongs to. Its gates are stacked in blocks of this many rows;
+            a tensor that is orthogonal block by block, with one gain, counts as orthogonal too.
         in1_features: of the Bilinear module the tensor belongs to.
         alpha: the false-alarm rate, between 0 and 1.
 
     Returns:
-        A :class:`Recognition`. Schemes that torch.nn.init refuses for vectors are no candidates for one.
+        A :class:`Recognition`.
 
     Raises:
-        TypeError: if ``tensor`` is no tensor.
-        ValueError: if it has no finite real entries to test, if a size is not positive, or if ``alpha`` is no rate.
+        TypeError: if ``tensor`` is not a tensor.
+        ValueError: if it has no finite real entries to test, if a size is not positive, or if ``alpha`` does not lie
+            between 0 and 1.
 
     >>> weight = init.kaiming_normal_(torch.empty(300, 200), generator=torch.Generator().manual_seed(0))
     >>> recognize(weight, fan_in=200, fan_out=300).scheme
@@ -151,14 +148,14 @@ def recognize(
     exact = _constant(sample, alpha) or _structure(_readable(tensor), sample.eps, hidden_size, alpha)
     if exact:
         return exact
-    schemes = _distributions(tensor.dim(), sizes)
-    p_values = {name: _p_value(sample, distribution) for name, distribution in schemes.items()}
+    distributions = _distributions(tensor.dim(), sizes)
+    p_values = {name: _p_value(sample, distribution) for name, distribution in distributions.items()}
     fitting = {name: p for name, p in p_values.items() if p >= alpha}
     if sample.low == sample.high:  # but too few entries to be sure, or _constant had answered
         fitting["constant"] = 1.0
     if fitting:
-        return _named(sample, schemes, fitting)
-    return _family(sample, schemes, alpha) or Recognition("unknown", math.nan, max(p_values.values()), ())
+        return _named(sample, distributions, fitting)
+    return _family(sample, distributions, alpha) or Recognition("unknown", math.nan, max(p_values.values()), ())
 
 
 def obstacle(tensor: Tensor) -> str:
@@ -172,7 +169,7 @@ def obstacle(tensor: Tensor) -> str:
     return "" if bool(_readable(tensor).isfinite().all()) else "not finite"
 
 
-def _check(tensor: Tensor, sizes: dict[str, float | int | None], alpha: float) -> None:
+def _check(tensor: Tensor, sizes: Sizes, alpha: float) -> None:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"tensor = {tensor!r}, but it must be a torch.Tensor")
     reason = obstacle(tensor)
@@ -185,7 +182,7 @@ def _check(tensor: Tensor, sizes: dict[str, float | int | None], alpha: float) -
 
 
 def check_alpha(alpha: float) -> None:
-    """Refuse what is no false-alarm rate."""
+    """Raise a ValueError unless alpha can be a false-alarm rate."""
     if not 0 < alpha < 1:
         raise ValueError(f"alpha = {alpha}, but a false-alarm rate lies between 0 and 1")
 
@@ -288,19 +285,31 @@ def _orthogonal_gain(matrix: Tensor, eps: float, alpha: float) -> float:
     return math.sqrt(square.item())
 
 
-def _distributions(dimensions: int, sizes: dict[str, float | int | None]) -> dict[str, Distribution]:
-    """The candidates whose sizes are known and that such a tensor can be drawn by."""
+def _distributions(dimensions: int, sizes: Sizes) -> dict[str, Distribution]:
+    """The candidates for a tensor of so many dimensions whose sizes are known."""
+    known = {name: size for name, size in sizes.items() if size is not None}
     return {
-        name: candidate.distribution(*(sizes[size] for size in candidate.needs))
-        for name, candidate in CANDIDATES.items()
-        if all(sizes[size] is not None for size in candidate.needs) and (dimensions > 1 or not candidate.matrix_only)
+        name: law.distribution(**{size: known[size] for size in law.needs})
+        for name, law in candidates(dimensions).items()
+        if known.keys() >= set(law.needs)
     }
+
+
+@lru_cache  # scipy takes longer to freeze a distribution than to evaluate it
+def _frozen(distribution: Distribution) -> Any:
+    """The distribution as scipy knows it."""
+    family, std, mean = distribution
+    if family == "normal":
+        return stats.norm(mean, std)
+    if family == "uniform":
+        return stats.uniform(mean - math.sqrt(3) * std, 2 * math.sqrt(3) * std)
+    return stats.truncnorm(-2, 2, mean, std / _STD_WITHIN_TWO)
 
 
 def _p_value(sample: Sample, distribution: Distribution) -> float:
     """The p-value of the hypothesis that the entries are independent draws from a distribution: see the module."""
     tests = [_largest_p(sample, distribution)]
-    if math.isinf(distribution.support()[1]):
+    if distribution.family == "normal":
         tests.append(_scale_p(sample, distribution))
     if min(tests) > 0:
         tests.append(_shape_p(sample.entries, distribution, sample.eps * sample.largest))
@@ -309,15 +318,16 @@ def _p_value(sample: Sample, distribution: Distribution) -> float:
 
 def _largest_p(sample: Sample, distribution: Distribution) -> float:
     """The chance that no entry is larger; 0 if one lies beyond the bound."""
-    bound, reach = distribution.support()[1], sample.largest * (1 + sample.eps)
+    law = _frozen(distribution)
+    bound, reach = law.support()[1], sample.largest * (1 + sample.eps)
     if sample.largest > bound * (1 + sample.eps):
         return 0.0
-    return float((1 - 2 * distribution.sf(min(reach, bound))) ** sample.size)
+    return float((1 - 2 * law.sf(min(reach, bound))) ** sample.size)
 
 
 def _scale_p(sample: Sample, distribution: Distribution) -> float:
     """The two-sided chi-squared test of a normal distribution's standard deviation, mean zero."""
-    statistic = sample.square_sum / _std(distribution) ** 2
+    statistic = sample.square_sum / distribution.std**2
     below = stats.chi2.cdf(statistic * (1 + sample.eps) ** 2, sample.size)
     above = stats.chi2.sf(statistic * (1 - sample.eps) ** 2, sample.size)
     return min(1.0, 2 * float(min(below, above)))
@@ -325,46 +335,45 @@ def _scale_p(sample: Sample, distribution: Distribution) -> float:
 
 def _shape_p(entries: Entries, distribution: Distribution, blur: float) -> float:
     """The Kolmogorov-Smirnov test, by the smallest distance of any sample within ``blur`` of the entries."""
-    n, ordered = len(entries), np.sort(entries)
+    n, ordered, law = len(entries), np.sort(entries), _frozen(distribution)
     ranks = np.arange(n) / n
-    above = np.max(ranks + 1 / n - distribution.cdf(ordered + blur))
-    below = np.max(distribution.cdf(ordered - blur) - ranks)
+    above = np.max(ranks + 1 / n - law.cdf(ordered + blur))
+    below = np.max(law.cdf(ordered - blur) - ranks)
     return float(stats.kstwo.sf(max(above, below, 0.0), n))
 
 
-def _named(sample: Sample, schemes: dict[str, Distribution], fitting: dict[str, float]) -> Recognition:
-    """The answer when candidates remain: a name if they are one distribution."""
-    distinct = {_key(schemes[name]) if name in schemes else name for name in fitting}
-    names = (
-        list(fitting) if len(distinct) == 1 else sorted(fitting, key=lambda name: (name not in schemes, -fitting[name]))
-    )
-    ratio = sample.std / _std(schemes[names[0]]) if names[0] in schemes and sample.size > 1 else math.nan
-    return Recognition(names[0] if len(distinct) == 1 else "undecided", ratio, fitting[names[0]], tuple(names))
+def _named(sample: Sample, distributions: dict[str, Distribution], fitting: dict[str, float]) -> Recognition:
+    """The answer when candidates remain: a name if they are all one distribution, else "undecided", the best first."""
+    is_one = len({_key(distributions[name]) if name in distributions else name for name in fitting}) == 1
+    by_fit = sorted(fitting, key=lambda name: (name not in distributions, -fitting[name]))  # "constant" comes last
+    names = list(fitting) if is_one else by_fit
+    best = names[0]
+    ratio = sample.std / distributions[best].std if best in distributions and sample.size > 1 else math.nan
+    return Recognition(best if is_one else "undecided", ratio, fitting[best], tuple(names))
 
 
 def _key(distribution: Distribution) -> tuple[str, float]:
-    """Equal for distributions that coincide: each is told by its family and its standard deviation."""
-    return distribution.dist.name, round(math.log(_std(distribution)), 9)
+    """Equal for distributions that coincide, however their standard deviations were rounded."""
+    return distribution.family, round(math.log(distribution.std), 9)
 
 
-def _family(sample: Sample, schemes: dict[str, Distribution], alpha: float) -> Recognition | None:
+def _family(sample: Sample, distributions: dict[str, Distribution], alpha: float) -> Recognition | None:
     """The answer when no candidate remains but a family does, with the candidate of nearest scale."""
     p_values = {"normal": _normal_p(sample.entries), "uniform": _uniform_p(sample)}
     fitting = {name: p for name, p in p_values.items() if p >= alpha}
     if len(fitting) != 1:
         return Recognition("undecided", math.nan, max(fitting.values()), tuple(fitting)) if fitting else None
-    name = next(iter(fitting))
-    family = {"normal": "norm", "uniform": "uniform"}[name]
-    ratios = {scheme: sample.std / _std(d) for scheme, d in schemes.items() if d.dist.name == family}
-    nearest = sorted(ratios, key=lambda scheme: abs(math.log(ratios[scheme])))[:1]
-    return Recognition(name, ratios[nearest[0]] if nearest else math.nan, fitting[name], tuple(nearest))
+    ((family, p),) = fitting.items()
+    ratios = {name: sample.std / one.std for name, one in distributions.items() if one.family == family}
+    nearest = min(ratios, key=lambda name: abs(math.log(ratios[name])), default="")
+    return Recognition(family, ratios.get(nearest, math.nan), p, (nearest,) if nearest else ())
 
 
 def _uniform_p(sample: Sample) -> float:
     """The test of uniformity about zero whatever the bound: below the largest entry, the others are uniform."""
     sizes, bound = np.abs(sample.entries), sample.largest
     others = np.delete(sample.entries, np.flatnonzero(sizes == bound)[:1])
-    return _shape_p(others, stats.uniform(-bound, 2 * bound), sample.eps * bound)
+    return _shape_p(others, symmetric(bound), sample.eps * bound)
 
 
 def _normal_p(entries: Entries) -> float:
