@@ -1,4 +1,4 @@
-r"""What every parameter of a model starts as, recognized by a statistical test rather than by its code.
+r"""Tabulate how every parameter of a model was initialized, by statistical tests rather than by reading its code.
 
 :func:`audit` makes the table of a model, one row per parameter, each named by
 :func:`tutorial_utils.recognize.recognize`; ``python -m tutorial_utils.audit package.module:factory`` prints that table
@@ -14,7 +14,7 @@ import pandas as pd
 from torch import Tensor, nn
 from torch.nn import init
 
-from tutorial_utils.recognize import Recognition, check_alpha, obstacle, read, recognize
+from tutorial_utils.recognize import check_alpha, obstacle, read, recognize
 
 
 def audit(model: nn.Module, *, alpha: float = 1e-3) -> pd.DataFrame:
@@ -31,15 +31,14 @@ def audit(model: nn.Module, *, alpha: float = 1e-3) -> pd.DataFrame:
     Returns:
         One row per parameter, a shared one once. Columns: ``path`` (of the module), ``class``, ``parameter``,
         ``shape``, ``fan_in``, ``fan_out``, ``mean``, ``std``, ``min``, ``max``, ``sigma_w``
-        (:math:`\sqrt{n_\text{in}}` std, for matrices), ``scheme`` (see :func:`recognize`), ``aliases`` (other names of
-        the same distribution; all that remain if "undecided"), ``nearest`` (the scheme that ``ratio`` refers to),
-        ``ratio``, ``p``, and ``shared`` (a shared parameter's other names). A parameter that cannot be tested says why
-        in the column scheme: "not there yet" (lazy, or on the meta device), "not finite", "not real" (integer or
-        complex), "empty".
+        (:math:`\sqrt{n_\text{in}}` std, for matrices), ``scheme``, ``aliases``, ``nearest``, ``ratio`` and ``p`` (see
+        :class:`~tutorial_utils.recognize.Recognition`), and ``shared`` (a shared parameter's other names). A parameter
+        that cannot be tested says why in the column ``scheme``: "not there yet" (lazy, or on the meta device), "not
+        finite", "not real" (integer or complex), "empty".
 
     Raises:
         TypeError: if ``model`` is not a module.
-        ValueError: if it has no parameters, or if ``alpha`` is no rate.
+        ValueError: if it has no parameters, or if ``alpha`` does not lie between 0 and 1.
 
     >>> table = audit(nn.Sequential(nn.Linear(300, 200), nn.LayerNorm(200)))
     >>> list(table.path), list(table.parameter)
@@ -62,7 +61,7 @@ def audit(model: nn.Module, *, alpha: float = 1e-3) -> pd.DataFrame:
 def main(arguments: list[str] | None = None) -> None:
     """Print the audit of a model that the command line names: ``python -m tutorial_utils.audit my_code:make_model``.
 
-    What stands behind the colon is a model, or makes one when called without arguments: a function or a class.
+    What follows the colon is a model, or makes one when called without arguments: a function or a class.
     """
     parser = argparse.ArgumentParser(
         prog="python -m tutorial_utils.audit", description="Print what every parameter of a model starts as."
@@ -93,39 +92,46 @@ def _find(name: str) -> Any:
 
 
 def _row(model: nn.Module, parameter: Tensor, names: list[str], alpha: float) -> dict[str, Any]:
-    """The row of one parameter: where it stands, its moments, its scheme."""
+    """The row of one parameter: where it stands, its sizes, its moments, its scheme."""
     path, _, short = names[0].rpartition(".")
     owners = [model.get_submodule(name.rpartition(".")[0]) for name in names]
-    there = not isinstance(parameter, nn.UninitializedParameter)
-    sizes = _sizes(owners[0], short, parameter) if there else {}
-    values = _without_padding(parameter, owners) if there else parameter
+    exists = not isinstance(parameter, nn.UninitializedParameter)
+    sizes = _sizes(owners[0], short, parameter) if exists else {}
+    values = _without_padding(parameter, owners) if exists else parameter
     reason = obstacle(values)
-    nothing = dict.fromkeys(("mean", "std", "min", "max"), math.nan)
-    summary = nothing if reason else _summary(values)
-    found = Recognition(reason, math.nan, math.nan, ()) if reason else recognize(values, alpha=alpha, **sizes)
-    is_matrix = there and parameter.dim() > 1
     return {
         "path": path,
         "class": type(owners[0]).__name__,
         "parameter": short,
-        "shape": tuple(parameter.shape) if there else None,
+        "shape": tuple(parameter.shape) if exists else None,
         "fan_in": sizes.get("fan_in"),
         "fan_out": sizes.get("fan_out"),
-        **summary,
-        "sigma_w": summary["std"] * math.sqrt(sizes["fan_in"] or 0) if is_matrix else math.nan,
-        "scheme": found.scheme,
-        "aliases": ", ".join(found.candidates[found.scheme != "undecided" :]),
-        "nearest": found.candidates[0] if found.candidates else "",
-        "ratio": found.ratio,
-        "p": found.p,
+        **(_unmeasured(reason) if reason else _measured(values, sizes, alpha)),
         "shared": ", ".join(names[1:]),
     }
 
 
-def _summary(values: Tensor) -> dict[str, float]:
-    """The moments of a tensor as the columns name them."""
-    sample = read(values)
-    return {"mean": sample.mean, "std": sample.std, "min": sample.low, "max": sample.high}
+def _measured(values: Tensor, sizes: dict[str, int | None], alpha: float) -> dict[str, Any]:
+    """The columns that are computed from the entries."""
+    sample, found = read(values), recognize(values, alpha=alpha, **sizes)
+    return {
+        "mean": sample.mean,
+        "std": sample.std,
+        "min": sample.low,
+        "max": sample.high,
+        "sigma_w": sample.std * math.sqrt(sizes["fan_in"] or 0) if values.dim() > 1 else math.nan,
+        "scheme": found.scheme,
+        "aliases": ", ".join(found.aliases),
+        "nearest": found.nearest,
+        "ratio": found.ratio,
+        "p": found.p,
+    }
+
+
+def _unmeasured(reason: str) -> dict[str, Any]:
+    """The same columns where there is nothing to compute from; the scheme says why."""
+    nothing = dict.fromkeys(("mean", "std", "min", "max", "sigma_w"), math.nan)
+    return nothing | {"scheme": reason, "aliases": "", "nearest": "", "ratio": math.nan, "p": math.nan}
 
 
 def _sizes(module: nn.Module, name: str, parameter: Tensor) -> dict[str, int | None]:
