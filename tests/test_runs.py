@@ -10,7 +10,6 @@ from torch import nn
 from tutorial_utils.data import Split
 from tutorial_utils.initializers import SCHEMES, initialize_
 from tutorial_utils.networks import conv_net, mlp
-from tutorial_utils.runs import ACTIVATIONS, NORMS, UNIT_OPTIONS, Run, grid
 
 
 def vectors(dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = (5,)) -> Split:
@@ -44,7 +43,7 @@ def test_the_network_is_the_builder_s_at_the_scheme_s_start(scheme: str, activat
     run = Run(depth=2, width=7, activation=activation, scheme=scheme, norm=norm, scale=0.5, seed=3)
     expected = mlp([5, 7, 7, 4], ACTIVATIONS[activation], norm=NORMS[norm][0]).double()
     generator = torch.Generator().manual_seed(6)
-    initialize_(expected, scheme, generator=generator, **UNIT_OPTIONS.get(scheme, {}))
+    initialize_(expected, scheme, generator=generator, **SCHEMES[scheme].options)
     found = run.network(vectors())
     assert str(found) == str(expected) and found.training
     for name, tensor in found.state_dict().items():

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from tutorial_utils.data import Split
-from tutorial_utils.initializers import SCHEMES, initialize_
+from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import Norm, conv_net, mlp
+from tutorial_utils.schemes import SCHEMES
 
 #: The activations by name.
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -33,8 +34,6 @@ NORMS: dict[str, tuple[Norm | None, Norm | None]] = {
     "batch": (nn.BatchNorm1d, nn.BatchNorm2d),
     "layer": (nn.LayerNorm, None),
 }
-#: What the plain schemes take; ``scale`` multiplies it.
-UNIT_OPTIONS = {"constant": {"val": 1.0}, "normal": {"std": 1.0}, "uniform": {"a": -1.0, "b": 1.0}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class Run:
         depth: number of hidden layers, or of convolutions where the data are images.
         width: units, or channels, of each.
         activation: a key of :data:`ACTIVATIONS`.
-        scheme: a key of :data:`tutorial_utils.initializers.SCHEMES`; "normal", "constant" and "uniform" start from std
+        scheme: a key of :data:`tutorial_utils.schemes.SCHEMES`; "normal", "constant" and "uniform" start from std
             1, value 1 and the interval (-1, 1).
         scale: multiplies every weight of the scheme.
         lr: the learning rate.
@@ -119,7 +118,7 @@ class Run:
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
                 module.reset_parameters()
         generator = torch.Generator().manual_seed(2 * self.seed)
-        initialize_(model, self.scheme, generator=generator, **UNIT_OPTIONS.get(self.scheme, {}))
+        initialize_(model, self.scheme, generator=generator, **SCHEMES[self.scheme].options)
         with torch.no_grad():
             for layer in model:
                 if isinstance(layer, nn.Linear | nn.Conv2d):
