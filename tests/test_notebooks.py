@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import re
 import shlex
 from collections.abc import Callable
@@ -59,7 +58,6 @@ IntSlider(7)
 """
 )
 PLAIN = HEADER + "\n# A chapter\n\nWords.\n\n```{code-cell} ipython3\nprint(1 + 1)\n```\n\nLast words.\n"
-ADDRESS = "https://github.com/owner/name"
 
 
 def chapter(folder: Path, text: str) -> Path:
@@ -351,22 +349,4 @@ def test_check_names_the_command_that_mends(
     assert Path(words[1]).samefile(notebooks.__file__)
     assert words[2] == "compile"
     notebooks.compile_chapter(Path(words[3]))
-    assert notebooks.check(plain) == []
-
-
-# --- Colab --------------------------------------------------------------------------------------------
-
-
-def test_without_address_there_is_no_colab_cell(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notebooks, "repository", lambda: None)
-    assert "colab" not in json.dumps(notebooks.read_source(plain))
-
-
-def test_with_address_the_first_cell_installs_on_colab(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notebooks, "repository", lambda: ADDRESS)
-    notebooks.compile_chapter(plain)
-    first = load(plain).cells[0]
-    assert first.source.endswith(f"%pip install --quiet git+{ADDRESS}")
-    assert first.metadata.tags == ["remove-cell"]
-    assert (first.execution_count, first.outputs) == (1, [])
     assert notebooks.check(plain) == []

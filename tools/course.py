@@ -45,7 +45,7 @@ def source(master: Path) -> NotebookNode:
     cells = [cell for cell in editions.with_facts(editions.read_master(master), master.stem) if cell.role != "rubric"]
     nb = editions.notebook([(cell, cell.source) for cell in cells])
     seen: Counter[tuple[str, str]] = Counter()
-    for made, cell in zip(nb.cells[-len(cells) :], cells, strict=True):
+    for made, cell in zip(nb.cells, cells, strict=True):
         seen[cell.exercise, cell.role] += 1
         if about := note(cell, seen[cell.exercise, cell.role]):
             made.metadata["nbgrader"] = about

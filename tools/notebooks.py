@@ -31,13 +31,11 @@ from nbformat import NotebookNode
 
 import notebook_lint
 import pictures
-from links import repository
 from notebook_lint import code_cells, digest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("book/chapters/*.md", "book/laboratory.md")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-COLAB = 'import sys\n\nif "google.colab" in sys.modules:\n    %pip install --quiet git+'
 CELL_TIMEOUT = 120
 """Seconds after which a cell counts as hanging. On a busy machine the end of a cell may go unnoticed until then."""
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -91,12 +89,6 @@ def set_ids(nb: NotebookNode) -> None:
         cell.id = f"{name}-{seen[name]}"
 
 
-def colab_cell(address: str) -> NotebookNode:
-    """The first cell of a chapter: installs the package, on Google Colab alone."""
-    cell: NotebookNode = nbformat.v4.new_code_cell(COLAB + address, metadata={"tags": ["remove-cell"]})
-    return cell
-
-
 def parse(text: str, name: str) -> NotebookNode:
     """The notebook a MyST text describes; raises ChapterError if it is none."""
     try:
@@ -114,8 +106,6 @@ def read_source(source: Path) -> NotebookNode:
     text = source.read_text(encoding="utf-8")
     nb = parse(text, show(source))
     nb.metadata.update(kernelspec=KERNELSPEC, language_info={"name": "python"}, book={"source": digest(text)})
-    if address := repository():
-        nb.cells.insert(0, colab_cell(address))
     set_ids(nb)
     return nb
 
