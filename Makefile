@@ -13,7 +13,7 @@ export TQDM_DISABLE := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup book notebooks serve site test test-style test-types test-code test-notebooks test-site \
-  fragility bench evidence shapeset laboratory solving course lock links clean
+  fragility bench evidence shapeset laboratory solving course lock clean
 
 help:  ## Print this list
 	@echo "make TARGET, with one of these targets:"
@@ -59,9 +59,6 @@ lock:  ## Write requirements.lock from pyproject.toml (LOCKFLAGS=--upgrade: all 
 	@command -v uv > /dev/null || { echo "uv is needed: https://docs.astral.sh/uv" >&2; exit 1; }
 	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header $(LOCKFLAGS) \
 	  pyproject.toml -o requirements.lock
-
-links: setup  ## Write the public links into README.md and CITATION.cff
-	@$(VENV) tools/links.py
 
 clean:  ## Remove the built site and the caches (.venv and the notebooks stay)
 	rm -rf book/_build build .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info

@@ -31,7 +31,6 @@ from nbformat import NotebookNode
 
 import notebook_lint
 import notebooks
-from links import repository
 from notebooks import ROOT, ChapterError, show
 from tutorial_utils.exercises import EXERCISES
 
@@ -290,8 +289,6 @@ def notebook(sources: Sequence[tuple[Cell, str]]) -> NotebookNode:
     cells = [_new_cell(cell, source) for cell, source in sources]
     metadata = {"kernelspec": notebooks.KERNELSPEC, "language_info": {"name": "python"}}
     nb: NotebookNode = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
-    if address := repository():
-        nb.cells.insert(0, notebooks.colab_cell(address))
     notebooks.set_ids(nb)
     return nb
 

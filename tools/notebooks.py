@@ -1,8 +1,7 @@
-"""Compile chapters (MyST Markdown) into executed notebooks beside them, check them, take edits back.
+"""Compile chapters (MyST Markdown) into executed notebooks beside them, and check them.
 
-    python tools/notebooks.py compile                # every chapter that is out of date
-    python tools/notebooks.py compile --check        # execute nothing, say what is out of date or not allowed
-    python tools/notebooks.py adopt chapter.ipynb    # edited in Jupyter: write the inputs back to chapter.md
+    python tools/notebooks.py compile            # every chapter that is out of date
+    python tools/notebooks.py compile --check    # execute nothing, say what is out of date or not allowed
 
 The `.md` is what people edit. The `.ipynb` follows from it byte for byte, like a lock file.
 """
@@ -33,13 +32,11 @@ from nbformat import NotebookNode
 import notebook_lint
 import pictures
 import topics
-from links import repository
 from notebook_lint import code_cells, digest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("book/intro.md", "book/chapters/*.md", "book/appendices/glorot-table-1.md", "book/laboratory.md")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-COLAB = 'import sys\n\nif "google.colab" in sys.modules:\n    %pip install --quiet git+'
 CELL_TIMEOUT = 120
 """Seconds after which a cell counts as hanging. On a busy machine the end of a cell may go unnoticed until then."""
 PREREQUISITES = re.compile(r"^\*\*Prerequisites\.\*\* .*$", re.MULTILINE)
@@ -47,12 +44,11 @@ WORDS_A_MINUTE, LINES_A_MINUTE = 100, 35
 """How fast text and code are read; fitted to the minutes that the authors once estimated for eleven chapters."""
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 WORKERS = 2
-HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class ChapterError(Exception):
-    """A chapter cannot be read, executed or adopted; the message names it."""
+    """A chapter cannot be read or executed; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +93,6 @@ def set_ids(nb: NotebookNode) -> None:
         cell.id = f"{name}-{seen[name]}"
 
 
-def colab_cell(address: str) -> NotebookNode:
-    """The first cell of a chapter: installs the package, on Google Colab alone."""
-    cell: NotebookNode = nbformat.v4.new_code_cell(COLAB + address, metadata={"tags": ["remove-cell"]})
-    return cell
-
-
 def parse(text: str, name: str) -> NotebookNode:
     """The notebook a MyST text describes; raises ChapterError if it is none."""
     try:
@@ -136,8 +126,6 @@ def read_source(source: Path) -> NotebookNode:
     text = source.read_text(encoding="utf-8")
     nb = complete(parse(text, show(source)), source.parent)
     nb.metadata.update(kernelspec=KERNELSPEC, language_info={"name": "python"}, book={"source": digest(text)})
-    if address := repository():
-        nb.cells.insert(0, colab_cell(address))
     set_ids(nb)
     return nb
 
@@ -366,72 +354,17 @@ def check(source: Path) -> list[str]:
     return lines + [f"{show(source)}: {finding}; edit it, then: {mend}" for finding in notebook_lint.findings(stored)]
 
 
-# --- adoption -----------------------------------------------------------------------------------------
-
-
-def body(nb: NotebookNode) -> str:
-    """The cells of a notebook as MyST text, without header."""
-    bare = nbformat.from_dict(nb)
-    bare.metadata = {"kernelspec": KERNELSPEC, "jupytext": {"cell_metadata_filter": "tags,mystnb,-all"}}
-    return HEADER.sub("", jupytext.writes(bare, fmt="md:myst"), count=1)
-
-
-def merge(text: str, old: str, new: str) -> str:
-    """The text with the lines changed that differ between old and new; where both changed, new holds."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("text", "old", "new")]
-        for file, content in zip(files, (text, old, new), strict=True):
-            file.write_text(content, encoding="utf-8")
-        words = ["git", "merge-file", "--stdout", "--theirs", *map(str, files)]
-        return subprocess.run(words, check=True, capture_output=True, encoding="utf-8").stdout
-
-
-def adopted(text: str, stored: NotebookNode, name: str) -> str:
-    """The source text with its cells changed to those of the notebook, and nothing else."""
-    stored.cells = [cell for cell in stored.cells if not cell.source.startswith(COLAB)]
-    header = HEADER.match(text)
-    if header is None:
-        raise ChapterError(f"{name}: does not begin with a header between two lines of ---")
-    new = header.group() + merge(text[header.end() :], body(parse(text, name)), body(stored))
-    if [cell.source for cell in parse(new, name).cells] != [cell.source for cell in stored.cells]:
-        raise ChapterError(f"{name}: the notebook's cells cannot be written as MyST text without changing them")
-    return new
-
-
-def adopt(notebook: Path) -> bool:
-    """Write the inputs of a notebook edited in Jupyter back to its source; True if the source changed.
-
-    Raises ChapterError if the source itself was edited since it was compiled.
-    """
-    source = notebook.with_suffix(".md")
-    stored = read_stored(notebook)
-    if stored is None or not source.exists():
-        raise ChapterError(f"{show(notebook)}: needs both a readable notebook and {show(source)}")
-    text = source.read_text(encoding="utf-8")
-    if stored.metadata.get("book", {}).get("source") != digest(text):
-        raise ChapterError(
-            f"{show(source)} was edited after {show(notebook)} was compiled: adopting would lose that edit. "
-            f"Keep the .md with: {command('compile', source)}"
-        )
-    new = adopted(text, stored, show(source))
-    if new != text:
-        replace(source, new)
-    return new != text
-
-
 # --- command line -------------------------------------------------------------------------------------
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(description="Compile chapters into executed notebooks, and back.")
+    result = argparse.ArgumentParser(description="Compile chapters into executed notebooks.")
     commands = result.add_subparsers(dest="command", required=True)
     compiling = commands.add_parser("compile", help="execute what is out of date")
     compiling.add_argument("paths", nargs="*", type=Path, help="chapters (default: all)")
     compiling.add_argument("--check", action="store_true", help="execute nothing, report what is wrong")
     compiling.add_argument("--force", action="store_true", help="execute what is up to date, too")
-    adopting = commands.add_parser("adopt", help="write the inputs of edited notebooks back to the sources")
-    adopting.add_argument("paths", nargs="+", type=Path, help="notebooks")
     return result
 
 
@@ -450,13 +383,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         sources = chapters(options.paths)
-        if options.command == "adopt":
-            for source in sources:
-                changed = adopt(source.with_suffix(".ipynb"))
-                print(
-                    f"{show(source)}: {'changed; now run: ' + command('compile', source) if changed else 'unchanged'}"
-                )
-            return 0
         if options.check:
             lines = [line for source in sources for line in check(source)]
             print(*lines, sep="\n", end="\n" if lines else "")

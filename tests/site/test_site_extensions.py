@@ -2,19 +2,15 @@
 
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 
 import claims_table
 import docstrings
 import katex_math
 import pytest
-import repository_links
 from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
-from sphinx_book_theme.header_buttons.launch import add_launch_buttons
 from theme_fixes import FIXES, Fix
 
-import links
 import topics
 from tutorial_utils.claims.ledger import Entry
 from tutorial_utils.claims.registry import Claim, Evidence, Method, Verdict
@@ -102,34 +98,6 @@ def test_fix_tells_when_its_fault_is_left():
     fix = Fix(why="why", pattern=r'<b id="a">', replacement="<b>", symptom='id="a"', everywhere=False)
     assert fix.apply("<b>") == ("<b>", None)
     assert "is left" in fix.apply('<b lang="en" id="a">')[1]
-
-
-def test_no_repository_no_buttons():
-    assert repository_links.theme_options(None) == {"repository_url": "", "launch_buttons": {}}
-
-
-def test_buttons_lead_where_the_badges_lead(tmp_path):
-    address = "https://github.com/someone/some-book"
-    (tmp_path / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{address}"\n')
-    options = repository_links.theme_options(links.repository(tmp_path))
-    assert options["repository_url"] == address
-    notebook = "book/chapters/03-glorot.ipynb"
-    buttons = launch_buttons(options, "chapters/03-glorot", address)
-    assert buttons == {
-        "Binder": links.binder_url(notebook, tmp_path),
-        "Colab": links.colab_url(notebook, tmp_path),
-    }
-
-
-def launch_buttons(options, page, address):
-    """Return the theme's launch buttons for a page: text and address."""
-    env = SimpleNamespace(metadata={page: {"kernelspec": {}}}, doc2path=lambda name: f"{name}.ipynb")
-    app = SimpleNamespace(env=env, config={"html_theme_options": options})
-    host, owner, name = address.rsplit("/", 2)
-    context = {"pagename": page, "sourcename": f"{page}.ipynb", "header_buttons": []}
-    context |= {"github_url": host, "github_user": owner, "github_repo": name}
-    add_launch_buttons(app, page, "page.html", context, None)
-    return {button["text"]: button["url"] for button in context["header_buttons"][0]["buttons"]}
 
 
 def test_returns_is_prose():
