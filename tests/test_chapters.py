@@ -122,7 +122,7 @@ def problems(nb: NotebookNode) -> list[str]:
 
 def lacks_kernelspec(text: str) -> bool:
     """Whether a text has code cells that no kernel would run."""
-    header = notebooks.HEADER.match(text)
+    header = HEADER.match(text)
     return "{code-cell}" in text and "kernelspec:" not in (header.group() if header else "")
 
 

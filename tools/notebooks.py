@@ -32,7 +32,7 @@ from nbformat import NotebookNode
 import notebook_lint
 import pictures
 import topics
-from notebook_lint import code_cells, digest
+from notebook_lint import LIVE_VIEW, code_cells, digest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("book/intro.md", "book/chapters/*.md", "book/appendices/glorot-table-1.md", "book/laboratory.md")
@@ -42,7 +42,6 @@ CELL_TIMEOUT = 120
 PREREQUISITES = re.compile(r"^\*\*Prerequisites\.\*\* .*$", re.MULTILINE)
 WORDS_A_MINUTE, LINES_A_MINUTE = 100, 35
 """How fast text and code are read; fitted to the minutes that the authors once estimated for eleven chapters."""
-LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 WORKERS = 2
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -141,13 +140,19 @@ def execute(nb: NotebookNode, folder: Path, name: str) -> None:
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,
+        store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
         on_cell_start=lambda cell, cell_index: started.append(cell.source) if cell.cell_type == "code" else None,
     )
+    client.comm_open_handlers.clear()  # what `interact` prints and draws lands in the cell, for all to read
     try:
         client.execute(env=os.environ | notebook_lint.KERNEL_ENVIRONMENT, stderr=subprocess.DEVNULL)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise ChapterError(f"{name}: code cell {len(started)} failed\n{ANSI.sub('', str(error))}") from error
+    for number, cell in enumerate(code_cells(nb), 1):  # the errors that `interact` catches
+        for output in cell.outputs:
+            if output.output_type == "error" and "raises-exception" not in notebook_lint.tags(cell):
+                raise ChapterError(f"{name}: code cell {number} failed\n{output.ename}: {output.evalue}")
 
 
 def merge_streams(nb: NotebookNode) -> None:
@@ -163,22 +168,10 @@ def merge_streams(nb: NotebookNode) -> None:
 
 
 def drop_live_views(nb: NotebookNode) -> None:
-    """Leave out the widget of an output that also says in HTML what a page without a kernel shows."""
+    """Leave out widgets, which need a kernel: of an output that also has HTML the HTML stays, any other goes."""
     for cell in code_cells(nb):
-        for output in cell.outputs:
-            if "text/html" in output.get("data", {}) and output.data.pop(LIVE_VIEW, None):
-                nb.metadata.pop("widgets", None)
-
-
-def name_widgets(nb: NotebookNode) -> NotebookNode:
-    """The notebook with the random names of its widgets replaced by their numbers, in order of creation."""
-    state = nb.metadata.get("widgets", {}).get(notebook_lint.WIDGETS, {}).get("state", {})
-    text = nbformat.writes(nb)
-    shown = re.findall(r'"model_id": "([0-9a-f]{32})"', text)
-    for number, name in enumerate(dict.fromkeys([*state, *shown])):
-        text = text.replace(name, f"{number:032x}")
-    named: NotebookNode = nbformat.reads(text, as_version=4)
-    return named
+        views = [output for output in cell.outputs if output.get("data", {}).pop(LIVE_VIEW, None)]
+        cell.outputs = [output for output in cell.outputs if output not in views or "text/html" in output.data]
 
 
 def run(nb: NotebookNode, folder: Path, name: str) -> NotebookNode:
@@ -187,7 +180,7 @@ def run(nb: NotebookNode, folder: Path, name: str) -> NotebookNode:
     nb.metadata.language_info = {"name": "python"}
     merge_streams(nb)
     drop_live_views(nb)
-    return name_widgets(nb)
+    return nb
 
 
 # --- compilation --------------------------------------------------------------------------------------
@@ -238,8 +231,6 @@ def keep_outputs(nb: NotebookNode, stored: NotebookNode | None) -> bool:
         return False
     for new, old in zip(code_cells(nb), code_cells(stored), strict=True):
         new.outputs, new.execution_count = old.outputs, old.execution_count
-    if "widgets" in stored.metadata:
-        nb.metadata.widgets = stored.metadata.widgets
     return True
 
 
