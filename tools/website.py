@@ -19,7 +19,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PORT = 8000
 DIGEST = "built-from.txt"
-INPUTS = ("book", "src/tutorial_utils", "tools/links.py", "tools/website.py", "pyproject.toml", "requirements.lock")
+INPUTS = (
+    "book",
+    "src/tutorial_utils",
+    "tools/links.py",
+    "tools/topics.py",
+    "tools/website.py",
+    "pyproject.toml",
+    "requirements.lock",
+)
 NOT_READ = {"_build", "__pycache__", ".ipynb_checkpoints"}
 
 
