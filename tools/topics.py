@@ -1,6 +1,6 @@
 """Which page a topic has: the one place that maps topics to files and numbers, read from book/_toc.yml.
 
-A topic is named by its slug, which is the label of its page, too. A source links to the chapter on He by `[words](#he)`,
+A topic is named by its slug, which is also the label of its page. A source links to the chapter on He by `[words](#he)`
 and to its exercises by `[words](#he-exercises)`. The compiler puts the file's name in place of the label, so that the
 link works in JupyterLab and on GitHub.
 
@@ -28,7 +28,7 @@ class Page:
     """A page of the book about one topic."""
 
     label: str
-    """What links name: the topic, for exercises with `-exercises` behind it."""
+    """What links name: the topic, or the topic with `-exercises`."""
     path: Path
     """Without an ending."""
     number: int | None

@@ -1,7 +1,8 @@
 """The ledger of claims as a table: ``{claims-table}`` on the Evidence page, one row for each claim.
 
 Every row draws its intervals on a scale of its own, over a band of the effects that agree with the statement, and links
-to the section whose line ``Evidence:`` names it. Without scripts it is a plain table; ``ledger.js`` sorts and filters it.
+to the section whose line ``Evidence:`` names it. Without scripts it is a plain table; ``ledger.js`` sorts and filters
+it.
 """
 
 from __future__ import annotations

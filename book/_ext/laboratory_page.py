@@ -26,7 +26,7 @@ NORMS = {"none": "no normalization", "batch": "BatchNorm"}
 DIRECTIONS = {
     "signal": plotting.color("xavier"),
     "gradient": plotting.color("kaiming"),
-}  # as in the chapters' explorers
+}  # as in the chapters
 START = {"activation": "relu", "norm": "none", "depth": 10, "start": "kaiming_normal", "lr": 0.1, "seed": 0}
 
 
