@@ -28,6 +28,7 @@ SECTIONS = ["What breaks it", "Summary", "Check yourself", "References"]
 """The last headings of every chapter, in this order; one heading or more comes before them."""
 
 NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?!\d|\.\d)")
+HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)`*\s*$", re.MULTILINE | re.DOTALL)
 NOT_PROSE = re.compile(
     r"""^:::[^\n]*$ | ^:[\w-]+:[^\n]*$ | ^%[^\n]*$    # directives: their fences and options; comments

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 
-from tutorial_utils.runs import NORMS
 from tutorial_utils.plotting import (
     ACTIVATION_COLORS,
     NORM_COLORS,
@@ -18,6 +17,7 @@ from tutorial_utils.plotting import (
     shades,
     use_style,
 )
+from tutorial_utils.runs import NORMS
 from tutorial_utils.schemes import SCHEMES
 
 

@@ -18,10 +18,10 @@ from torch.nn import init
 
 from tutorial_utils import plotting
 from tutorial_utils.audit import audit
-from tutorial_utils.runs import Run
 from tutorial_utils.data import digits
 from tutorial_utils.initializers import fans, gain_of, initialize_
 from tutorial_utils.recognize import FIXED_LAWS, MODULE_LAWS
+from tutorial_utils.runs import Run
 from tutorial_utils.schemes import SCHEMES, Distribution, Law, Scheme, normal, symmetric, uniform
 
 KURTOSIS = {"normal": 3.0, "uniform": 9 / 5}
