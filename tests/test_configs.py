@@ -9,8 +9,9 @@ from torch import nn
 
 from tutorial_utils.configs import ACTIVATIONS, NORMS, Config, grid
 from tutorial_utils.data import Split
-from tutorial_utils.initializers import SCHEMES, initialize_
+from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import conv_net, mlp
+from tutorial_utils.schemes import SCHEMES
 
 
 def vectors(dtype: torch.dtype = torch.float64, shape: tuple[int, ...] = (5,)) -> Split:
