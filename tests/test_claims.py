@@ -28,7 +28,7 @@ from tutorial_utils.claims.registry import (
     claim,
     interval,
 )
-from tutorial_utils.initializers import SCHEMES
+from tutorial_utils.schemes import SCHEMES
 
 BOOK = Path(__file__).parents[1] / "book"
 STORED = load()

@@ -132,7 +132,7 @@ def draw_scenes(n: int, *, size: int = 32, generator: torch.Generator | None = N
 
 
 def load_table1() -> dict[str, Any]:
-    """What ``make shapeset`` stored: networks trained on these images, whose errors chapter 3 shows.
+    """What ``make shapeset`` stored: networks trained on these images, whose errors the book shows.
 
     Returns:
         ``settings``, all that the numbers depend on; ``tuning``, errors on validation images by cell of the table and
