@@ -223,7 +223,7 @@ def about(one: Facts) -> str:
     """The heading of an exercise, with its facts."""
     points = f"{one.points} point{'s' if one.points > 1 else ''}"
     return (
-        f"## {one.title}\n\n*`{one.id}`, {one.kind}, about {one.minutes} minutes, {points}.* **Goal.** {one.goal}\n\n"
+        f"## {one.title}\n\n*`{one.id}`, {one.kind}, about {one.minutes} minutes, {points}.* **Goal.** {one.goal}\n"
     )
 
 

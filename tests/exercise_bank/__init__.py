@@ -1,12 +1,13 @@
-"""Answers as readers write them: for each exercise right ones and typical wrong ones, with a word of the right hint.
+"""Answers as readers write them: for each exercise right ones in different styles, and some wrong ones.
 
-One module for each chapter; a wrong answer is written out here, never imported from the checker's own mistakes.
-Where a value is asked, an answer is a function of the exercise's data.
+One module for each topic. The typical mistakes stand in the package, each with its hint, and are tried as answers from
+there; here are only wrong answers that reach such a mistake in another way. Where a value is asked, an answer is a
+function of the exercise's data.
 """
 
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, NamedTuple
 
 Answer = Callable[..., Any]
@@ -40,5 +41,5 @@ def wrong(exercise: str, keyword: str) -> Callable[[Answer], Answer]:
     return add
 
 
-for _path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
-    import_module(f"{__name__}.{_path.stem}")
+for _topic in iter_modules(__path__):
+    import_module(f"{__name__}.{_topic.name}")

@@ -7,6 +7,7 @@ work on each; a :class:`~tutorial_utils.exercises.compare.Case` holds what came 
 
 import difflib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -19,7 +20,7 @@ from tutorial_utils.exercises.compare import Case, Outcome, agree, fitted, named
 from tutorial_utils.exercises.hints import listing, paragraph, sentence_list
 from tutorial_utils.exercises.match import Explanation, best_match, result_of
 from tutorial_utils.exercises.registry import EXERCISES, Exercise, Function, Inputs, When
-from tutorial_utils.exercises.run import Perform, Raised, cast, changed, described, perform_here, snapshot
+from tutorial_utils.exercises.run import Perform, Raised, cast, changed, described, perform_here, snapshot, to_data
 
 #: How often data are drawn before those are taken for which a mistake cannot be told from another answer.
 REDRAWS = 50
@@ -92,7 +93,7 @@ def check(
         kind = type(answer).__name__
         hint = f'check("{id}", ...) wants the function itself, without parentheses, and got something of type {kind}.'
         return _wrong(exercise, hint)
-    return _verdict(try_function(exercise, answer, generator or _fresh(), perform))
+    return _verdict(list(try_function(exercise, answer, generator or _fresh(), perform)))
 
 
 def _fresh() -> torch.Generator:
@@ -110,18 +111,19 @@ def _is_open(answer: Any) -> bool:
 # --- functions ----------------------------------------------------------------------------------------
 
 
-def try_function(exercise: Exercise, answer: Function, generator: torch.Generator, perform: Perform) -> list[Case]:
+def try_function(
+    exercise: Exercise, answer: Function, generator: torch.Generator, perform: Perform = perform_here
+) -> Iterator[Case]:
     """Try a function on random inputs, until all are done or it took too long."""
-    cases: list[Case] = []
     for number in range(exercise.cases):
         # float64 and float32 take turns, once every kind of input has had its own
         single = number // len(exercise.inputs) % 2 and exercise.rtol32 is not None
         dtype = torch.float32 if single else torch.float64
         inputs = cast(exercise.inputs[number % len(exercise.inputs)](generator=generator), dtype)
-        cases.append(try_once(exercise, answer, inputs, dtype, perform))
-        if isinstance(cases[-1].result, Raised) and cases[-1].result.kind in ("TimeUp", "NotImplementedError"):
+        case = try_once(exercise, answer, inputs, dtype, perform)
+        yield case
+        if isinstance(case.result, Raised) and case.result.kind in ("TimeUp", "NotImplementedError"):
             break
-    return cases
 
 
 def try_once(exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype, perform: Perform) -> Case:
@@ -147,7 +149,7 @@ def expectation(exercise: Exercise, inputs: Inputs, dtype: torch.dtype = torch.f
 
 def _verdict(cases: list[Case]) -> Result:
     exercise, last = cases[0].exercise, cases[-1].result
-    if isinstance(last, Raised) and last.kind == "NotImplementedError":
+    if isinstance(last, Raised) and str(last) == "NotImplementedError":
         return _not_written(exercise)
     if isinstance(last, Raised) and last.kind == "TimeUp":
         return _wrong(exercise, hints.of_exception(last), _show(cases[-1], []))
@@ -243,7 +245,7 @@ def _coincide(first: Outcome, second: Outcome, rtol: float) -> bool:
 def _check_value(exercise: Exercise, answer: Any, inputs: Inputs) -> Result:
     if callable(answer) and not isinstance(answer, Tensor):
         return _wrong(exercise, "A value is asked for, and this is a function. Did you forget to call it?")
-    case = Case(exercise, inputs, torch.float64, expectation(exercise, inputs), answer)
+    case = Case(exercise, inputs, torch.float64, expectation(exercise, inputs), to_data(answer))
     if not case.wrong:
         return _right(exercise)
     known = best_match([case])

@@ -8,12 +8,11 @@ from functools import cached_property
 from numbers import Real
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tutorial_utils.exercises.registry import Exercise, Inputs
-from tutorial_utils.exercises.run import Raised
+from tutorial_utils.exercises.run import Raised, Unsupported
 
 #: How many standard errors apart two estimates may be.
 STANDARD_ERRORS = 6.0
@@ -26,12 +25,6 @@ class Estimate(NamedTuple):
 
     value: float
     error: float
-
-
-class Unsupported(NamedTuple):
-    """Stands for a thing that no exercise asks for, and with which nothing is compared."""
-
-    kind: str
 
 
 #: What came out, by the names of its parts; a single part is called "".
@@ -83,67 +76,41 @@ class Case:
         return sum(value.numel() if isinstance(value, Tensor) else 1 for value in self.inputs)
 
 
-def named(outcome: Any, names: Sequence[str]) -> Outcome:
-    """Give the items of an outcome names; a single one is called "". Several may come as the rows of one tensor."""
-    if isinstance(outcome, np.ndarray):
-        outcome = plain(outcome)
-    if isinstance(outcome, Tensor) and len(names) > 1 and outcome.shape[:1] == (len(names),):
-        outcome = outcome.unbind()
-    if isinstance(outcome, dict):
-        return {str(name): plain(value) for name, value in outcome.items()}
-    if isinstance(outcome, (tuple, list)) and not isinstance(outcome, (Estimate, Unsupported)):
-        labels = names if len(names) == len(outcome) else [f"item {number}" for number in range(1, len(outcome) + 1)]
-        return {label: plain(value) for label, value in zip(labels, outcome, strict=True)}
-    return {"": plain(outcome)}
+def named(result: Any, names: Sequence[str]) -> Outcome:
+    """Give the items of a result names; a single one is called "". Several may come as the rows of one tensor."""
+    if isinstance(result, Tensor) and len(names) > 1 and result.shape[:1] == (len(names),):
+        result = list(result)
+    if isinstance(result, dict):
+        return {str(name): _vector(value) for name, value in result.items()}
+    if isinstance(result, (tuple, list)) and not isinstance(result, (Estimate, Unsupported)):
+        labels = names if len(names) == len(result) else [f"item {number}" for number in range(1, len(result) + 1)]
+        return {label: _vector(value) for label, value in zip(labels, result, strict=True)}
+    return {"": result}
 
 
-def fitted(outcome: Any, expected: Outcome) -> Outcome:
+def fitted(result: Any, expected: Outcome) -> Outcome:
     """Name the items as those of what is expected; where that is one tensor, a list of numbers is one thing, too."""
-    whole = expected.get("")
-    if isinstance(whole, Tensor) and isinstance(outcome, (tuple, list)):
-        numbers = plain(outcome)
-        if isinstance(numbers, Tensor) and numbers.dim() == whole.dim():
-            return {"": numbers}
-    return named(outcome, list(expected))
+    whole, numbers = expected.get(""), _vector(result)
+    if isinstance(whole, Tensor) and isinstance(numbers, Tensor) and numbers.dim() == whole.dim():
+        return {"": numbers}
+    return named(result, list(expected))
 
 
-def plain(value: Any) -> Any:
-    """A tensor of real numbers, number, text or None on the CPU and outside of any graph; else an Unsupported.
-
-    Arrays and nested lists of numbers become tensors.
-
-    >>> plain([1, 2.5]), plain(np.float32(0.5)), plain([1, "a"])
-    (tensor([1.0000, 2.5000], dtype=torch.float64), 0.5, Unsupported(kind='list'))
-    """
+def _vector(value: Any) -> Any:
+    """A nested list of numbers as a tensor; anything else as it is, but for other lists."""
+    if not isinstance(value, (tuple, list)) or isinstance(value, (Estimate, Unsupported)):
+        return value
     try:
-        return _plain(value)
-    except Exception:
-        return Unsupported(type(value).__name__)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        dense = value.detach().cpu().to_dense()
-        return Unsupported("complex tensor") if dense.is_complex() else dense
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return _plain(value.item())
-    if isinstance(value, np.ndarray):
-        return _plain(torch.tensor(value))
-    if isinstance(value, Estimate) or value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, (tuple, list)) and not isinstance(value, Unsupported):
         return torch.stack([_entry(item) for item in value])
-    if isinstance(value, Real):
-        float(value)  # an int may be too large for that
-        return value
-    return Unsupported(type(value).__name__)
+    except (TypeError, RuntimeError):
+        return Unsupported("list")
 
 
 def _entry(item: Any) -> Tensor:
     """An item of a list of numbers as a tensor."""
-    value = _plain(item)
+    value = _vector(item)
     if not isinstance(value, (Tensor, Real)):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError
     return value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
 
 

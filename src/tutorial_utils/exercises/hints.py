@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from tutorial_utils.exercises.compare import (
     Case,
     Estimate,
-    Unsupported,
     agree,
     as_tensor,
     close,
@@ -19,7 +18,7 @@ from tutorial_utils.exercises.compare import (
     kind,
     numeric,
 )
-from tutorial_utils.exercises.run import LIMIT, Raised, WrongType
+from tutorial_utils.exercises.run import LIMIT, Raised, Unsupported, WrongType
 
 NO_RETURN = "Your function returned None. Did you forget `return`?"
 NO_CHANGE = "Your function returned nothing and changed nothing. Did you change a copy?"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tutorial_utils.exercises.compare import Case, Estimate, Outcome, agree, apart, fitted, is_number
 from tutorial_utils.exercises.registry import Exercise, Function, Inputs, Mistake, When
-from tutorial_utils.exercises.run import Raised, described, perform_here, run
+from tutorial_utils.exercises.run import Raised, described, perform_here, run, to_data
 
 #: How many standard errors answer and mistake may be apart over all cases together.
 ALIKE = 4.0
@@ -68,7 +68,7 @@ def explain(mistake: Mistake, cases: list[Case]) -> Explanation:
 def result_of(exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype) -> Any:
     """What an answer of the package gives, a mistake or the reference."""
     if exercise.value:
-        return run(answer, *inputs) if callable(answer) else answer
+        return run(lambda: to_data(answer(*inputs))) if callable(answer) else answer
     return described(exercise, perform_here(exercise, answer, inputs, dtype), inputs, dtype)
 
 

@@ -77,10 +77,11 @@ class Exercise:
 
     @property
     def names(self) -> list[str]:
-        """The names of the inputs, from the parameters of the reference, or of the observer after its first."""
-        if self.observe is call or self.value:
-            return list(inspect.signature(self.reference).parameters)
-        return list(inspect.signature(self.observe).parameters)[1:]
+        """The names of the inputs, from the parameters of the observer after its first, or those of the reference."""
+        seen = list(inspect.signature(self.observe).parameters.values())[1:]
+        if any(one.kind is one.VAR_POSITIONAL for one in seen):
+            seen = list(inspect.signature(self.reference).parameters.values())
+        return [one.name for one in seen]
 
 
 #: All exercises by id, in the order in which they were registered.

@@ -1,16 +1,20 @@
 """Run a reader's code: on copies, within a time limit, and with every exception turned into a value."""
 
 import copy
+import math
 import signal
 import sysconfig
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from numbers import Integral, Real
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +25,8 @@ from tutorial_utils.exercises.registry import Exercise, Function, Inputs
 
 #: Seconds that an answer may take for one input.
 LIMIT = 10.0
+#: How many items of an iterator are looked at.
+LONGEST = 10_000
 NOT_THE_READERS = (str(Path(tutorial_utils.__file__).parent), sysconfig.get_paths()["stdlib"], "site-packages")
 
 
@@ -52,11 +58,17 @@ class Raised:
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
 
+class Unsupported(NamedTuple):
+    """Stands for a thing that no exercise asks for, and with which nothing is compared."""
+
+    kind: str
+
+
 @dataclass(frozen=True)
 class Performance:
     """What an answer did with one input."""
 
-    #: What the observer collected, or :class:`Raised`; None if the answer gave nothing.
+    #: What the observer collected, as :func:`to_data` makes it, or :class:`Raised`; None if the answer gave nothing.
     result: Any
     #: The inputs afterward, as :func:`snapshot` takes them.
     inputs_after: list[Any]
@@ -124,6 +136,41 @@ def run(function: Function, *arguments: Any, dtype: torch.dtype = torch.float64)
         return None
     except (Exception, SystemExit, TimeUp) as error:
         return Raised(type(error).__name__, str(error), readers_line(error))
+
+
+def to_data(value: Any) -> Any:
+    """A value as data: dense tensors outside of any graph, numbers, texts and None, in lists and dicts.
+
+    Arrays become tensors, tuples, sets and iterators become lists; anything else is an :class:`Unsupported`.
+
+    >>> to_data((np.float32(0.5), {"net": nn.ReLU()}))
+    [0.5, {'net': Unsupported(kind='ReLU')}]
+    """
+    try:
+        return _to_data(value)
+    except Exception:  # of a list that holds itself, a number that is too large, a tensor without numbers
+        return Unsupported(type(value).__name__)
+
+
+def _to_data(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, str, Unsupported)):
+        return value
+    if isinstance(value, Tensor):
+        dense = value.detach().cpu().to_dense()
+        return Unsupported("complex tensor") if dense.is_complex() else dense
+    if isinstance(value, np.ndarray) and value.ndim:
+        return _to_data(torch.tensor(value))
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _to_data(value.item())
+    if isinstance(value, (Real, Decimal)):
+        return int(value) if isinstance(value, Integral) and abs(float(value)) < math.inf else float(value)
+    if isinstance(value, Mapping):
+        return {str(name): to_data(one) for name, one in value.items()}
+    if isinstance(value, Iterator):
+        value = list(islice(value, LONGEST))  # it may have no end
+    if isinstance(value, (list, tuple, Set)):
+        return [to_data(one) for one in value]
+    return Unsupported(type(value).__name__)
 
 
 # --- inputs -------------------------------------------------------------------------------------------
@@ -203,8 +250,11 @@ def perform(
 ) -> Performance:
     """Let an observer see what an answer does with copies of the inputs."""
     own = cast(inputs, dtype)
-    result = run(observe, returning_inplace(answer, changes), *own, dtype=dtype)
-    return Performance(result, snapshot(own))
+
+    def collect() -> Any:
+        return to_data(observe(returning_inplace(answer, changes), *own))
+
+    return Performance(run(collect, dtype=dtype), snapshot(own))
 
 
 def perform_here(exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype) -> Performance:

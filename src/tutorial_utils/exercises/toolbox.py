@@ -133,7 +133,7 @@ def origin(first: Any, copy: Any, moved_on: Any) -> str:
 
 
 def tensor(value: Any) -> Tensor:
-    """A tensor that an answer gave.
+    """A tensor that an answer gave, outside of any graph and with its zeros written out.
 
     Raises:
         NoResult: if it gave None.
@@ -143,7 +143,7 @@ def tensor(value: Any) -> Tensor:
         raise NoResult
     if not isinstance(value, Tensor):
         raise WrongType(f"A tensor is asked for, and your function returned something of type {type(value).__name__}.")
-    return value
+    return value.detach().to_dense()
 
 
 def distribution(draws: list[Any], *inputs: Any) -> Outcome:
