@@ -18,7 +18,7 @@ from tutorial_utils.claims import CLAIMS, initialization
 from tutorial_utils.claims import __main__ as command
 from tutorial_utils.claims.ledger import Entry, changes, load, measure, measure_all, quick_seeds, save
 from tutorial_utils.claims.registry import Claim, Evidence, Method, Verdict, claim, interval
-from tutorial_utils.schemes import SCHEMES
+from tutorial_utils.initializers import SCHEMES
 
 BOOK = Path(__file__).parents[1] / "book"
 STORED = load()
