@@ -43,7 +43,7 @@ def test_layers_are_numbered_from_one() -> None:
     table = pd.DataFrame({"var": [3.0, 2.0, 1.0]})
     (line,) = plot_layers(table, "var", label="He").get_lines()
     assert line.get_xdata().tolist() == [1, 2, 3] and line.get_ydata().tolist() == [3, 2, 1]
-    with pytest.raises(ValueError, match="statistic = 'mean' is no column of the table; it has var"):
+    with pytest.raises(ValueError, match="statistic = 'mean' is not a column of the table; it has var"):
         plot_layers(table, "mean")
 
 

@@ -67,8 +67,8 @@ def test_over_a_thousand_draws_wrong_names_are_as_rare_as_promised() -> None:
 @pytest.mark.parametrize("name", ["default", "normal_1", "normal_0.02", "trunc_normal_0.02"])
 def test_alpha_is_the_false_alarm_rate(name: str) -> None:
     generator, draws, alpha = seeded(2), 250, 0.2
-    columns = [DRAWS[name](torch.empty(200, 12), generator)[:, 0] for _ in range(draws)]
-    wrong = sum(is_wrong(recognize(column, fan_in=12, alpha=alpha), name) for column in columns)
+    columns = [DRAWS[name](torch.empty(200, 1), generator)[:, 0] for _ in range(draws)]
+    wrong = sum(is_wrong(recognize(column, fan_in=1, alpha=alpha), name) for column in columns)
     assert wrong <= most_alarms(draws, alpha)
     assert wrong >= stats.binom.ppf(1e-6, draws, alpha / 3)  # Bonferroni wastes some of it, not most
 
@@ -112,9 +112,8 @@ def test_truncation_far_out_is_no_truncation() -> None:
 def test_rounding_raises_no_alarm_and_hides_no_name(dtype: torch.dtype, native: bool) -> None:
     generator = seeded(4)
     for name, draw in DRAWS.items():
-        for shape in [(512, 256), (300, 1000)]:
-            w = draw(torch.empty(shape, dtype=dtype if native else torch.float32), generator).to(dtype)
-            assert is_right(identify(w), name), (name, identify(w))
+        w = draw(torch.empty(300, 1000, dtype=dtype if native else torch.float32), generator).to(dtype)
+        assert is_right(identify(w), name), (name, identify(w))
     w = init.orthogonal_(torch.empty(96, 64), gain=0.5, generator=generator).to(dtype)
     found = identify(w)
     assert found.scheme == "orthogonal" and found.ratio == pytest.approx(0.5, rel=4 * torch.finfo(dtype).eps + 1e-6)

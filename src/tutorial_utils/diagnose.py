@@ -46,6 +46,7 @@ COLUMNS = [
     *("saturated_share", "update_ratio", "weight_shape", "trains"),
 ]
 
+# Two findings of one kind: what most outputs of a layer are, why, and what helps.
 DEAD = (
     "zero for every example",
     "units below 0 whatever the input: biases too low, or examples that have become alike",
@@ -247,7 +248,8 @@ def _with_readings(table: pd.DataFrame, modules: dict[str, nn.Module]) -> pd.Dat
     edges = [EDGES.get(type(layer)) for layer in layers]
     weights = [weight_of(layer) for layer in layers]
     sizes = [math.nan if w is None else float(w.detach().cpu().double().square().mean()) for w in weights]
-    table["saturated_share"] = [math.nan if edge is None else table.at[row, edge] for row, edge in enumerate(edges)]
+    rows = zip(table.to_dict("records"), edges, strict=True)
+    table["saturated_share"] = [math.nan if edge is None else row[edge] for row, edge in rows]
     table["update_ratio"] = (table["weight_grad_second_moment"] / sizes) ** 0.5
     table["weight_shape"] = [() if w is None else tuple(w.shape) for w in weights]
     table["trains"] = [w is not None and w.requires_grad for w in weights]

@@ -65,7 +65,7 @@ def gaussian_mean(function: Activation, q: float = 1.0) -> Estimate:
 
 
 def gain(activation: Activation, direction: Direction = "forward", *, q: float = 1.0) -> Estimate:
-    r"""The factor on the weights' standard deviation that makes up for an activation.
+    r"""The factor on the weights' standard deviation that compensates for an activation.
 
     Forward, :math:`g = 1/\sqrt{E[\varphi(s)^2]/q}`: the second moment of the signal is kept.
     Backward, :math:`g = 1/\sqrt{E[\varphi'(s)^2]}`: the second moment of the gradient is kept.
@@ -102,7 +102,7 @@ def gain(activation: Activation, direction: Direction = "forward", *, q: float =
     if not float(moment) > 0:
         raise ValueError(f"{_name(activation)} has no {direction} signal to preserve: its second moment is 0")
     value = 1 / math.sqrt(moment)
-    return Estimate(value, value * moment.error / (2 * moment))
+    return Estimate(value, value * moment.error / (2 * moment))  # |d m^(-1/2)| = m^(-1/2) |dm| / (2 m)
 
 
 def length_map(activation: Activation, q: float, *, sigma_w: float = 1.0, sigma_b: float = 0.0) -> Estimate:
@@ -179,11 +179,14 @@ def derivative(activation: Activation, s: Tensor) -> Tensor:
     s = s.detach().requires_grad_()
     with torch.enable_grad():
         total = activation(s).sum()
+        # A function that ignores its input, such as a constant, leaves autograd no path back: its slope is 0.
         return torch.autograd.grad(total, s)[0] if total.requires_grad else torch.zeros_like(s)
 
 
 def _mean(f: Activation, q: float, what: str) -> Estimate:
     """The Gaussian mean of a checked function; ``what`` names it in the warning."""
+    # On a finite interval the rule converges even where the integral over the whole line diverges, and its own error
+    # estimate stays small. Half the reach holds all of a convergent integral, so whatever the rest adds is error.
     outer, error = _integrate(f, math.sqrt(q), _REACH)
     inner, _ = _integrate(f, math.sqrt(q), _REACH / 2)
     error += abs(outer - inner)
@@ -203,7 +206,8 @@ def _integrate(f: Activation, scale: float, reach: float) -> tuple[float, float]
         values = f(torch.from_numpy(scale * z[:, 0])).detach().numpy()
         return np.asarray(values * np.exp(-(z[:, 0] ** 2) / 2) / math.sqrt(2 * math.pi))
 
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # what overflows shows in the result, and _mean warns of it
+        # Most activations with a kink have it at 0; where two pieces meet, it costs the rule no accuracy.
         result = cubature(integrand, [-reach], [reach], rule="gk21", rtol=1e-11, atol=1e-14, points=[np.zeros(1)])
     return float(result.estimate), float(result.error)
 

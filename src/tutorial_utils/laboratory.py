@@ -33,6 +33,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tutorial_utils.runs import Run
+from tutorial_utils.schemes import SCHEMES
 
 Codes = NDArray[np.unsignedinteger]
 Numbers = NDArray[np.floating]
@@ -40,10 +41,10 @@ Numbers = NDArray[np.floating]
 #: The starts by name, two mistakes, too small and too large, around the four that are in use.
 STARTS: dict[str, dict[str, Any]] = {
     "normal_0.01": {"label": "normal, std 0.01", "scheme": "normal", "scale": 0.01},
-    "default": {"label": "PyTorch default", "scheme": "default", "scale": 1.0},
-    "xavier_normal": {"label": "Glorot", "scheme": "xavier_normal", "scale": 1.0},
-    "orthogonal": {"label": "orthogonal", "scheme": "orthogonal", "scale": 1.0},
-    "kaiming_normal": {"label": "He", "scheme": "kaiming_normal", "scale": 1.0},
+    "default": {"label": SCHEMES["default"].label, "scheme": "default", "scale": 1.0},
+    "xavier_normal": {"label": SCHEMES["xavier_normal"].label, "scheme": "xavier_normal", "scale": 1.0},
+    "orthogonal": {"label": SCHEMES["orthogonal"].label, "scheme": "orthogonal", "scale": 1.0},
+    "kaiming_normal": {"label": SCHEMES["kaiming_normal"].label, "scheme": "kaiming_normal", "scale": 1.0},
     "normal_1": {"label": "normal, std 1", "scheme": "normal", "scale": 1.0},
 }
 #: The grid, the last axis fastest.

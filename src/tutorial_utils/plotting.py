@@ -1,4 +1,4 @@
-"""Draw what was measured: one style sheet, one color per scheme, tables and samples in, ``Axes`` out."""
+"""Draw what was measured: one style sheet, one meaning per color, tables and samples in, ``Axes`` out."""
 
 from collections.abc import Mapping
 from importlib.resources import as_file, files
@@ -84,7 +84,7 @@ def plot_layers(table: pd.DataFrame, statistic: str, ax: Axes | None = None, **l
         ValueError: if the table has no such column.
     """
     if statistic not in table:
-        raise ValueError(f"statistic = {statistic!r} is no column of the table; it has {', '.join(table.columns)}")
+        raise ValueError(f"statistic = {statistic!r} is not a column of the table; it has {', '.join(table.columns)}")
     ax = ax if ax is not None else plt.subplots()[1]
     ax.plot(range(1, len(table) + 1), table[statistic], **line)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -140,8 +140,8 @@ def plot_histograms(
     if limits is None:
         limits = (min(v.min() for v in values.values()), max(v.max() for v in values.values()))
     ax = ax if ax is not None else plt.subplots()[1]
-    shades = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(values)))
-    for (label, entries), shade in zip(values.items(), shades, strict=True):
+    colors = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(values)))
+    for (label, entries), shade in zip(values.items(), colors, strict=True):
         density, edges = np.histogram(entries, bins=bins, range=limits, density=True)
         ax.plot((edges[:-1] + edges[1:]) / 2, density, color=shade, label=label, linewidth=1.4)
     return ax
@@ -187,7 +187,7 @@ def plot_heatmap(
 
 
 def label_lines(ax: Axes, *, gap: float = 0.07) -> Axes:
-    """Write each line's label at its right end, in its color, instead of a legend; labels keep a distance.
+    """Write each line's label at its right end, in its color, instead of a legend; labels keep their distance.
 
     Args:
         ax: axes with labeled lines; limits and scales must be final.
@@ -196,7 +196,9 @@ def label_lines(ax: Axes, *, gap: float = 0.07) -> Axes:
     ax.autoscale_view()  # limits that matplotlib has not computed yet would put the labels elsewhere
     lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
     ends = sorted(((_height_of_end(ax, line), line) for line in lines), key=lambda end: end[0])
-    previous = -np.inf
+    previous = (
+        -np.inf
+    )  # from the lowest up, a label stands at its line's end or, if that is taken, a gap above the last
     for height, line in ends:
         previous = max(height, previous + gap)
         ax.annotate(

@@ -1,7 +1,7 @@
 r"""Record what flows through a network: each layer's output going forward, the gradient with respect to it coming back.
 
-:func:`propagate` answers with a table; :func:`record` is the context manager under it, for whatever else one may want
-to keep of the tensors.
+:func:`propagate` returns a table; :func:`record` is the context manager underneath, for whatever else you may want to
+keep of the tensors.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +20,7 @@ Batch = Tensor | tuple[Any, ...] | Mapping[str, Any]
 
 @dataclass
 class Signal:
-    """What one call of one module put out: ``forward`` and ``backward`` hold what was kept of output and gradient."""
+    """What one call of one module returned: ``forward`` and ``backward`` hold what was kept of output and gradient."""
 
     layer: str
     module: nn.Module
@@ -64,7 +64,7 @@ def record(
 ) -> Iterator[list[Signal]]:
     """Watch a model while the body of the ``with`` statement runs; remove every hook when it ends, however it ends.
 
-    Each call of a watched module appends one :class:`Signal` per floating-point tensor it puts out, in the order of the
+    Each call of a watched module appends one :class:`Signal` per floating-point tensor it returns, in the order of the
     calls. A backward pass inside the body fills in the gradients. A tensor is reduced the moment it appears, so a later
     in-place operation does not change what was kept.
 
@@ -127,7 +127,7 @@ def propagate(
         keep: the statistics of a tensor, by default its :func:`moments`.
 
     Returns:
-        One row per floating-point tensor that a module puts out, in the order of the calls. Columns: ``layer`` (the
+        One row per floating-point tensor that a module returns, in the order of the calls. Columns: ``layer`` (the
         module's name), ``kind`` (its class), ``mean``, ``var``, ``second_moment``, ``zero_share`` of the output,
         ``grad_...`` the same of the loss's gradient with respect to the output, and ``weight_grad_...`` of its gradient
         with respect to the module's weight. Entries that do not exist (no loss, no weight, not on the path to the loss)
@@ -206,6 +206,8 @@ def _computes(name: str, module: nn.Module) -> bool:
 
 
 def _filler(signal: Signal, keep: Callable[[Tensor], Any]) -> Callable[[Tensor], None]:
+    """The hook of one signal's tensor; a function of its own, so that each hook is bound to its own signal."""
+
     def fill(gradient: Tensor) -> None:
         signal.backward = keep(gradient.detach())
 
@@ -222,8 +224,8 @@ def floating(output: Any) -> list[Tensor]:
 @contextmanager
 def _untouched(model: nn.Module) -> Iterator[None]:
     """Put buffers and the global random state back: a pass in train mode moves statistics and draws dropout masks."""
-    places = [(module, name) for module in model.modules() for name in module._buffers]
-    before = [(module, name, module._buffers[name]) for module, name in places]
+    # A module may write into a buffer or put another tensor in its place, so both the tensor and its content come back.
+    before = [(module, name, buffer) for module in model.modules() for name, buffer in module._buffers.items()]
     contents = [None if buffer is None else buffer.clone() for _, _, buffer in before]
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         try:

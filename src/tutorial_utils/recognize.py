@@ -50,8 +50,8 @@ FIXED_LAWS = {
 def candidates(dimensions: int = 2) -> dict[str, Law]:
     """The laws that a tensor may be recognized as, by name: all of them need sizes alone.
 
-    Where two coincide, the one that stands first gives the name, the others are aliases. Schemes that draw no bias are
-    no candidates for a vector; torch.nn.init refuses most of them for one.
+    Where two coincide, the one that stands first gives the name, the others are aliases. A vector is compared
+    only with schemes that draw biases, too; torch.nn.init refuses most others for it.
 
     >>> list(candidates(dimensions=1))
     ['rnn_default', 'bilinear_default', 'default', 'normal_1', 'normal_0.02', 'trunc_normal_0.02']
