@@ -1,7 +1,7 @@
 r"""Record what flows through a network: each layer's output going forward, the gradient with respect to it coming back.
 
-:func:`propagate` answers with a table; :func:`record` is the context manager under it, for whatever else one may want
-to keep of the tensors.
+:func:`propagate` returns a table; :func:`record` is the context manager that it uses, for anything else one may want to
+keep of the tensors.
 """
 
 from collections.abc import Callable, Iterator, Mapping
