@@ -1,10 +1,10 @@
-"""The Laboratory: every combination of a start, an activation, a normalization, a depth and a learning rate, trained.
+"""The Laboratory: every combination of initialization, activation, normalization, depth and learning rate, trained.
 
     make laboratory
 
 tutorial_utils.laboratory names the grid, describes the file that this command writes, and reads it. Every training has
-a twin whose weights start larger by NUDGE, which is far above the rounding errors in which two processors differ. While
-the two agree, a stored loss is a property of the method; from the window in which they part, it is one of chance.
+a twin whose initial weights are larger by NUDGE, which is far above the rounding errors in which two processors differ.
+While the two agree, a stored loss is a property of the method; from the window in which they part, it is one of chance.
 
 The command takes about a quarter of an hour on one core, and goes on where it was stopped. A test repeats a random
 sample.
@@ -104,7 +104,7 @@ def constants() -> dict[str, Any]:
     """What a page needs to read the arrays."""
     codes = {name: code._asdict() for name, code in lab.CODES.items()}
     return {
-        **{"axes": lab.AXES, "starts": lab.STARTS, "edges": lab.EDGES, "codes": codes, "trained": lab.TRAINED},
+        **{"axes": lab.AXES, "inits": lab.INITS, "edges": lab.EDGES, "codes": codes, "trained": lab.TRAINED},
         **{"layer_axes": lab.LAYER_AXES, "statistics": lab.STATISTICS, "quantiles": lab.QUANTILES},
         "snippet": lab.SNIPPET,
     }

@@ -85,7 +85,7 @@ def test_the_file_is_small_and_holds_thousands_of_trainings(stored: dict[str, An
 
 
 def test_every_training_has_its_row(stored: dict[str, Any], trainings: pd.DataFrame) -> None:
-    """At a place of its own each run, the tables say what a page reads from the arrays."""
+    """At a random place, the tables say what a page reads from the arrays."""
     place = random.SystemRandom().choice(PLACES)
     at, windows = number(place), len(lab.EDGES) - 1
     (row,) = trainings[(trainings[list(lab.AXES)] == list(place)).all(axis=1)].to_dict("records")
@@ -105,7 +105,7 @@ def test_every_training_has_its_row(stored: dict[str, Any], trainings: pd.DataFr
 
 def test_what_must_be_so_is_so(trainings: pd.DataFrame) -> None:
     """No logits, so a loss of ln 10; one stream of minibatches a seed; and what diverged has not trained."""
-    first = lab.curves().query("step == 1 and start == 'normal_0.01' and norm == 'none'")
+    first = lab.curves().query("step == 1 and init == 'normal_0.01' and norm == 'none'")
     assert np.allclose(first.loss, math.log(10), rtol=0.03)
     assert not trainings[trainings.diverged].trained.any()
     assert trainings.accuracy.between(0, 1).all()
@@ -121,7 +121,7 @@ def test_the_layers_table(stored: dict[str, Any]) -> None:
     assert len(table) == sum(depth + 1 for depth in lab.AXES["depth"]) * 4 * 2 * 6 * 2
     assert ((table.low <= table["median"]) & (table["median"] <= table.high)).all()
     (row,) = table.query(
-        "activation == 'tanh' and norm == 'batch' and depth == 5 and start == 'default'"
+        "activation == 'tanh' and norm == 'batch' and depth == 5 and init == 'default'"
         " and statistic == 'grad_second_moment' and layer == 2"
     ).to_dict("records")
     block = lab.unpack(stored["layers"]["5"], "uint16", 4, 2, 6, 2, 3, 6)[1, 1, 1, 1, :, 1]
@@ -129,9 +129,9 @@ def test_the_layers_table(stored: dict[str, Any]) -> None:
     assert [row["low"], row["median"], row["high"]] == pytest.approx(expected)
 
 
-def test_a_start_that_there_is_not() -> None:
-    with pytest.raises(ValueError, match=r"start = 'he', but it must be one of normal_0\.01, default"):
-        lab.configuration(start="he", activation="relu", norm="none", depth=2, lr=0.1, seed=0)
+def test_an_initialization_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match=r"init = 'he', but it must be one of normal_0\.01, default"):
+        lab.configuration(init="he", activation="relu", norm="none", depth=2, lr=0.1, seed=0)
 
 
 @pytest.mark.parametrize("field", ["momentum", "weight_decay"])
@@ -141,7 +141,7 @@ def test_the_code_is_for_plain_sgd(field: str) -> None:
 
 
 def test_the_code_is_short_and_complete() -> None:
-    code = lab.snippet(lab.configuration(start="normal_1", activation="gelu", norm="layer", depth=30, lr=3.0, seed=4))
+    code = lab.snippet(lab.configuration(init="normal_1", activation="gelu", norm="layer", depth=30, lr=3.0, seed=4))
     assert len(code.splitlines()) <= 16
     assert max(map(len, code.splitlines())) <= 84
     assert "$" not in code
@@ -158,12 +158,9 @@ def printed(code: str) -> tuple[float, int]:
     return float(loss), int(right)
 
 
-@pytest.mark.parametrize("norm", lab.AXES["norm"])
-def test_the_code_prints_what_is_stored(norm: str, trainings: pd.DataFrame) -> None:
-    """For a training that does not hang on rounding errors, another one each run."""
-    table = trainings.query(
-        "norm == @norm and steady == 200 and accuracy == twin_accuracy and not diverged and 0.001 < loss < 1000"
-    )
+def test_the_code_prints_what_is_stored(trainings: pd.DataFrame) -> None:
+    """For a training that does not depend on rounding errors, another one each time."""
+    table = trainings.query("steady == 200 and accuracy == twin_accuracy and not diverged and 0.001 < loss < 1000")
     row = table.iloc[random.SystemRandom().randrange(len(table))]
     place = {name: row[name] for name in lab.AXES}
     loss, right = printed(lab.snippet(lab.configuration(**place)))
@@ -172,7 +169,7 @@ def test_the_code_prints_what_is_stored(norm: str, trainings: pd.DataFrame) -> N
 
 
 def test_the_constants_in_the_file_are_those_of_the_module(stored: dict[str, Any]) -> None:
-    names = ("axes", "starts", "edges", "layer_axes", "statistics", "quantiles", "trained", "snippet")
+    names = ("axes", "inits", "edges", "layer_axes", "statistics", "quantiles", "trained", "snippet")
     assert {name: stored[name] for name in names} == {name: getattr(lab, name.upper()) for name in names}
     assert list(stored["axes"]) == list(lab.AXES)
     assert {name: lab.Code(**code) for name, code in stored["codes"].items()} == lab.CODES

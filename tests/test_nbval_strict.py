@@ -152,9 +152,18 @@ def write_tampered(notebook: Path, tamper: Callable[[list[NotebookNode]], None])
     nbformat.write(nb, notebook.with_name(f"{tamper.__name__}.ipynb"))
 
 
-def run_nbval(folder: Path) -> ElementTree.Element:
+def run_nbval(folder: Path, workers: int = 2) -> ElementTree.Element:
     report = folder / "report.xml"
-    words = ["-m", "pytest", "-c", notebooks.ROOT / "pyproject.toml", "--nbval", "-n2", f"--junitxml={report}", folder]
+    words = [
+        "-m",
+        "pytest",
+        "-c",
+        notebooks.ROOT / "pyproject.toml",
+        "--nbval",
+        f"-n{workers}",
+        f"--junitxml={report}",
+        folder,
+    ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     run = subprocess.run([sys.executable, *words], env=environment, capture_output=True, encoding="utf-8")
     assert run.returncode == 1, run.stdout + run.stderr

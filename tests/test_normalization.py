@@ -21,8 +21,8 @@ from torch.autograd import forward_ad, grad
 from tutorial_utils import normalization
 from tutorial_utils.normalization import batch_norm, batch_statistics, update_running_statistics_
 
-EXAMPLES = 180
-"""Generated cases of each of the three checks, for each of the three classes: 540 cases a class."""
+EXAMPLES = 60
+"""Generated cases of each of the three checks, for each of the three classes: 180 cases a class in each run."""
 DIMS = (1, 2, 3)
 
 

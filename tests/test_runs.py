@@ -108,7 +108,7 @@ def test_a_bad_value_is_repeated_with_what_is_allowed(bad: dict[str, Any], messa
 
 
 def test_a_bad_axis_is_named() -> None:
-    with pytest.raises(ValueError, match=r"axis 'learning_rate', but a configuration has depth, width, .*, seed$"):
+    with pytest.raises(ValueError, match=r"axis 'learning_rate', but a run has depth, width, .*, seed$"):
         grid(learning_rate=[0.1])
     with pytest.raises(ValueError, match="axis 'lr' has no values"):
         grid(lr=[])

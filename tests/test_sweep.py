@@ -337,7 +337,7 @@ def test_the_bar_counts_networks(capsys: pytest.CaptureFixture[str], monkeypatch
     ("arguments", "message"),
     [
         ({"runs": []}, "runs is empty"),
-        ({"runs": Run()}, r"runs = Run\(.*\), but it must be a list of configurations or the axes"),
+        ({"runs": Run()}, r"runs = Run\(.*\), but it must be a list of runs or the axes"),
         ({"runs": {"learning_rate": 1}}, "axis 'learning_rate', but"),
         ({"steps": 0}, "steps = 0, at = None: at least one step, and evaluations from 0 to 0"),
         ({"at": []}, r"steps = 3, at = \[\]: at least"),

@@ -27,7 +27,7 @@ DIRECTIONS = {
     "signal": plotting.color("xavier"),
     "gradient": plotting.color("kaiming"),
 }  # as in the chapters
-START = {"activation": "relu", "norm": "none", "depth": 10, "start": "kaiming_normal", "lr": 0.1, "seed": 0}
+START = {"activation": "relu", "norm": "none", "depth": 10, "init": "kaiming_normal", "lr": 0.1, "seed": 0}
 
 
 def controls() -> list[Choice | Slider]:
@@ -37,7 +37,7 @@ def controls() -> list[Choice | Slider]:
         Choice("activation", {name: ACTIVATIONS[name] for name in axes["activation"]}),
         Choice("norm", {name: NORMS[name] for name in axes["norm"]}, label="normalization"),
         Slider("depth", axes["depth"], label="layers", log=True),
-        Choice("start", {name: laboratory.STARTS[name]["label"] for name in axes["start"]}),
+        Choice("init", {name: laboratory.INITS[name]["label"] for name in axes["init"]}, "initialization"),
         Slider("lr", axes["lr"], label="learning rate", log=True),
         Choice("seed", {seed: str(seed) for seed in axes["seed"]}, label="seed of the code"),
     ]
@@ -48,7 +48,7 @@ def charts() -> list[dict[str, Any]]:
     where = Heatmap(
         title="Where it trains: test digits right, percent, median of the seeds",
         x="learning rate",
-        y="start",
+        y="init",
         value="percent",
         value_limits=(10, 100),
         mark="here",
@@ -93,11 +93,11 @@ def fallback() -> str:
     """Show a reader without scripts how many trainings reach half of the test digits, in percent."""
     rows = laboratory.trainings()
     percent = rows.assign(trained=100.0 * rows["trained"])
-    share = percent.pivot_table("trained", index="start", columns=["norm", "depth"], sort=False)
-    starts = {name: start["label"] for name, start in laboratory.STARTS.items()}
-    named = share.rename(index=starts, columns=NORMS).rename_axis(columns=["normalization", "layers"])
+    share = percent.pivot_table("trained", index="init", columns=["norm", "depth"], sort=False)
+    inits = {name: init["label"] for name, init in laboratory.INITS.items()}
+    named = share.rename(index=inits, columns=NORMS).rename_axis(columns=["normalization", "layers"])
     table: str = named.to_html(border=0, float_format="{:.0f}".format)
-    caption = "Trainings that get half of the test digits right, percent, by start, normalization and layers"
+    caption = "Trainings that get half of the test digits right, percent, by initialization, normalization and layers"
     return table.replace("<thead>", f"<caption>{html.escape(caption)}</caption><thead>", 1)
 
 

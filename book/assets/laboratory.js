@@ -32,12 +32,12 @@ addEventListener("DOMContentLoaded", () => {
   };
   const columns = (rows) => Object.fromEntries(Object.keys(rows[0]).map((name) => [name, rows.map((row) => row[name])]));
 
-  const map = (pick) => lab.axes.start.flatMap((start) => lab.axes.lr.map((lr) => ({
+  const map = (pick) => lab.axes.init.flatMap((init) => lab.axes.lr.map((lr) => ({
     "learning rate": lr,
-    start: label("start", start),
-    percent: Math.round(middle(seeds({ ...pick, start, lr }).map(percent))),
-    place: { start, lr },
-    here: start === pick.start && lr === pick.lr,
+    init: label("init", init),
+    percent: Math.round(middle(seeds({ ...pick, init, lr }).map(percent))),
+    place: { init, lr },
+    here: init === pick.init && lr === pick.lr,
   })));
 
   const curves = (pick) => lab.axes.norm.flatMap((norm) => Array.from({ length: windows }, (_, k) => {
@@ -45,7 +45,7 @@ addEventListener("DOMContentLoaded", () => {
     return { step: lab.edges[k + 1], loss: middle(values), low: values[0], high: values.at(-1), norm: label("norm", norm) };
   }));
 
-  const LAYER_AXES = ["activation", "norm", "start"].map((name) => [name, lab.axes[name]]);
+  const LAYER_AXES = ["activation", "norm", "init"].map((name) => [name, lab.axes[name]]);
   const start = (pick) => {
     const codes = layers[pick.depth], length = pick.depth + 1, first = place(LAYER_AXES, pick) * 2 * 3 * length;
     const at = (direction, quantile, layer) => decode(codes[first + (direction * 3 + quantile) * length + layer], lab.codes.moment);
@@ -61,7 +61,7 @@ addEventListener("DOMContentLoaded", () => {
     const found = seeds(pick), digits = sorted(found.map(percent)), unsteady = found.filter((index) => steady[index] < windows);
     const trained = digits.filter((share) => share >= 100 * lab.trained).length, lost = found.filter(diverged).length;
     const from = lab.edges[Math.min(...unsteady.map((index) => steady[index]))] + 1;
-    return `${label("start", pick.start)}, ${label("activation", pick.activation)}, ${pick.depth} layers, ${label("norm", pick.norm)}, ` +
+    return `${label("init", pick.init)}, ${label("activation", pick.activation)}, ${pick.depth} layers, ${label("norm", pick.norm)}, ` +
       `learning rate ${pick.lr}: ${trained} of ${found.length} seeds ${trained === 1 ? "gets" : "get"} half of the test digits right; ` +
       `the median is ${middle(digits).toFixed(1)} percent (${digits[0].toFixed(1)} to ${digits.at(-1).toFixed(1)}).` +
       (lost ? ` In ${lost} of the ${found.length} the loss does not stay finite.` : "") +
@@ -69,7 +69,7 @@ addEventListener("DOMContentLoaded", () => {
   };
 
   const code = (pick) => {
-    const values = { ...lab.settings, ...lab.starts[pick.start], ...pick, last: lab.edges.at(-1) - lab.edges.at(-2) };
+    const values = { ...lab.settings, ...lab.inits[pick.init], ...pick, last: lab.edges.at(-1) - lab.edges.at(-2) };
     return lab.snippet.replace(/\$(\w+)/g, (_, name) => values[name]);
   };
 

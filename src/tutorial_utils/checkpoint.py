@@ -1,4 +1,4 @@
-"""One file that keeps what a sweep has finished, so that an interrupted one goes on where it stopped."""
+"""One file that keeps what a sweep has finished, so that an interrupted sweep continues where it stopped."""
 
 import os
 import time
@@ -22,12 +22,12 @@ class Trained(NamedTuple):
 class Checkpoint:
     """The finished trainings of one experiment by key, in memory and, given a path, in one ``.npz`` file.
 
-    The file is replaced whole, by a rename: whoever reads it, whenever the writer dies, finds a complete one. Writing
-    takes at most a tenth of the time.
+    The file is replaced as a whole, by a rename: even if the writer dies, whoever reads it finds a complete one.
+    Writing takes at most a tenth of the time.
 
     Args:
-        path: the file, or None to keep everything in memory only. It is read if it is there.
-        experiment: what all keys have in common; a file of another experiment is refused.
+        path: the file, or None to keep everything in memory only. It is read if it exists.
+        experiment: what all keys have in common; a file of another experiment is rejected.
 
     Raises:
         ValueError: if the file is of another experiment or cannot be read.
@@ -54,10 +54,10 @@ class Checkpoint:
         """Write the file, if there is one to write and anything new to put in it."""
         if self.path is None or len(self.trained) == self._saved:
             return
-        start = time.monotonic()
+        begin = time.monotonic()
         self._write(self.path)
         self._saved = len(self.trained)
-        self._due = time.monotonic() + 9 * (time.monotonic() - start)
+        self._due = time.monotonic() + 9 * (time.monotonic() - begin)
 
     def _write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,10 +18,10 @@ class Split(NamedTuple):
 
 
 def digits(n_train: int = 1437, *, generator: torch.Generator | None = None) -> Split:
-    r"""The 1,797 digits of 8 × 8 pixels, shuffled, split, and standardized by one mean and one deviation.
+    r"""The 1,797 digits of 8 × 8 pixels, shuffled, split, and standardized by one mean and one standard deviation.
 
-    The mean and the standard deviation are taken over all pixels of the training images, so the inputs have second
-    moment 1 on the training set: :math:`\frac{1}{N d} \sum_{i,j} x_{ij}^2 = 1`.
+    Both are taken over all pixels of the training images, so the inputs have second moment 1 on the training set:
+    :math:`\frac{1}{N d} \sum_{i,j} x_{ij}^2 = 1`.
 
     Args:
         n_train: number of training images; the rest are the test images.

@@ -1,8 +1,8 @@
-r"""How to build one of every parameterized ``torch.nn`` class, and what its parameters start as.
+r"""How to build one of every parameterized ``torch.nn`` class, and how its parameters are initialized.
 
 The table of :func:`defaults` is measured, not copied from a manual: each example is built by its constructor, its
-tensors are recognized by :func:`tutorial_utils.audit.audit`, and the line of torch that wrote each of them last is
-caught while it runs. A class that a newer torch adds has no example; :func:`parameterized_classes` still names it.
+tensors are recognized by :func:`tutorial_utils.audit.audit`, and the line of torch that last wrote each of them is
+recorded while it runs. A class that a newer torch adds has no example, but :func:`parameterized_classes` names it.
 """
 
 import inspect
@@ -36,8 +36,8 @@ def _decoder_layer() -> nn.TransformerDecoderLayer:
     return nn.TransformerDecoderLayer(64, 4, 96, batch_first=True)
 
 
-#: One of every class, with sizes of which no two are equal where a formula could be taken for another, large enough to
-#: tell. What stands behind a comma names a variant that starts otherwise.
+#: One of every class. Wherever one formula could be taken for another, no two sizes are equal, and all are large enough
+#: to tell. What follows a comma names a variant that is initialized differently.
 EXAMPLES: dict[str, Callable[[], nn.Module]] = {
     "Linear": lambda: nn.Linear(60, 150),
     "LazyLinear": lambda: _after(nn.LazyLinear(150), 2, 60),
@@ -113,9 +113,10 @@ ARGUMENTS: dict[str, Any] = {
 def parameterized_classes() -> list[str]:
     """Names of the module classes in ``torch.nn`` whose instances own parameters, in alphabetical order.
 
-    Every exported class is built: by its example, else with :data:`ARGUMENTS`, optional parameters asked for. What
-    cannot be built that way is counted as parameterized, so that nothing new passes unseen. Containers, which own only
-    what they are given, come out empty; ``TransformerEncoder`` and ``TransformerDecoder``, which copy it, do not.
+    Every exported class is built: by its example or, without one, with :data:`ARGUMENTS`, which request optional
+    parameters. A class that cannot be built that way counts as parameterized, so that nothing new goes unnoticed.
+    Containers, which own only what they are given, own nothing here, except for ``TransformerEncoder`` and
+    ``TransformerDecoder``, which copy it.
 
     >>> [name for name in parameterized_classes() if name.startswith("Conv")][:3]
     ['Conv1d', 'Conv2d', 'Conv3d']
@@ -125,7 +126,7 @@ def parameterized_classes() -> list[str]:
 
 
 def defaults(*, alpha: float = 1e-6) -> pd.DataFrame:
-    """Build every example and tabulate what its parameters start as. Draws come from torch's global generator.
+    """Build every example and tabulate how its parameters are initialized. Draws come from torch's global generator.
 
     Args:
         alpha: the chance that one tensor is denied its name; there are more than 200.
@@ -138,7 +139,7 @@ def defaults(*, alpha: float = 1e-6) -> pd.DataFrame:
         in ``torch.nn`` that wrote the parameter, or "copied" if none did.
 
     Raises:
-        ValueError: if ``alpha`` is no rate.
+        ValueError: if ``alpha`` does not lie between 0 and 1.
 
     >>> table = defaults().set_index(["class", "parameter"])
     >>> table.formula["Embedding", "weight"], table.formula["Linear", "bias"]

@@ -7,16 +7,16 @@ arrays are unsigned integers, little-endian and in C order, in base64, so that a
   minibatches, in the code ``codes["loss"]``; one byte each;
 - ``right``, with the axes :data:`AXES`: how many of ``test_digits`` images the trained network gets right, in eval
   mode; two bytes each;
-- ``steady``, with the axes :data:`AXES`: for how many windows, from the first, rounding errors do not matter. A twin of
-  the training, whose weights start larger by the share ``settings["nudge"]``, has there the same loss up to the share
-  ``settings["agree"]``; one byte each;
+- ``steady``, with the axes :data:`AXES`: for how many windows, from the first, rounding errors do not matter. There, a
+  twin of the training, whose initial weights are larger by the share ``settings["nudge"]``, has the same loss up to the
+  share ``settings["agree"]``; one byte each;
 - ``twin_right``: what ``right`` is for the twins, which may differ even where all windows agree, by the last steps;
 - ``layers``, by depth, with the axes :data:`LAYER_AXES`: :data:`STATISTICS` of each linear layer before training, on
   ``settings["examples"]`` images, at the :data:`QUANTILES` over the seeds, in the code ``codes["moment"]``; two bytes
   each.
 
-Beside them are ``axes``, ``starts``, ``edges`` and ``snippet``, the constants below; ``settings``, all else that the
-numbers depend on; and ``digest``, of everything.
+The file also holds ``axes``, ``inits``, ``edges`` and ``snippet``, the constants below; ``settings``, everything else
+that the numbers depend on; and ``digest``, of it all.
 """
 
 import base64
@@ -38,8 +38,8 @@ from tutorial_utils.schemes import SCHEMES
 Codes = NDArray[np.unsignedinteger]
 Numbers = NDArray[np.floating]
 
-#: The starts by name, two mistakes, too small and too large, around the four that are in use.
-STARTS: dict[str, dict[str, Any]] = {
+#: The initializations by name: the four in use, and two mistakes, too small and too large.
+INITS: dict[str, dict[str, Any]] = {
     "normal_0.01": {"label": "normal, std 0.01", "scheme": "normal", "scale": 0.01},
     "default": {"label": SCHEMES["default"].label, "scheme": "default", "scale": 1.0},
     "xavier_normal": {"label": SCHEMES["xavier_normal"].label, "scheme": "xavier_normal", "scale": 1.0},
@@ -52,7 +52,7 @@ AXES: dict[str, list[Any]] = {
     "activation": ["relu", "tanh", "sigmoid", "gelu"],
     "norm": ["none", "batch"],
     "depth": [2, 5, 10, 30],
-    "start": list(STARTS),
+    "init": list(INITS),
     "lr": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
     "seed": [0, 1, 2, 3, 4],
 }
@@ -65,7 +65,7 @@ STATISTICS = ["second_moment", "grad_second_moment"]
 #: Of the seeds, the smallest value, the median and the largest.
 QUANTILES = [0.0, 0.5, 1.0]
 #: The axes of the arrays in ``layers``.
-LAYER_AXES = ["activation", "norm", "start", "statistic", "quantile", "layer"]
+LAYER_AXES = ["activation", "norm", "init", "statistic", "quantile", "layer"]
 #: The share of test digits right from which a network counts as trained, five times what guessing gives.
 TRAINED = 0.5
 #: The code that repeats one training; after dollar signs, the fields of its Run, ``steps``, and the ``last`` window.
@@ -89,11 +89,11 @@ print(f"test digits right: {right:.0f} of {len(data.y_test)}")
 
 
 class Code(NamedTuple):
-    r"""Positive numbers as unsigned integers, evenly spaced in their logarithm.
+    r"""A code that turns positive numbers into unsigned integers, evenly spaced in the logarithm.
 
     The integer k up to ``last``, the largest of its type less one, stands for
     :math:`\text{low}\,(\text{high}/\text{low})^{k/\text{last}}`, and the largest for what is not finite. Numbers
-    outside of ``low`` and ``high`` are moved to the nearer of them; all others change by a share of at most ``error``.
+    outside this range are moved to its nearer end; all others change by a share of at most ``error``.
 
     >>> code = Code(1e-3, 1e3, "uint8")
     >>> code.encode(np.array([1.0, 5000.0, math.nan])).tolist(), round(code.error, 3)
@@ -135,25 +135,25 @@ class Code(NamedTuple):
 CODES = {"loss": Code(1e-3, 1e3, "uint8"), "moment": Code(1e-150, 1e50, "uint16")}
 
 
-def configuration(*, start: str, **place: Any) -> Run:
-    """Find the training at a place of the grid, or between its places.
+def configuration(*, init: str, **place: Any) -> Run:
+    """Name the training at a place of the grid, or between its places.
 
     Args:
-        start: a key of :data:`STARTS`.
+        init: a key of :data:`INITS`.
         **place: ``activation``, ``norm``, ``depth``, ``lr`` and ``seed``.
 
     Returns:
-        The training.
+        The run.
 
     Raises:
-        ValueError: for a start, or another value, that there is not.
+        ValueError: for an initialization, or another value, that does not exist.
 
-    >>> configuration(start="default", activation="relu", norm="none", depth=5, lr=0.1, seed=0).width
+    >>> configuration(init="default", activation="relu", norm="none", depth=5, lr=0.1, seed=0).width
     32
     """
-    if start not in STARTS:
-        raise ValueError(f"start = {start!r}, but it must be one of {', '.join(STARTS)}")
-    scheme, scale = STARTS[start]["scheme"], STARTS[start]["scale"]
+    if init not in INITS:
+        raise ValueError(f"init = {init!r}, but it must be one of {', '.join(INITS)}")
+    scheme, scale = INITS[init]["scheme"], INITS[init]["scale"]
     return Run(scheme=scheme, scale=scale, width=WIDTH, batch_size=BATCH, **place)
 
 
@@ -201,17 +201,17 @@ def load_results() -> dict[str, Any]:
 
 
 def trainings() -> pd.DataFrame:
-    """Read what became of every training.
+    """Read how every training ended.
 
     Returns:
         One row for each, with its place, one column for each of :data:`AXES`; ``loss``, the mean of the last window,
         NaN if it diverged, known to 3 percent between 0.001 and 1000 and moved there from outside; ``accuracy`` on the
         test digits; ``trained``, whether that reaches :data:`TRAINED`; ``diverged``, whether a loss was not finite;
-        ``steady``, the last step of the windows that do not hang on rounding errors, 200 if none does; and
+        ``steady``, the last step of the windows that do not depend on rounding errors, 200 if none does; and
         ``twin_accuracy``, the accuracy of the twin.
 
     >>> table = trainings()
-    >>> bool(table.trained.groupby(table.start).mean()["kaiming_normal"] > 0.4)
+    >>> bool(table.trained.groupby(table.init).mean()["kaiming_normal"] > 0.4)
     True
     """
     results, table = load_results(), _places(AXES)
@@ -246,7 +246,7 @@ def layers() -> pd.DataFrame:
     """Read the statistics of every layer before training.
 
     Returns:
-        One row for each activation, norm, depth, start, statistic and ``layer``, from 1 to depth + 1, with ``low``,
+        One row for each activation, norm, depth, init, statistic and ``layer``, from 1 to depth + 1, with ``low``,
         ``median`` and ``high`` of the seeds. ``statistic`` is one of :data:`STATISTICS`; the loss is the mean over
         ``load_results()["settings"]["examples"]`` digits.
 
@@ -258,9 +258,10 @@ def layers() -> pd.DataFrame:
     for depth in AXES["depth"]:
         axes = {name: AXES[name] for name in LAYER_AXES[:3]} | {"statistic": STATISTICS}
         shape = *map(len, axes.values()), len(QUANTILES), depth + 1
-        values = np.moveaxis(code.decode(unpack(results["layers"][str(depth)], code.dtype, *shape)), 4, -1)
-        columns = dict(zip(["low", "median", "high"], values.reshape(-1, len(QUANTILES)).T, strict=True))
-        tables.append(_places({**axes, "layer": range(1, depth + 2)}).assign(depth=depth, **columns))
+        values = code.decode(unpack(results["layers"][str(depth)], code.dtype, *shape))
+        low, median, high = np.moveaxis(values, LAYER_AXES.index("quantile"), 0).reshape(len(QUANTILES), -1)
+        places = _places({**axes, "layer": range(1, depth + 2)})  # in the order of the axes that are left
+        tables.append(places.assign(depth=depth, low=low, median=median, high=high))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -3,8 +3,8 @@ r"""Batch normalization from scratch: plain tensor operations, equal to ``torch.
 :func:`batch_norm` is the algorithm; :class:`BatchNorm1d`, :class:`BatchNorm2d` and :class:`BatchNorm3d` keep its
 parameters and running statistics under the names of ``torch.nn``, so that a ``state_dict`` of one loads into the other.
 Autograd finds every derivative. Tools that look for torch's own classes, such as ``torch.optim.swa_utils.update_bn`` or
-the fusion of convolutions, do not see these. The output keeps the memory layout of a transposed input, where torch's is
-contiguous.
+the fusion of convolutions, do not recognize these. The output keeps the memory layout of a transposed input, where
+torch's is contiguous.
 """
 
 import math
@@ -24,7 +24,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    r"""Normalize every channel over all else, then scale and shift it.
+    r"""Normalize every channel over all other dimensions, then scale and shift it.
 
     .. math:: y = \gamma\, \hat x + \beta, \qquad \hat x = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}}
 
@@ -40,14 +40,14 @@ def batch_norm(
         bias: :math:`\beta`, of shape (C,); without it, 0.
         training: which statistics to use.
         momentum: the share of the new batch in the running statistics.
-        eps: added to the variance; positive in training.
+        eps: added to the variance; must be positive in training.
 
     Returns:
         A tensor with the shape and dtype of the input.
 
     Raises:
         ValueError: for an input without channels; in training, for one value per channel, an ``eps`` that is not
-            positive, or one statistic of two.
+            positive, or only one of the two running statistics.
         RuntimeError: if the shapes or dtypes do not fit, or statistics are missing.
         NotImplementedError: if the input is not a real floating-point tensor.
 
@@ -132,7 +132,7 @@ def update_running_statistics_(
 class _BatchNorm(nn.Module):
     """What the three layers share: parameters, running statistics, and which statistics a call uses."""
 
-    _version = 2  # of the state_dict: torch's, since num_batches_tracked came in
+    _version = 2  # of the state_dict: torch's, since num_batches_tracked was added
     _dims: tuple[int, ...]  # how many dimensions an input may have
 
     weight: nn.Parameter | None
@@ -170,29 +170,40 @@ class _BatchNorm(nn.Module):
 
     def reset_running_stats(self) -> None:
         """Forget all batches: mean 0, variance 1, count 0."""
-        starts = ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0))
-        for buffer, start in starts:
+        initial = ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0))
+        for buffer, value in initial:
             if self.track_running_stats and buffer is not None:
-                buffer.fill_(start)
+                buffer.fill_(value)
 
     def reset_parameters(self) -> None:
-        """Start over: weight 1, bias 0, no batches seen."""
+        """Initialize everything: weight 1, bias 0, no batches seen."""
         self.reset_running_stats()
-        for parameter, start in ((self.weight, 1.0), (self.bias, 0.0)):
+        for parameter, value in ((self.weight, 1.0), (self.bias, 0.0)):
             if self.affine and parameter is not None:
-                nn.init.constant_(parameter, start)
+                nn.init.constant_(parameter, value)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalize the input by the batch's statistics, or in eval mode by the running ones, where there are any."""
+        """Normalize the input by the batch's statistics, or in eval mode by the running ones, where there are any.
+
+        Two questions decide: is the layer in train mode, and does it have running statistics? ::
+
+            mode    statistics   normalizes by the   running statistics
+            train   yes          batch's             move toward the batch's
+            train   no           batch's             -
+            eval    yes          running ones        stay
+            eval    no           batch's             -
+        """
         if input.dim() not in self._dims:
             allowed = " or ".join(f"{dims}D" for dims in self._dims)
             raise ValueError(f"expected {allowed} input (got {input.dim()}D input)")
-        update = self.training and self.track_running_stats
-        momentum = self._count_batch() if update else 0.0
-        keep = update or not self.training  # the buffers take part in this call
-        running_mean, running_var = (self.running_mean, self.running_var) if keep else (None, None)
-        training = self.training or (self.running_mean is None and self.running_var is None)
-        return batch_norm(input, running_mean, running_var, self.weight, self.bias, training, momentum, self.eps)
+        running_mean, running_var, momentum = self.running_mean, self.running_var, 0.0
+        by_batch = self.training or (running_mean is None and running_var is None)
+        if self.training and self.track_running_stats:
+            momentum = self._count_batch()
+        elif self.training:
+            # The flag may be switched off on a layer that has the buffers: they are kept for eval mode, and stay.
+            running_mean = running_var = None
+        return batch_norm(input, running_mean, running_var, self.weight, self.bias, by_batch, momentum, self.eps)
 
     def _count_batch(self) -> float:
         """Count one more batch; answer with its share in the running statistics."""
@@ -204,7 +215,7 @@ class _BatchNorm(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *others: Any
     ) -> None:
-        """Load a dict from before there was a count, too: the layer keeps its own."""
+        """Also load a dict from before batches were counted: the layer then keeps its own count."""
         old = (local_metadata.get("version") or 1) < 2
         if old and self.track_running_stats and self.num_batches_tracked is not None:
             state_dict.setdefault(prefix + "num_batches_tracked", self.num_batches_tracked)
@@ -225,8 +236,8 @@ class BatchNorm1d(_BatchNorm):
         num_features: the number of channels, C.
         eps: added to the variance.
         momentum: the share of the new batch in the running statistics; None keeps the plain average over all batches.
-        affine: whether the layer has a weight and a bias for each channel, which start as 1 and 0.
-        track_running_stats: whether it keeps running statistics; without them, eval mode too uses the batch's.
+        affine: whether the layer has a weight and a bias for each channel, initialized to 1 and 0.
+        track_running_stats: whether it keeps running statistics; without them, eval mode uses the batch's, too.
         device: where parameters and buffers are made.
         dtype: of parameters and buffers.
         bias: whether an affine layer has the bias.

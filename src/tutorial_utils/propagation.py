@@ -1,6 +1,6 @@
 r"""Record what flows through a network: each layer's output going forward, the gradient with respect to it coming back.
 
-:func:`propagate` returns a table; :func:`record` is the context manager underneath, for whatever else you may want to
+:func:`propagate` returns a table; :func:`record` is the context manager that it uses, for anything else one may want to
 keep of the tensors.
 """
 

@@ -1,4 +1,4 @@
-r"""A training in eleven words: the network, its start, its optimizer and its seed; and grids of such configurations."""
+r"""A run, which is one training in eleven words: network, initialization, optimizer and seed; and grids of runs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -38,14 +38,14 @@ NORMS: dict[str, tuple[Norm | None, Norm | None]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training: hidden ``depth`` layers of ``width`` units, how they start, and how SGD moves them.
+    """One training: ``depth`` hidden layers of ``width`` units, how they are initialized, and how SGD moves them.
 
     Attributes:
         depth: number of hidden layers, or of convolutions where the data are images.
         width: units, or channels, of each.
         activation: a key of :data:`ACTIVATIONS`.
-        scheme: a key of :data:`tutorial_utils.schemes.SCHEMES`; "normal", "constant" and "uniform" start from std
-            1, value 1 and the interval (-1, 1).
+        scheme: a key of :data:`tutorial_utils.schemes.SCHEMES`; "normal", "constant" and "uniform" have standard
+            deviation 1, value 1 and the interval (-1, 1).
         scale: multiplies every weight of the scheme.
         lr: the learning rate.
         momentum: of ``torch.optim.SGD``.
@@ -92,15 +92,16 @@ class Run:
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """What two configurations must share to be trained in one stack.
+        """What two runs must share to be trained in one stack.
 
-        Momentum too, and weight decay, if one has it and the other has not: 0 · inf would be NaN.
+        Whether there is momentum belongs to it, and whether there is weight decay: in a run without, a buffer that
+        overflows would count as 0 · inf = NaN.
         """
         sizes = self.depth, self.width, self.activation, self.norm, self.batch_size
         return *sizes, self.momentum > 0, self.weight_decay > 0
 
     def network(self, data: Split) -> nn.Sequential:
-        """Build the network for a data set, at its start: an mlp for vectors, a conv_net for images, in their dtype.
+        """Build and initialize the network for a data set: an mlp for vectors, a conv_net for images, in their dtype.
 
         Torch's global random state is left alone.
 
@@ -110,10 +111,10 @@ class Run:
         """
         with torch.device("meta"):
             model = self._empty(data).to(data.x_train.dtype)
-        return self.start_(model.to_empty(device="cpu"))
+        return self.initialize_(model.to_empty(device="cpu"))
 
-    def start_(self, model: nn.Sequential) -> nn.Sequential:
-        """Put a network of this shape at its start, in place: weights, biases, and normalization as when it is made."""
+    def initialize_(self, model: nn.Sequential) -> nn.Sequential:
+        """Initialize a network of this shape, in place: weights, biases, and normalization as in a new network."""
         for module in model:
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
                 module.reset_parameters()
@@ -126,7 +127,7 @@ class Run:
         return model
 
     def batches(self) -> torch.Generator:
-        """Make the stream that draws the minibatches, the same for every configuration with this seed."""
+        """Make the stream that draws the minibatches, the same for every run with this seed."""
         return torch.Generator().manual_seed(2 * self.seed + 1)
 
     def _empty(self, data: Split) -> nn.Sequential:
@@ -145,16 +146,16 @@ class Run:
 
 
 def grid(**axes: Any) -> list[Run]:
-    """List the configurations of a grid: every combination of the values given, the last axis fastest.
+    """List the runs of a grid: every combination of the values given, the last axis fastest.
 
     Args:
         **axes: for each field of :class:`Run` one value or several; fields that are not named keep their default.
 
     Returns:
-        The configurations.
+        The runs.
 
     Raises:
-        ValueError: for a name that :class:`Run` does not have, an axis without values, or a value it rejects.
+        ValueError: for a name that is not a field of :class:`Run`, an axis without values, or a value it rejects.
 
     >>> [run.lr for run in grid(depth=3, lr=[0.1, 1.0])]
     [0.1, 1.0]
@@ -163,7 +164,7 @@ def grid(**axes: Any) -> list[Run]:
     listed = {name: _several(values) for name, values in axes.items()}
     for name, values in listed.items():
         if name not in names:
-            raise ValueError(f"axis {name!r}, but a configuration has {', '.join(names)}")
+            raise ValueError(f"axis {name!r}, but a run has {', '.join(names)}")
         if not values:
             raise ValueError(f"axis {name!r} has no values")
     return [Run(**dict(zip(axes, values, strict=True))) for values in product(*listed.values())]

@@ -72,7 +72,7 @@ class Scenes(NamedTuple):
 
 
 def shapeset(n: int, *, size: int = 32, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """The next n images of Shapeset-3×2 and their classes; the module's description says what the paper fixes.
+    """Draw the next n images of Shapeset-3×2 and their classes; the module's description says what the paper fixes.
 
     The images are a stream: every image takes the same count of random numbers, so two calls for 10 with one generator
     give what one call for 20 gives. All decisions are made in float64, whatever the default dtype; two processors
@@ -104,7 +104,7 @@ def shapeset(n: int, *, size: int = 32, generator: torch.Generator | None = None
 
 
 def draw_scenes(n: int, *, size: int = 32, generator: torch.Generator | None = None) -> Scenes:
-    """The objects of the next n images, which :func:`shapeset` paints, from the same random numbers.
+    """Draw the objects of the next n images, which :func:`shapeset` paints, from the same random numbers.
 
     Args:
         n: number of images.
@@ -132,7 +132,7 @@ def draw_scenes(n: int, *, size: int = 32, generator: torch.Generator | None = N
 
 
 def load_table1() -> dict[str, Any]:
-    """What ``make shapeset`` stored: networks trained on these images, whose errors the book shows.
+    """Read what ``make shapeset`` stored: networks trained on these images, for table 1 of the paper.
 
     Returns:
         ``settings``, all that the numbers depend on; ``tuning``, errors on validation images by cell of the table and
@@ -148,7 +148,11 @@ def load_table1() -> dict[str, Any]:
 
 
 def _scenes(numbers: Tensor, size: int) -> Scenes:
-    """Turn uniform numbers, one row an image, into scenes."""
+    """Turn uniform numbers, one row an image, into scenes.
+
+    An image takes the numbers of all attempts from the stream, however many it needs, so that the next image does not
+    depend on it.
+    """
     choices, angles, places = numbers.split([7, 4, _NUMBERS - 11], dim=1)
     turns = (2 * math.pi * angles).view(-1, 2, 2)
     first_place, *attempts = places.view(len(numbers), -1, 4).unbind(1)
@@ -157,7 +161,7 @@ def _scenes(numbers: Tensor, size: int) -> Scenes:
     second = torch.zeros_like(first)
     pending = (choices[:, 2] < 0.5).nonzero().squeeze(1)
     alone = torch.ones(len(numbers), dtype=torch.bool)
-    for place in attempts:
+    for place in attempts:  # rejection sampling; `pending` are the images whose second object is not placed yet
         if not len(pending):
             break
         mask = _mask(kinds[pending, 1], turns[pending, 1], place[pending], size)

@@ -5,14 +5,14 @@ gives every parameter and every activation one more axis, the network's number, 
 networks. The members never mix: each has its own weights, minibatches, learning rate and running statistics, and one
 that overflows fills its own lane with NaN and no other.
 
-Activations lie features first: (K, features, examples) between linear layers, (examples, K · channels, height, width)
-between convolutions. Where speed matters a layer's backward pass is written next to its forward pass; the other layers
-ask autograd.
+Activations are stored features first: (K, features, examples) between linear layers, and (examples, K · channels,
+height, width) between convolutions. Where speed matters, a layer's backward pass is written next to its forward pass;
+the other layers leave it to autograd.
 """
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ State = dict[str, Tensor]
 class StackedLayer:
     """One layer of all K networks. This one computes entry by entry, and differentiates by autograd."""
 
-    is_first = False  # whether the gradient of the input is of no use
+    is_first = False  # whether the input is the data, whose gradient nobody needs
 
     def __init__(self, name: str, module: nn.Module, state: State, members: int):
         self.name, self.state, self.members = name, state, members
@@ -85,31 +85,53 @@ class FromOutput(StackedLayer):
 
 
 class StackedBatchNorm(StackedLayer):
-    """Torch's own kernel, with every (network, unit) pair for a channel."""
+    """Torch's own kernel, for which every unit of every network is a channel."""
 
     def __init__(self, name: str, module: nn.Module, state: State, members: int):
         super().__init__(name, module, state, members)
-        self.flat = [state[key].detach().flatten() for key in ("weight", "bias", "running_mean", "running_var")]
+        # One vector of K · units entries each. These are views: when the kernel moves the running statistics, or an
+        # update the parameters, the stack's state has moved, and the other way around.
+        self.weight, self.bias = (state[key].detach().flatten() for key in ("weight", "bias"))
+        self.running_mean, self.running_var = (state[key].flatten() for key in ("running_mean", "running_var"))
 
     def channels(self, h: Tensor) -> Tensor:
+        """Bring the channels into dimension 1, where the kernel looks for them; convolutions have them there."""
         return h if h.dim() == 4 else h.reshape(1, -1, h.shape[-1])
 
     def evaluate(self, h: Tensor) -> Tensor:
-        weight, bias, mean, var = self.flat
-        out = functional.batch_norm(self.channels(h), mean, var, weight, bias, eps=self.module.eps)
+        out = functional.batch_norm(
+            self.channels(h), self.running_mean, self.running_var, self.weight, self.bias, eps=self.module.eps
+        )
         return out.view_as(h)
 
     def forward(self, h: Tensor) -> Tensor:
-        self.h, (momentum, eps) = self.channels(h), (self.module.momentum, self.module.eps)
+        self.h = self.channels(h)
         self.state["num_batches_tracked"] += 1
-        weight, bias, mean, var = self.flat
-        out, *self.saved = torch.native_batch_norm(self.h, weight, bias, mean, var, True, momentum, eps)
+        out, self.batch_mean, self.batch_inverse_std = torch.native_batch_norm(
+            self.h,
+            weight=self.weight,
+            bias=self.bias,
+            running_mean=self.running_mean,
+            running_var=self.running_var,
+            training=True,
+            momentum=self.module.momentum,
+            eps=self.module.eps,
+        )
         return out.view_as(h)
 
     def backward(self, delta: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        weight, _, mean, var = self.flat
-        settings = mean, var, *self.saved, True, self.module.eps, [True, True, True]
-        gradient, *gradients = aten.native_batch_norm_backward(delta.reshape(self.h.shape), self.h, weight, *settings)
+        gradient, *gradients = aten.native_batch_norm_backward(
+            grad_out=delta.reshape(self.h.shape),
+            input=self.h,
+            weight=self.weight,
+            running_mean=self.running_mean,
+            running_var=self.running_var,
+            save_mean=self.batch_mean,
+            save_invstd=self.batch_inverse_std,
+            train=True,
+            eps=self.module.eps,
+            output_mask=[True, True, True],  # the gradients of the input, the weight and the bias
+        )
         return gradient.view_as(delta), gradients
 
 
@@ -122,7 +144,7 @@ class StackedLayerNorm(StackedLayer):
 
 
 class StackedConv2d(StackedLayer):
-    """One convolution in K groups."""
+    """One convolution in K groups: each network's channels are a group, which sees that network's kernels alone."""
 
     def evaluate(self, h: Tensor) -> Tensor:
         weight, *bias = (parameter.flatten(0, 1) for parameter in self.parameters)
@@ -131,14 +153,14 @@ class StackedConv2d(StackedLayer):
 
 
 class GlobalPool(StackedLayer):
-    """The mean over all pixels, which goes back to features first."""
+    """The mean over all pixels, which returns to the layout with features first."""
 
     def evaluate(self, h: Tensor) -> Tensor:
         return h.mean((2, 3)).view(len(h), self.members, -1).permute(1, 2, 0)
 
 
 class StackedFlatten(StackedLayer):
-    """Nothing: the pooled values are features already."""
+    """Nothing to do: the pooled values are features already."""
 
     def evaluate(self, h: Tensor) -> Tensor:
         return h
@@ -178,11 +200,23 @@ def _follows(module: Any) -> bool:
     return not getattr(module, "inplace", False)
 
 
+class LayerSignal(NamedTuple):
+    """What one minibatch of each member does at one layer; tensors have one row a member."""
+
+    layer: StackedLayer
+    #: Of shape (K, values).
+    output: Tensor
+    #: The gradient of the mean loss with respect to the output, of shape (K, values).
+    output_gradient: Tensor
+    #: The gradients with respect to the layer's parameters, in their order.
+    parameter_gradients: Sequence[Tensor]
+
+
 class Stack:
     r"""K networks of one shape, trained by stochastic gradient descent as if each were alone.
 
     Member k's loss is multiplied by its learning rate :math:`\eta_k` before the backward pass, so that the gradients
-    arrive as :math:`\eta_k \nabla L_k`, and the update is torch.optim.SGD's with rate 1:
+    arrive as :math:`\eta_k \nabla L_k`, and the update is torch.optim.SGD's with learning rate 1:
     :math:`v \leftarrow \mu v + \eta (\nabla L + \lambda \theta)`, :math:`\theta \leftarrow \theta - v`.
 
     Args:
@@ -194,7 +228,7 @@ class Stack:
 
     Raises:
         ValueError: for models of different shapes or dtypes, a module that is not in :data:`LAYERS`, occurs twice or
-            is set up in a way that its layer does not follow, or as many rates as neither one nor K.
+            is set up in a way that its layer does not follow, or a number of learning rates that is neither 1 nor K.
 
     >>> model = nn.Sequential(nn.Linear(2, 3))
     >>> stack = Stack([model, model], lr=[0.0, 1.0])
@@ -228,7 +262,8 @@ class Stack:
     @torch.no_grad()
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """Update every member on its own minibatch: x (K, examples, ...), y (K, examples); the losses before, (K,)."""
-        loss, delta = self._loss(self._forward(x)[-1], y, self.lr)
+        logits = self._forward(x)[-1]
+        loss, delta = self._loss(logits, y, self.lr)  # the learning rates are in the gradients from here on
         for layer, _, gradients in self._backward(delta):
             for parameter, gradient, velocity in zip(layer.parameters, gradients, layer.velocities, strict=True):
                 self._descend(parameter, gradient.reshape(parameter.shape), velocity)
@@ -256,6 +291,7 @@ class Stack:
             yield layer, of_output, gradients
 
     def _descend(self, parameter: Tensor, gradient: Tensor, velocity: Tensor) -> None:
+        """Update one parameter of all members; ``gradient`` has the learning rates in it, and so has the decay."""
         shape = (-1,) + (1,) * (parameter.dim() - 1)
         if self.has_decay:
             gradient = gradient.addcmul(parameter, self.decay.view(shape))
@@ -270,7 +306,9 @@ class Stack:
         Returns:
             The two, each of shape (K,).
         """
-        padded = torch.cat([x, x.new_zeros(-len(x) % 4, *x.shape[1:])])  # every member's matrices start aligned
+        # In memory, member k's matrix begins k · features · examples numbers after the first. With a multiple of 4
+        # examples all begin at the same alignment, and so give the same bits at any place in the stack.
+        padded = torch.cat([x, x.new_zeros(-len(x) % 4, *x.shape[1:])])
         h = self._lanes(padded.expand(len(self), *padded.shape))
         for layer in self.layers:
             h = layer.evaluate(h)
@@ -279,18 +317,22 @@ class Stack:
         return loss, (h.argmax(1) == y).to(h.dtype).mean(1)
 
     @torch.no_grad()
-    def signals(self, x: Tensor, y: Tensor) -> list[tuple[StackedLayer, Tensor, Tensor, Sequence[Tensor]]]:
+    def signals(self, x: Tensor, y: Tensor) -> list[LayerSignal]:
         """Send one minibatch of each member forward and the gradient of its mean loss back, without an update.
 
         Returns:
-            For each layer: the layer, its output and the gradient with respect to that, both of shape (K, values), and
-            the gradients of its parameters. Running statistics move, as in any pass in train mode.
+            One :class:`LayerSignal` for each layer, from the first to the last. Running statistics move, as in any
+            pass in train mode.
         """
         outputs = self._forward(x)
         _, delta = self._loss(outputs[-1], y, torch.ones_like(self.lr))
-        back = [(layer, self._rows(of_output), gradients) for layer, of_output, gradients in self._backward(delta)]
-        forth = [self._rows(output) for output in outputs]
-        return [(layer, h, of_h, rest) for h, (layer, of_h, rest) in zip(forth, reversed(back), strict=True)]
+        signals = [
+            LayerSignal(layer, self._rows(output), self._rows(gradient), parameter_gradients)
+            for output, (layer, gradient, parameter_gradients) in zip(
+                reversed(outputs), self._backward(delta), strict=True
+            )
+        ]
+        return signals[::-1]
 
     @torch.no_grad()
     def load(self, number: int, model: nn.Sequential) -> None:

@@ -18,22 +18,24 @@ class Comparison(NamedTuple):
     def z(self) -> float:
         """How many standard errors the measurement lies above the theory."""
         distance = self.measured - self.theory
-        return distance / self.error if self.error else math.copysign(math.inf, distance) if distance else 0.0
+        if distance == 0:
+            return 0.0
+        return distance / self.error if self.error else math.copysign(math.inf, distance)
 
     @property
     def agrees(self) -> bool:
-        """Whether they are within four standard errors; an honest sample is not, about once in 16,000 times."""
+        """Whether they are within four standard errors; a sample that follows the theory misses once in 16,000."""
         return abs(self.z) <= 4
 
     def __str__(self) -> str:
-        """One line to print behind a name."""
+        """One line to print after a name."""
         return f"{self.measured:8.3g} ± {self.error:<7.1g} theory {self.theory:8.3g}  within 4 SE: {self.agrees}"
 
 
 def compare_mean(samples: Tensor, theory: float, *, over: Tensor | None = None) -> Comparison:
     r"""Hold the mean of independent samples, or a ratio of two means, against a theory.
 
-    The mean of N samples of deviation s has the standard error :math:`s / \sqrt N`. The ratio
+    The mean of N samples of standard deviation s has the standard error :math:`s / \sqrt N`. The ratio
     :math:`r = \bar a / \bar b` of paired samples has, to first order,
     :math:`\operatorname{sd}(a - r b) / (\sqrt N\, |\bar b|)`.
 

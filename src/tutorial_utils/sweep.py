@@ -1,6 +1,6 @@
-r"""Train every configuration of a grid: networks of one shape together, several stacks side by side.
+r"""Train every run of a grid: networks of one shape together, several stacks side by side.
 
-:func:`train_many` gives each configuration the numbers that the plain way gives it,
+:func:`train_many` gives each run the numbers that the plain way gives it,
 
 .. code-block:: python
 
@@ -8,7 +8,7 @@ r"""Train every configuration of a grid: networks of one shape together, several
     train(network, data.x_train, data.y_train, steps=steps, lr=run.lr, batch_size=run.batch_size,
           momentum=run.momentum, weight_decay=run.weight_decay, generator=run.batches())
 
-whatever else is in the grid, however it is cut into stacks, and whichever worker trains it: to rounding, and to the
+whatever else is in the grid, however it is cut into stacks, and whichever worker trains it: up to rounding, and to the
 last bit where ``width`` and ``batch_size`` are multiples of 4, so that every member's matrices lie alike in memory.
 (Images in float32 are the exception: the convolution's algorithm is chosen by the number of members.)
 """
@@ -35,28 +35,32 @@ from tutorial_utils.checkpoint import Checkpoint, Trained
 from tutorial_utils.data import Split
 from tutorial_utils.propagation import row_moments
 from tutorial_utils.runs import Run, grid
-from tutorial_utils.stack import Stack, StackedLayer
+from tutorial_utils.stack import LayerSignal, Stack
 
 METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-CACHE = 2**18  # bytes of one layer's activations: larger stacks fall out of the processor's cache
-MIN_MEMBERS = 8  # members that a stack has, if there are so many: fewer, and starting the calls takes the time again
-EVAL_BATCH = 256  # evaluated at once
+CACHE = 2**18  # bytes of one layer's activations: a larger stack falls out of the processor's cache
+MIN_MEMBERS = 8  # of a stack, if there are that many: with fewer, starting the calls takes the time again
+EVAL_BATCH = 256  # examples evaluated at once
 REGISTERS = 32  # numbers that a loop over entries takes at once; what is left over it computes in another way
 STEP_BLOCK = 64  # steps whose minibatches are drawn at once
+# How many numbers training holds at once, for each of a kind:
+PER_WEIGHT = 4  # the weight, its gradient, its velocity, and the update on its way
+PER_OUTPUT = 3  # a layer's output, what the layer remembers for the backward pass, and the gradient
+PER_INPUT = 2  # the minibatch as it was gathered, and in the layout of the first layer
 
 Grid = Mapping[str, Any] | Iterable[Run]
 
 
 class Sweep(NamedTuple):
-    """What a sweep has measured; row i of each belongs to configuration i."""
+    """What a sweep has measured; row i of each belongs to run i."""
 
-    #: One row for each configuration, with its fields, ``train_loss``, ``train_accuracy``, ``test_loss`` and
+    #: One row for each run, with its fields, ``train_loss``, ``train_accuracy``, ``test_loss`` and
     #: ``test_accuracy`` in eval mode after the last of the chosen steps, ``diverged``, and ``diverged_at``, the first
     #: step whose loss was not finite (NaN if there is none).
     table: pd.DataFrame
-    #: One row for each configuration and chosen step, with the fields, ``step``, and the same four figures.
+    #: One row for each run and chosen step, with the fields, ``step``, and the same four metrics.
     curves: pd.DataFrame
-    #: The loss of every step's minibatch before its update, of shape (configurations, steps).
+    #: The loss of every step's minibatch before its update, of shape (runs, steps).
     losses: np.ndarray[tuple[int, int], np.dtype[np.floating]]
 
 
@@ -80,13 +84,13 @@ def train_many(
     executor: Executor | None = None,
     progress: bool = False,
 ) -> Sweep:
-    """Train every configuration by SGD on the cross-entropy of its minibatches.
+    """Train every run by SGD on the cross-entropy of its minibatches.
 
     Args:
-        runs: configurations, each of which is trained once however often it is listed, or the axes of a
+        runs: a list, of which each run is trained once however often it is listed, or the axes of a
             :func:`tutorial_utils.runs.grid`.
-        data: vectors (examples, features) or images (examples, channels, height, width); their dtype is the one that
-            is computed in.
+        data: vectors (examples, features) or images (examples, channels, height, width); the computation is in their
+            dtype.
         steps: number of updates.
         at: the steps after which both parts of the data are evaluated, from 0 to ``steps``; without it, the last.
         device: where to train.
@@ -100,7 +104,7 @@ def train_many(
 
     Raises:
         ValueError: for an empty grid, ``steps`` or ``at`` out of range, a network that does not fit into ``memory``, a
-            ``device`` that is not there, or a ``checkpoint`` of another experiment.
+            ``device`` that does not exist, or a ``checkpoint`` of another experiment.
 
     >>> from tutorial_utils.data import digits
     >>> sweep = train_many({"depth": 1, "lr": [0.1, 1e9]}, digits(generator=torch.Generator().manual_seed(0)), steps=20)
@@ -109,20 +113,20 @@ def train_many(
     """
     listed = _listed(runs)
     plan = Plan(int(steps), _checked(steps, at), device)
-    keep = Checkpoint(checkpoint, _experiment(plan, data))
-    chunks = list(_chunks([run for run in listed if _key(run) not in keep.trained], data, memory, executor))
+    finished = Checkpoint(checkpoint, _experiment(plan, data))
+    chunks = _chunks([run for run in listed if _key(run) not in finished.trained], data, memory, executor)
     with _running(executor) as pool, tqdm(total=len(listed), disable=not progress, unit="network") as bar:
         bar.update(len(listed) - sum(map(len, chunks)))
-        _collect({pool.submit(train_stack, chunk, data, plan): chunk for chunk in chunks}, keep, bar)
-    return _sweep(listed, [keep.trained[_key(run)] for run in listed], plan)
+        _collect({pool.submit(train_stack, chunk, data, plan): chunk for chunk in chunks}, finished, bar)
+    return _sweep(listed, [finished.trained[_key(run)] for run in listed], plan)
 
 
 def train_stack(runs: Sequence[Run], data: Split, plan: Plan) -> list[Trained]:
-    """Train configurations of one shape as one stack, on one thread: the unit of work of a sweep."""
+    """Train runs of one shape as one stack, on one thread: the unit of work of a sweep."""
     torch.set_num_threads(1)
     data = _on(plan.device, data)
-    companions = _padding_members(runs[0]) if len(runs) == 1 or runs[0].width % REGISTERS else 0
-    members = [*runs, *[runs[-1]] * companions]
+    needs_padding = len(runs) == 1 or runs[0].width % REGISTERS
+    members = [*runs, *[runs[-1]] * (_padding_members(runs[0]) if needs_padding else 0)]
     stack = _stack(members, data)
     losses, evaluations = [], []
     for step, batch in enumerate(_minibatches(members, plan.steps, len(data.x_train))):
@@ -131,8 +135,9 @@ def train_stack(runs: Sequence[Run], data: Split, plan: Plan) -> list[Trained]:
         losses.append(stack.step(data.x_train[batch], data.y_train[batch]))
     if plan.steps in plan.at:
         evaluations.append(_evaluate(stack, data))
-    by_member = torch.stack(losses, 1).cpu().numpy(), torch.stack(evaluations, 1).cpu().numpy()
-    return [Trained(*arrays) for _, *arrays in zip(runs, *by_member, strict=False)]
+    # The padding members come last. They have served their purpose and are cut off here.
+    columns = (torch.stack(steps, dim=1)[: len(runs)].cpu().numpy() for steps in (losses, evaluations))
+    return [Trained(*arrays) for arrays in zip(*columns, strict=True)]
 
 
 def propagate_many(
@@ -143,17 +148,17 @@ def propagate_many(
     layers: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d),
     memory: int = 2**29,
 ) -> pd.DataFrame:
-    """Measure every configuration's first forward and backward pass, as :func:`tutorial_utils.propagation.propagate`.
+    """Measure every run's first forward and backward pass, as :func:`tutorial_utils.propagation.propagate`.
 
     Args:
-        runs: configurations, or the axes of a :func:`tutorial_utils.runs.grid`.
+        runs: a list, or the axes of a :func:`tutorial_utils.runs.grid`.
         data: its first training examples are the batch, the same for all; the loss is the mean cross-entropy.
         examples: how many.
         layers: the classes to measure.
         memory: bytes that the stack may take, as estimated from the shapes.
 
     Returns:
-        One row for each configuration and layer: the fields of the configuration, ``layer``, ``kind``, the moments of
+        One row for each run and layer: the fields of the run, ``layer``, ``kind``, the moments of
         the output and, prefixed, those of the gradients with respect to it (``grad_``) and to the layer's weight
         (``weight_grad_``); columns as in :func:`~tutorial_utils.propagation.propagate`.
 
@@ -174,28 +179,31 @@ def propagate_many(
         signals = _stack(chunk, data).signals(x.expand(len(chunk), *x.shape), y.expand(len(chunk), -1))
         places = [order[run] for run in chunk]
         tables += [
-            _moments(*signal).assign(order=places, **_fields(chunk))
+            _moments(signal).assign(order=places, **_fields(chunk))
             for signal in signals
-            if isinstance(signal[0].module, layers)
+            if isinstance(signal.layer.module, layers)
         ]
     columns = ["order", *asdict(listed[0]), "layer", "kind"]
     table = pd.concat(tables).sort_values("order", kind="stable", ignore_index=True)
     return table[[*columns[1:], *table.columns.drop(columns)]]
 
 
-def _moments(layer: StackedLayer, h: Tensor, delta: Tensor, gradients: Sequence[Tensor]) -> pd.DataFrame:
+def _moments(signal: LayerSignal) -> pd.DataFrame:
     """One layer's moments, a row for each member; NaN for the gradient of a weight that it does not have."""
+    weight_gradient = next(iter(signal.parameter_gradients), None)  # the weight is a layer's first parameter
+    measured = {"": signal.output, "grad_": signal.output_gradient, "weight_grad_": weight_gradient}
     columns: dict[str, Any] = {}
-    for prefix, rows in (("", h), ("grad_", delta), ("weight_grad_", gradients[0] if gradients else None)):
-        statistics = row_moments(h if rows is None else rows.reshape(len(h), -1))
-        columns |= {prefix + name: torch.nan if rows is None else x.cpu().numpy() for name, x in statistics.items()}
-    return pd.DataFrame(columns).assign(layer=layer.name, kind=type(layer.module).__name__)
+    for prefix, values in measured.items():
+        moments = row_moments(signal.output if values is None else values.reshape(len(signal.output), -1))
+        for name, column in moments.items():
+            columns[prefix + name] = torch.nan if values is None else column.cpu().numpy()
+    return pd.DataFrame(columns).assign(layer=signal.layer.name, kind=type(signal.layer.module).__name__)
 
 
 def _listed(runs: Grid) -> list[Run]:
-    """The configurations, each once, in order."""
+    """The runs, each once, in order."""
     if isinstance(runs, Run):
-        raise ValueError(f"runs = {runs}, but it must be a list of configurations or the axes of a grid")
+        raise ValueError(f"runs = {runs}, but it must be a list of runs or the axes of a grid")
     listed = list(dict.fromkeys(grid(**runs) if isinstance(runs, Mapping) else runs))
     if not listed:
         raise ValueError("runs is empty: there is nothing to train")
@@ -233,30 +241,34 @@ def _stack(runs: Sequence[Run], data: Split) -> Stack:
         weight_decay=[run.weight_decay for run in runs],
     )
     for number, run in enumerate(runs):
-        stack.load(number, run.start_(network))
+        stack.load(number, run.initialize_(network))
     return stack
 
 
 def _minibatches(runs: Sequence[Run], steps: int, examples: int) -> Iterator[Tensor]:
     """Each step's indices, of shape (members, batch_size): the draws that single steps would make."""
     generators, size = [run.batches() for run in runs], runs[0].batch_size
-    for start in range(0, steps, STEP_BLOCK):
-        shape = min(STEP_BLOCK, steps - start), size
+    for first in range(0, steps, STEP_BLOCK):
+        shape = min(STEP_BLOCK, steps - first), size
         yield from torch.stack([torch.randint(examples, shape, generator=g) for g in generators], dim=1)
 
 
 def _evaluate(stack: Stack, data: Split) -> Tensor:
-    """The four figures of every member, of shape (members, 4)."""
-    parts = [(data.x_train, data.y_train), (data.x_test, data.y_test)]
-    return torch.stack([figure for x, y in parts for figure in _mean(stack, x, y)], dim=1)
+    """The four :data:`METRICS` of every member, of shape (members, 4)."""
+    return torch.stack(
+        [*_loss_and_accuracy(stack, data.x_train, data.y_train), *_loss_and_accuracy(stack, data.x_test, data.y_test)],
+        dim=1,
+    )
 
 
-def _mean(stack: Stack, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and accuracy over any number of examples, some at a time."""
-    pieces = list(zip(x.split(EVAL_BATCH), y.split(EVAL_BATCH), strict=True))
-    weighted = [(len(b) * loss, len(b) * right) for a, b in pieces for loss, right in [stack.evaluate(a, b)]]
-    loss, right = (torch.stack(column).sum(0) / len(y) for column in zip(*weighted, strict=True))
-    return loss, right
+def _loss_and_accuracy(stack: Stack, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Means over any number of examples, of which a stack evaluates some at a time."""
+    losses, accuracies = [], []
+    for inputs, labels in zip(x.split(EVAL_BATCH), y.split(EVAL_BATCH), strict=True):
+        loss, accuracy = stack.evaluate(inputs, labels)
+        losses.append(len(labels) * loss)
+        accuracies.append(len(labels) * accuracy)
+    return torch.stack(losses).sum(0) / len(y), torch.stack(accuracies).sum(0) / len(y)
 
 
 def _chunks(
@@ -268,32 +280,45 @@ def _chunks(
     for _, group in groupby(sorted(runs, key=lambda run: str(run.shape)), key=lambda run: run.shape):
         members = list(group)
         most = _members(members[0], data, memory // workers, examples)
-        pieces = max(math.ceil(len(members) / most), min(workers, len(members) // MIN_MEMBERS))
-        size = math.ceil(len(members) / max(pieces, 1))
+        # As many pieces as memory and cache demand, and more if a worker would have none; but none too small to pay.
+        pieces = max(math.ceil(len(members) / most), min(workers, len(members) // MIN_MEMBERS), 1)
+        size = math.ceil(len(members) / pieces)
         chunks += [members[start : start + size] for start in range(0, len(members), size)]
     return chunks
 
 
 def _members(run: Run, data: Split, memory: int, examples: int) -> int:
-    """How many networks like this one make a good stack."""
-    network, sample = run.network(data), data.x_train[:2]
-    with torch.no_grad():
-        values = [(sample := layer(sample)).numel() // 2 for layer in network]
-    inputs, itemsize = data.x_train[0].numel(), data.x_train.element_size()
-    weights = sum(parameter.numel() for parameter in network.parameters())
-    each = itemsize * (4 * weights + (3 * sum(values) + 2 * inputs) * max(run.batch_size, examples))
-    room, need = memory // each - _padding_members(run), each * (1 + _padding_members(run))
+    """How many networks like this one make a good stack: their memory fits, and one layer's outputs fit the cache."""
+    network, itemsize = run.network(data), data.x_train.element_size()
+    weights, inputs = sum(parameter.numel() for parameter in network.parameters()), data.x_train[0].numel()
+    outputs = _output_sizes(network, data)
+    per_example = PER_OUTPUT * sum(outputs) + PER_INPUT * inputs
+    each = itemsize * (PER_WEIGHT * weights + per_example * max(run.batch_size, examples))
+    room = memory // each - _padding_members(run)
     if room < 1:
+        need = each * (1 + _padding_members(run))
         raise ValueError(f"one network of {run} takes about {need:,} bytes, but memory allows {memory:,} a worker")
-    cached = CACHE // (itemsize * run.batch_size * max(values))
+    cached = CACHE // (itemsize * run.batch_size * max(outputs))
     return int(min(room, max(MIN_MEMBERS, cached)))
 
 
-def _padding_members(run: Run) -> int:
-    """How many copies of a member, trained along at the end of the stack, keep the others' bits as they are anywhere.
+@torch.no_grad()
+def _output_sizes(network: nn.Sequential, data: Split) -> list[int]:
+    """How many numbers each layer puts out for one example."""
+    h, sizes = data.x_train[:2], []  # two, for BatchNorm takes no single example
+    for layer in network:
+        h = layer(h)
+        sizes.append(h.numel() // len(h))
+    return sizes
 
-    A lone matrix product takes another path than several, and the last entries that do not fill the processor's
-    registers are computed by another formula.
+
+def _padding_members(run: Run) -> int:
+    """How many copies of the last member to train along at the end of a stack, so that no other depends on its place.
+
+    Two things would make a member's last bits depend on the stack it is in. A single matrix product takes a different
+    path through the library than several at once, so a stack of one gets company. And a loop over all entries takes
+    :data:`REGISTERS` at a time and computes the rest, which does not fill the registers, by another formula; there are
+    enough copies for that rest to lie in them.
     """
     return math.ceil((REGISTERS - 1) / run.width)
 
@@ -321,17 +346,17 @@ def _running(executor: Executor | None) -> Iterator[Executor]:
         torch.set_num_threads(threads)
 
 
-def _collect(chunks: Mapping[Future[list[Trained]], list[Run]], keep: Checkpoint, bar: "tqdm[Any]") -> None:
+def _collect(chunks: Mapping[Future[list[Trained]], list[Run]], finished: Checkpoint, bar: "tqdm[Any]") -> None:
     """Keep each stack's trainings as it finishes; whatever ends the sweep, write what is finished."""
     try:
         for future in as_completed(chunks):
-            keep.add(_by_key(chunks[future], future))
+            finished.add(_by_key(chunks[future], future))
             bar.update(len(chunks[future]))
     finally:
         for future, runs in chunks.items():
             if not future.cancel() and future.done() and not future.exception():
-                keep.trained |= _by_key(runs, future)
-        keep.save()
+                finished.trained |= _by_key(runs, future)
+        finished.save()
 
 
 def _by_key(runs: Sequence[Run], future: Future[list[Trained]]) -> dict[str, Trained]:
@@ -340,14 +365,14 @@ def _by_key(runs: Sequence[Run], future: Future[list[Trained]]) -> dict[str, Tra
 
 def _sweep(runs: Sequence[Run], trained: Sequence[Trained], plan: Plan) -> Sweep:
     fields, losses = _fields(runs), np.stack([one.losses for one in trained])
-    evaluations = np.stack([one.evaluations for one in trained])
-    figures = [pd.DataFrame(evaluations[:, point], columns=list(METRICS)) for point in range(len(plan.at))]
+    evaluations = np.stack([one.evaluations for one in trained], axis=1)  # (chosen steps, runs, metrics)
+    metrics = [pd.DataFrame(values, columns=list(METRICS)) for values in evaluations]
     curves = pd.concat(
-        [pd.concat([fields.assign(step=step), figure], axis=1) for step, figure in zip(plan.at, figures, strict=True)]
+        [pd.concat([fields.assign(step=step), values], axis=1) for step, values in zip(plan.at, metrics, strict=True)]
     )
     lost = pd.DataFrame(~np.isfinite(losses))
-    table = pd.concat([fields, figures[-1]], axis=1).assign(diverged=lost.any(axis=1))
-    table["diverged_at"] = lost.idxmax(axis=1).where(table.diverged)
+    table = pd.concat([fields, metrics[-1]], axis=1).assign(diverged=lost.any(axis=1))
+    table["diverged_at"] = lost.idxmax(axis=1).where(table.diverged)  # the first step that is True
     return Sweep(table, curves.sort_index(kind="stable").reset_index(drop=True), losses)
 
 

@@ -33,7 +33,7 @@ def train(
         generator: draws the minibatches; without one, torch's global generator is used.
 
     Returns:
-        The loss of each step's minibatch before the update, of shape (steps,). A diverged run goes on as NaN.
+        The loss of each step's minibatch before the update, of shape (steps,). If training diverges, the rest is NaN.
 
     Raises:
         ValueError: if ``steps`` or ``batch_size`` is below 1, or ``x`` and ``y`` differ in length.

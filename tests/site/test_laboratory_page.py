@@ -66,15 +66,15 @@ def label(data: dict[str, Any], name: str, value: Any) -> str:
 
 def shown_map(data: dict[str, Any], trainings: pd.DataFrame, pick: Pick) -> dict[str, list[Any]]:
     rows = []
-    for start in laboratory.AXES["start"]:
+    for init in laboratory.AXES["init"]:
         for lr in laboratory.AXES["lr"]:
-            place = tuple({**pick, "start": start, "lr": lr}[name] for name in NAMES[:-1])
+            place = tuple({**pick, "init": init, "lr": lr}[name] for name in NAMES[:-1])
             percent = 100 * trainings.loc[place].accuracy.median()
-            rows.append((lr, math.floor(percent + 0.5 + 1e-9), start == pick["start"] and lr == pick["lr"]))
+            rows.append((lr, math.floor(percent + 0.5 + 1e-9), init == pick["init"] and lr == pick["lr"]))
     lrs, percents, here = map(list, zip(*rows, strict=True))
     names = data["charts"][0]
-    starts = [label(data, "start", start) for start in laboratory.AXES["start"] for _ in laboratory.AXES["lr"]]
-    return {names["x"]: lrs, names["y"]: starts, names["value"]: percents, names["mark"]: here}
+    inits = [label(data, "init", init) for init in laboratory.AXES["init"] for _ in laboratory.AXES["lr"]]
+    return {names["x"]: lrs, names["y"]: inits, names["value"]: percents, names["mark"]: here}
 
 
 def shown_curves(data: dict[str, Any], curves: pd.Series, pick: Pick) -> dict[str, list[Any]]:
@@ -93,7 +93,7 @@ def shown_curves(data: dict[str, Any], curves: pd.Series, pick: Pick) -> dict[st
 def shown_layers(data: dict[str, Any], layers: pd.DataFrame, pick: Pick) -> dict[str, list[Any]]:
     chart = data["charts"][2]
     found = layers
-    for name in ("activation", "norm", "depth", "start"):
+    for name in ("activation", "norm", "depth", "init"):
         found = found[found[name] == pick[name]]
     names = dict(zip(laboratory.STATISTICS, ("signal", "gradient"), strict=True))
     found = found.sort_values(
@@ -144,7 +144,7 @@ def problems(
 def choices() -> list[Pick]:
     """Some of the choices, others each day, and one that diverges."""
     draw = random.Random()
-    lost = {"activation": "relu", "norm": "none", "depth": 30, "start": "normal_1", "lr": 3.0, "seed": 0}
+    lost = {"activation": "relu", "norm": "none", "depth": 30, "init": "normal_1", "lr": 3.0, "seed": 0}
     return [lost] + [{name: draw.choice(values) for name, values in laboratory.AXES.items()} for _ in range(SAMPLE)]
 
 
@@ -181,7 +181,7 @@ def test_without_scripts_there_is_a_table(chromium: Browser, address: str) -> No
     page = context.new_page()
     page.goto(address + PAGE)
     assert page.locator("#laboratory table caption").is_visible()
-    labels = [start["label"] for start in laboratory.STARTS.values()]
+    labels = [init["label"] for init in laboratory.INITS.values()]
     assert page.locator("#laboratory tbody th").all_text_contents() == labels
     assert page.locator("#laboratory thead tr").first.locator("th").all_text_contents() == [
         "normalization",

@@ -222,10 +222,13 @@ def _place(pool: dict[str, int], column: list[Any]) -> int:
 
 
 def _limits(tables: list[dict[str, list[Any]]], columns: Sequence[str], log: bool) -> Limits:
-    """The smallest and largest number that any frame draws."""
-    values = [v for table in tables for name in columns for v in table[name] if v is not None and (v > 0 or not log)]
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    return (low, high) if low < high else ((low / 2, high * 2) if log else (low - 0.5, high + 0.5))
+    """The smallest and largest number that any frame draws; around a single one, some room."""
+    numbers = [value for table in tables for name in columns for value in table[name] if value is not None]
+    drawn = [number for number in numbers if number > 0 or not log]
+    low, high = (min(drawn), max(drawn)) if drawn else (0.0, 1.0)
+    if low < high:
+        return low, high
+    return (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
 
 
 def _summary(chart: Chart, rows: pd.DataFrame) -> pd.DataFrame:
