@@ -26,9 +26,9 @@ pytestmark = pytest.mark.xdist_group("grading_class")  # one class is graded for
 
 MASTER = editions.MASTERS / f"{NAME}.md"
 LIMITS = """
-c.GradeAnswers.call_seconds = 4.0
-c.GradeAnswers.cell_seconds = 8.0
-c.GradeAnswers.exercise_seconds = 20.0
+c.GradeAnswers.call_seconds = 8.0
+c.GradeAnswers.cell_seconds = 10.0
+c.GradeAnswers.exercise_seconds = 30.0
 c.GradeAnswers.memory_megabytes = 512
 """
 

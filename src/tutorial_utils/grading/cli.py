@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -189,7 +189,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = vars(parse(arguments))
-    command = {"release": release, "collect": collect, "grade": grade}[options.pop("command")]
+    commands: dict[str, Callable[..., bool | None]] = {"release": release, "collect": collect, "grade": grade}
+    command = commands[options.pop("command")]
     try:
         return 1 if command(**options) is False else 0
     except CourseError as error:

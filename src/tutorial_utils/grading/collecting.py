@@ -117,14 +117,9 @@ def time_of(stamp: Path) -> str:
 
 
 def collect(name: str, folder: Path) -> list[str]:
-    """Put what came in, in a folder or an archive, where nbgrader looks for it; a line for each student.
-
-    Errors: FileNotFoundError if there is no such folder or archive; ValueError if it cannot be unpacked.
-    """
+    """Put what came in, in a folder or an archive, where nbgrader looks for it; a line for each student."""
     if folder.is_dir():
         return take_all(name, incoming(folder))
-    if not folder.is_file():
-        raise FileNotFoundError(f"there is no folder or archive {folder}")
     with tempfile.TemporaryDirectory() as unpacked:
         try:
             unpack(folder, unpacked)
@@ -154,21 +149,15 @@ def tidy(name: str) -> list[str]:
     lines = []
     folders = {folder.parent.name: folder for folder in Path("submitted").glob(f"*/{name}")}
     for who, student in sorted(ids(folders).items()):
-        place = rename(folders[who], student)
+        place = Path("submitted", student, name)
+        if who != student:
+            place.parent.mkdir(exist_ok=True)
+            folders[who].rename(place)
+            with suppress(OSError):  # which holds other assignments
+                folders[who].parent.rmdir()
         path, remark = choose(name, notebooks_in(place))
         if path is not None:
             put(name, student, path.read_bytes(), time_of(place / STAMP))
         if remark:
             lines.append(f"{student}: {remark}")
     return lines
-
-
-def rename(folder: Path, student: str) -> Path:
-    """Give what a student handed in the student's id; where it then is."""
-    place = folder.parents[1] / student / folder.name
-    if place != folder:
-        place.parent.mkdir(exist_ok=True)
-        folder.rename(place)
-        with suppress(OSError):  # which holds other assignments
-            folder.parent.rmdir()
-    return place

@@ -17,6 +17,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float, Integer
 
 from tutorial_utils import exercises
+from tutorial_utils.exercises.run import TimeUp
 from tutorial_utils.grading import submissions
 from tutorial_utils.grading.isolation import NAMESPACES, available
 from tutorial_utils.grading.session import DidNotStart, Limits, NoValue, Session
@@ -97,7 +98,7 @@ def outcome(session: Session, check: Check, student: str) -> NotebookNode:
     except NoValue as error:
         missing = f"there was no `{check.answer}`." if error.args[0] == "NameError" else ": ".join(error.args)
         passed, words = False, f"Not yet. After your cells ran, {missing}{session.why(check.answer)}"
-    except Exception as error:
+    except (Exception, TimeUp) as error:
         passed, words = False, f"Not yet. Your answer could not be checked: {type(error).__name__}: {error}"
     return output(passed, words[:LONGEST])
 

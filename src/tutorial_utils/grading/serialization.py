@@ -36,10 +36,7 @@ class MessageError(ValueError):
 
 
 def dumps(value: object) -> tuple[bytes, bytes]:
-    """Data, as :func:`~tutorial_utils.exercises.run.to_data` makes it, as text and numbers.
-
-    Errors: MessageError for what is no data, or too long.
-    """
+    """Data, as :func:`~tutorial_utils.exercises.run.to_data` makes it, as text and numbers; or a MessageError."""
     numbers: list[bytes] = []
     text = json.dumps(_encode(value, numbers))
     return text.encode(), b"".join(numbers)
@@ -61,10 +58,7 @@ def _encode(value: object, numbers: list[bytes]) -> Json:
 
 
 def loads(text: bytes, numbers: bytes) -> Any:
-    """The data that `dumps` wrote down.
-
-    Errors: MessageError for anything that `dumps` did not write.
-    """
+    """The data that `dumps` wrote down; a MessageError for anything that it did not write."""
     try:
         return _Reader(numbers).decode(json.loads(text))
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, OverflowError) as error:

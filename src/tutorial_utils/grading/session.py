@@ -21,7 +21,7 @@ from typing import Any
 import cloudpickle
 import torch
 
-from tutorial_utils.exercises.registry import Exercise, Inputs
+from tutorial_utils.exercises.registry import Exercise, Function, Inputs
 from tutorial_utils.exercises.run import LIMIT, Performance, Raised, TimeUp, snapshot
 from tutorial_utils.grading.isolation import NOTHING, Isolation, Room, furnish, holds_answers
 from tutorial_utils.grading.serialization import HEADER, loads
@@ -65,9 +65,9 @@ class Limits:
     call: float = LIMIT
     exercise: float = 60.0
     cell: float = 60.0
-    all_cells: float = 300.0
+    all_cells: float = 600.0
     start: float = 60.0
-    processor: int = 900
+    processor: int = 1200
     memory: int = 2**30
 
 
@@ -91,8 +91,8 @@ class Process:
         with other_end:
             self._process = subprocess.Popen(
                 [*isolation.command(course, room), *worker, str(limits.memory), str(limits.processor)],
-                stdin=other_end,
-                stdout=other_end,
+                stdin=other_end.fileno(),
+                stdout=other_end.fileno(),
                 stderr=subprocess.DEVNULL,
                 cwd=room.home,
                 env=environment(room),
@@ -100,13 +100,7 @@ class Process:
             )
 
     def ask(self, seconds: float, *request: Any) -> Any:
-        """Send a request, and read the reply.
-
-        Raises:
-            ProcessEnded: if there will be no reply, or it is too long.
-            TimeUp: if it does not come in time.
-            MessageError: if what came is none.
-        """
+        """Send a request, and read the reply; otherwise ProcessEnded, TimeUp, or MessageError if it is none."""
         end = time.monotonic() + seconds
         try:
             self._pipe.settimeout(max(seconds, 0.001))
@@ -153,20 +147,14 @@ def environment(room: Room) -> dict[str, str]:
 
 @dataclass
 class Answer:
-    """Something of a student's that can be called, but only in the worker."""
+    """Something to call, but only in the worker: what stands for it, until when it is called, and what ended that."""
 
-    #: What stands for it there.
     expression: str
-    #: The time, on the monotonic clock, after which it is not called any more.
     end: float
-    #: What came in place of a reply, if something did.
     lost: BaseException | None = None
 
     def __call__(self, *inputs: object) -> object:
-        """Refuse; being callable is what tells it from a value.
-
-        Errors: TypeError.
-        """
+        """Refuse; that it could be called is what tells it from a value."""
         raise TypeError(f"{self.expression} can only be called in its own process")
 
     def __repr__(self) -> str:
@@ -177,12 +165,7 @@ class Answer:
 class Session:
     """A worker that has run the cells of a submission, started anew for the next exercise if it was lost.
 
-    Args:
-        cells: the sources of the code cells, in their order.
-        student: who handed in.
-        data: what :func:`tutorial_utils.exercises.data` gives the cells, by exercise.
-        limits: time and memory.
-        isolation: how the worker is fenced in from the current folder and the rest of the system.
+    ``data`` is what :func:`tutorial_utils.exercises.data` gives the student's cells, by exercise.
     """
 
     def __init__(
@@ -190,13 +173,13 @@ class Session:
         cells: Sequence[str],
         student: str = "",
         data: Mapping[str, Any] | None = None,
-        limits: Limits | None = None,
+        limits: Limits = Limits(),
         isolation: Isolation = NOTHING,
     ) -> None:
         self._cells, self._student, self._data = list(cells), student, dict(data or {})
-        self._limits, self._isolation = limits or Limits(), isolation
+        self._limits, self._isolation = limits, isolation
         self._process: Process | None = None
-        self._left = 0.0
+        self._left = limits.all_cells
         #: What stopped a cell, "" if nothing did, by its number, counted from 0.
         self.stopped: dict[int, str] = {}
 
@@ -209,11 +192,8 @@ class Session:
     def answer(self, expression: str) -> Any:
         """The value of an expression after the cells have run: data as it is, an Answer for what can be called.
 
-        Raises:
-            NoValue: if there is none, or no reply.
-            DidNotStart: if no worker could be started at all.
+        Errors: NoValue; DidNotStart if no worker could be started at all.
         """
-        self._left = self._limits.all_cells
         while self._process is None:
             self._start()
         try:
@@ -222,8 +202,9 @@ class Session:
             raise NoValue(type(error).__name__, str(error)) from None
         return Answer(expression, time.monotonic() + self._limits.exercise) if called is True else value
 
-    def perform(self, exercise: Exercise, answer: Answer, inputs: Inputs, dtype: torch.dtype) -> Performance:
-        """Let the exercise's observer see in the worker what an answer does with copies of the inputs."""
+    def perform(self, exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype) -> Performance:
+        """Let the exercise's observer see in the worker what an :class:`Answer` does with copies of the inputs."""
+        assert isinstance(answer, Answer)
         seconds = min(self._limits.call + GRACE, answer.end - time.monotonic())
         try:
             if answer.lost is not None:
@@ -241,10 +222,7 @@ class Session:
         return f" A cell in which it stands was stopped by {told[-1]}" if told else ""
 
     def _ask(self, seconds: float, *request: Any) -> Any:
-        """The value that answers a request; the worker ends with the first reply that is none.
-
-        Errors: NoValue with what was raised there; one of GONE if no reply came.
-        """
+        """The value that answers a request, NoValue, or one of GONE and the end of the worker if no reply came."""
         if self._process is None:
             raise ProcessEnded(ENDED)
         try:
@@ -259,11 +237,14 @@ class Session:
 
     def _start(self) -> None:
         """Start a worker and run the cells in it; if it does not outlive one, that is left out the next time."""
+        begin = time.monotonic()
         try:
             self._process = Process(self._isolation, Path.cwd(), self._limits)
             self._ask(self._limits.start, "begin", self._student, self._data, self._limits.call)
         except (*GONE, NoValue, OSError):
             raise DidNotStart("no process for the student's code could be started") from None
+        if self.stopped:  # starting anew for each of hundreds of cells would take hours
+            self._left -= time.monotonic() - begin
         for number, source in enumerate(self._cells):
             if self._process is not None and self.stopped.get(number) != LEFT_OUT:
                 self._run(number, source)

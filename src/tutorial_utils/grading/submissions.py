@@ -23,24 +23,16 @@ UNREADABLE = "**This file could not be read as a notebook of this assignment**, 
 
 
 class Submitted(NamedTuple):
-    """A cell as a student left it."""
+    """A cell as a student left it: its kind, its text, nbgrader's name and the notebook's name for it, or ""."""
 
-    #: "code" or "markdown".
     kind: str
-    #: Its text.
     source: str
-    #: nbgrader's name for it; "" if it has none.
     grade_id: str
-    #: The notebook's name for it; "" if it has none.
     cell_id: str
 
 
 def read(path: Path) -> list[Submitted]:
-    """The cells of a submitted file.
-
-    Raises:
-        ValueError: with the reason why it is no notebook.
-    """
+    """The cells of a submitted file; a ValueError says why it is no notebook."""
     size = path.stat().st_size
     if not 0 < size <= LARGEST:
         raise ValueError(f"larger than {LARGEST >> 20} MB" if size else "it is empty")
@@ -94,8 +86,7 @@ def is_check(cell: NotebookNode) -> bool:
 def rebuild(released: NotebookNode, submitted: list[Submitted]) -> NotebookNode:
     """The notebook that was handed out, with the student's answers, in the student's order and with added cells.
 
-    Raises:
-        ValueError: if not one answer or check is there, as in the notebook of another assignment.
+    A ValueError says that not one answer or check is there, as in the notebook of another assignment.
     """
     owner = assign(released, submitted)
     if not any("grade_id" in about(released.cells[index]) for index in owner.values()):
@@ -164,21 +155,15 @@ def cells_to_run(nb: NotebookNode) -> list[NotebookNode]:
 
 
 class Check(NamedTuple):
-    """What a check cell checks."""
+    """What a check cell checks: the exercise, the expression that answers it, whether the data are one's own."""
 
-    #: The exercise.
     id: str
-    #: The expression that answers it.
     answer: str
-    #: Whether the data are the student's own.
     own: bool
 
 
 def what_is_checked(source: str) -> Check:
-    """Read the text of a check cell.
-
-    Raises:
-        ValueError: if there is not exactly one check in it.
+    """Read the text of a check cell; a ValueError says that there is not exactly one check in it.
 
     >>> what_is_checked('check("bn-largest-output", largest, student_id=student_id)')
     Check(id='bn-largest-output', answer='largest', own=True)

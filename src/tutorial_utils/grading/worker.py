@@ -33,23 +33,35 @@ from tutorial_utils.grading.serialization import HEADER, dumps
 
 FILE_BYTES = 64 * 2**20
 PROCESSES = 32
-DISPLAY_ONLY = ("matplotlib", "config")
+IGNORED = ("matplotlib", "config", "bash", "sh", "script")
+"""Magics that only concern what is displayed, or start another program."""
 
 
-class Shell(InteractiveShell):  # type: ignore[misc]
-    """Runs cells as a notebook does: magics, `await`, and the source of each cell for who asks for it."""
+class Shell(InteractiveShell):
+    """Runs cells as a notebook does: magics, `await`, and the source of each cell for who asks for it.
+
+    Commands for other programs, such as `!pip install`, do nothing: the environment is that of who grades.
+    """
 
     def run_line_magic(self, name: str, line: str, _stack_depth: int = 1) -> Any:
         """Run a magic; one that is unknown, or only concerns what is displayed, does nothing."""
-        if name not in DISPLAY_ONLY:
+        if name not in IGNORED:
             with suppress(UsageError):
                 return super().run_line_magic(name, line, _stack_depth + 1)
         return None
 
-    def showtraceback(self, *arguments: object, **options: object) -> None:
-        """Show nothing: nobody is there to read it."""
+    def run_cell_magic(self, name: str, line: str, cell: str) -> Any:
+        """Run a magic around a cell; one that starts another program does nothing."""
+        return None if name in IGNORED else super().run_cell_magic(name, line, cell)  # type: ignore[no-untyped-call]
 
-    showsyntaxerror = showtraceback
+    def system(self, *command: object, **options: object) -> None:
+        """Do nothing."""
+
+    def getoutput(self, *command: object, **options: object) -> list[str]:
+        """Do nothing."""
+        return []
+
+    showtraceback = showsyntaxerror = system
 
 
 class Worker:
@@ -70,7 +82,7 @@ class Worker:
         """Run a cell, and say what stopped it; "" if nothing did."""
         try:
             with run.time_limit(seconds):
-                ended = self.shell.run_cell(source, store_history=True)
+                ended = self.shell.run_cell(source, store_history=True)  # type: ignore[no-untyped-call]
         except BaseException as error:  # while the shell itself was at work
             return told(error)
         stopped = ended.error_before_exec or ended.error_in_exec
@@ -110,7 +122,7 @@ def replace_exercises(student: str, known: dict[str, Any]) -> None:
 
     module: Any = ModuleType("tutorial_utils.exercises")
     module.check, module.data, module.EXERCISES = lambda *arguments, **options: None, data, {}
-    sys.modules[module.__name__] = tutorial_utils.exercises = module  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = tutorial_utils.exercises = module
 
 
 # --- the process --------------------------------------------------------------------------------------
