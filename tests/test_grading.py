@@ -483,7 +483,7 @@ def test_a_check_cell_holds_one_check() -> None:
         submissions.what_is_checked("pass")
 
 
-# --- the desk -----------------------------------------------------------------------------------------
+# --- collecting and grading ---------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ class Graded:
 
 
 def command(folder: Path, *words: str) -> str:
-    """What a command of the instructor's desk prints."""
+    """What one of the three commands prints."""
     run = subprocess.run(
         [sys.executable, "-m", "tutorial_utils.grading", *words], cwd=folder, capture_output=True, text=True
     )
