@@ -2,7 +2,7 @@
 PYTHON ?= python3
 LOCKFLAGS ?=
 VENV := .venv/bin/python
-NBVAL := $(VENV) -m pytest --nbval -n 2 book/chapters book/laboratory.ipynb exercises/instructor
+NBVAL := $(VENV) -m pytest --nbval -n 2 book/*.ipynb book/chapters book/appendices exercises/instructor
 
 # One thread and fixed hashes: what a notebook prints is the same on every machine.
 export OMP_NUM_THREADS := 1
@@ -13,7 +13,7 @@ export TQDM_DISABLE := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup book notebooks serve site test test-style test-types test-code test-notebooks test-site \
-  fragility bench evidence shapeset laboratory solving course lock links clean
+  fragility bench evidence shapeset laboratory solving course lock clean
 
 help:  ## Print this list
 	@echo "make TARGET, with one of these targets:"
@@ -43,7 +43,7 @@ bench: site  ## Measure speed
 evidence: setup  ## Measure every claim again and write the ledger; an error says which verdicts changed
 	@env -u TQDM_DISABLE $(VENV) -m tutorial_utils.claims --json src/tutorial_utils/claims/ledger.json
 
-shapeset: setup  ## Train the Shapeset column of table 1 again, minutes; chapter 3 reads what this writes
+shapeset: setup  ## Train the Shapeset column of table 1 again, minutes; its appendix reads what this writes
 	@env -u TQDM_DISABLE $(VENV) experiments/shapeset.py
 
 laboratory: setup  ## Train the Laboratory's networks again, a quarter of an hour; its page reads what this writes
@@ -59,9 +59,6 @@ lock:  ## Write requirements.lock from pyproject.toml (LOCKFLAGS=--upgrade: all 
 	@command -v uv > /dev/null || { echo "uv is needed: https://docs.astral.sh/uv" >&2; exit 1; }
 	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header $(LOCKFLAGS) \
 	  pyproject.toml -o requirements.lock
-
-links: setup  ## Write the public links into README.md and CITATION.cff
-	@$(VENV) tools/links.py
 
 clean:  ## Remove the built site and the caches (.venv and the notebooks stay)
 	rm -rf book/_build build .hypothesis .mypy_cache .pytest_cache .ruff_cache src/*.egg-info

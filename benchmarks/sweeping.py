@@ -19,8 +19,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from alternating import medians
-from tutorial_utils.configs import Config, grid
 from tutorial_utils.data import digits
+from tutorial_utils.runs import Run, grid
 from tutorial_utils.stack import Stack
 from tutorial_utils.sweep import _members, _stack, train_many
 from tutorial_utils.training import train
@@ -33,18 +33,18 @@ DATA = digits(generator=torch.Generator().manual_seed(0))
 WIDTHS, DEPTHS, NORMS = (32, 64, 128, 256), (3, 5, 10, 30), ("none", "batch")
 
 
-def plain(config: Config, steps: int, threads: int = 1) -> None:
+def plain(run: Run, steps: int, threads: int = 1) -> None:
     """The loop that everyone writes."""
     torch.set_num_threads(threads)
-    network = config.network(DATA)
-    train(network, DATA.x_train, DATA.y_train, lr=config.lr, steps=steps, batch_size=BATCH)
+    network = run.network(DATA)
+    train(network, DATA.x_train, DATA.y_train, lr=run.lr, steps=steps, batch_size=BATCH)
 
 
-def with_loader(config: Config, steps: int) -> None:
+def with_loader(run: Run, steps: int) -> None:
     """The same with a DataLoader."""
     torch.set_num_threads(1)
-    network = config.network(DATA)
-    optimizer = torch.optim.SGD(network.parameters(), lr=config.lr)
+    network = run.network(DATA)
+    optimizer = torch.optim.SGD(network.parameters(), lr=run.lr)
     loader = DataLoader(TensorDataset(DATA.x_train, DATA.y_train), batch_size=BATCH, shuffle=True, drop_last=True)
     for x, y in islice((batch for _ in cycle([0]) for batch in loader), steps):
         loss = nn.functional.cross_entropy(network(x), y)
@@ -87,25 +87,25 @@ def on_all_cores(
     list(pool.map(work, *arguments))
 
 
-def row(config: Config, members: int, threads: ThreadPoolExecutor, processes: ProcessPoolExecutor) -> dict[str, str]:
+def row(run: Run, members: int, threads: ThreadPoolExecutor, processes: ProcessPoolExecutor) -> dict[str, str]:
     """Time every way at one shape; ``members`` networks in each stack."""
     torch.manual_seed(0)
-    one = medians({"step": partial(plain, config, 10)}, 3)["step"] / 10
+    one = medians({"step": partial(plain, run, 10)}, 3)["step"] / 10
     steps = max(5, round(SECONDS / one))
-    stacks = [_stack([config] * members, DATA) for _ in range(CORES)]
+    stacks = [_stack([run] * members, DATA) for _ in range(CORES)]
     in_stacks = max(2, round(2 * SECONDS / (one * members)))
     ways: dict[str, tuple[Callable[[], object], int]] = {
-        "1 thread": (partial(plain, config, steps), steps),
-        "2 threads": (partial(plain, config, steps, 2), steps),
-        "DataLoader": (partial(with_loader, config, steps), steps),
-        "2 processes": (partial(on_all_cores, processes, plain, [config] * CORES, [steps] * CORES), CORES * steps),
+        "1 thread": (partial(plain, run, steps), steps),
+        "2 threads": (partial(plain, run, steps, 2), steps),
+        "DataLoader": (partial(with_loader, run, steps), steps),
+        "2 processes": (partial(on_all_cores, processes, plain, [run] * CORES, [steps] * CORES), CORES * steps),
         "engine": (partial(on_all_cores, threads, step, stacks, [in_stacks] * CORES), CORES * members * in_stacks),
         "bound": (partial(on_all_cores, threads, products, stacks, [in_stacks] * CORES), CORES * members * in_stacks),
     }
     seconds = medians({name: function for name, (function, _) in ways.items()}, ROUNDS)
     us = {name: 1e6 * seconds[name] / count for name, (_, count) in ways.items()}
     best = min(us[name] for name in list(ways)[:4])
-    shape = {"width": str(config.width), "depth": str(config.depth), "norm": config.norm, "stack": str(members)}
+    shape = {"width": str(run.width), "depth": str(run.depth), "norm": run.norm, "stack": str(members)}
     ratios = {
         "x 1 thread": f"{us['1 thread'] / us['engine']:.1f}",
         "x best plain": f"{best / us['engine']:.1f}",
@@ -114,10 +114,10 @@ def row(config: Config, members: int, threads: ThreadPoolExecutor, processes: Pr
     return shape | {name: f"{value:.0f}" for name, value in us.items()} | ratios
 
 
-def table(shapes: Iterable[tuple[Config, int]]) -> pd.DataFrame:
+def table(shapes: Iterable[tuple[Run, int]]) -> pd.DataFrame:
     """The rows of all shapes, on pools that are started once."""
     with ThreadPoolExecutor(CORES) as threads, ProcessPoolExecutor(CORES, get_context("spawn")) as processes:
-        return pd.DataFrame([row(config, members, threads, processes) for config, members in shapes])
+        return pd.DataFrame([row(run, members, threads, processes) for run, members in shapes])
 
 
 def whole(count: int) -> str:
@@ -135,8 +135,8 @@ def whole(count: int) -> str:
 if __name__ == "__main__":
     shapes = grid(norm=NORMS, width=WIDTHS, depth=DEPTHS, lr=0.01)
     if "--quick" in sys.argv:
-        shapes = [config for config in shapes if config.width < 128 and config.depth in (5, 10)]
+        shapes = [run for run in shapes if run.width < 128 and run.depth in (5, 10)]
     print(whole(512))
-    print(table((config, _members(config, DATA, 2**30, BATCH)) for config in shapes).to_string(index=False))
+    print(table((run, _members(run, DATA, 2**30, BATCH)) for run in shapes).to_string(index=False))
     print("\nthe size of the stack, at 5 layers of 64 units:")
-    print(table((Config(lr=0.01), members) for members in (4, 16, 64, 256, 512)).to_string(index=False))
+    print(table((Run(lr=0.01), members) for members in (4, 16, 64, 256, 512)).to_string(index=False))

@@ -23,13 +23,13 @@ import torch
 from numpy.typing import NDArray
 
 from tutorial_utils import laboratory as lab
-from tutorial_utils.configs import Config
 from tutorial_utils.data import Split, digits
+from tutorial_utils.runs import Run
 from tutorial_utils.sweep import propagate_many, train_many
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "src" / "tutorial_utils" / "laboratory.json"
-STORE = ROOT / "build" / "laboratory.npz"
+CHECKPOINT = ROOT / "build" / "laboratory.npz"
 
 NUDGE = 1e-12
 #: Twins agree on a window as long as their losses differ by at most this share.
@@ -48,15 +48,15 @@ def load_digits() -> Split:
         torch.set_default_dtype(before)
 
 
-def configurations(**values: list[Any]) -> list[Config]:
+def configurations(**values: list[Any]) -> list[Run]:
     """The trainings of the grid, or of another one where values are given for an axis; the last axis fastest."""
     axes = lab.AXES | values
     return [lab.configuration(**dict(zip(axes, place, strict=True))) for place in product(*axes.values())]
 
 
-def twin(config: Config) -> Config:
+def twin(run: Run) -> Run:
     """The same training from weights that are a little larger."""
-    return replace(config, scale=config.scale * (1 + NUDGE))
+    return replace(run, scale=run.scale * (1 + NUDGE))
 
 
 def windows(losses: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -74,9 +74,9 @@ def steady(losses: NDArray[np.floating], others: NDArray[np.floating]) -> NDArra
     return first.astype(np.uint8)
 
 
-def train(configs: list[Config], data: Split, **options: Any) -> dict[str, NDArray[Any]]:
+def train(runs: list[Run], data: Split, **options: Any) -> dict[str, NDArray[Any]]:
     """Train networks and their twins: losses by window, steady windows, numbers of test digits right of both."""
-    sweep = train_many([*configs, *map(twin, configs)], data, steps=lab.STEPS, **options)
+    sweep = train_many([*runs, *map(twin, runs)], data, steps=lab.STEPS, **options)
     losses, others = np.split(windows(sweep.losses), 2)
     right, twin_right = np.split((sweep.table.test_accuracy.to_numpy() * len(data.y_test)).round().astype(np.uint16), 2)
     return {"loss": losses, "steady": steady(losses, others), "right": right, "twin_right": twin_right}
@@ -116,9 +116,9 @@ def digest(results: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def run(data: Split) -> dict[str, Any]:
+def run_all(data: Split) -> dict[str, Any]:
     """The whole experiment."""
-    trained, moment = train(configurations(), data, store=STORE, progress=True), lab.CODES["moment"]
+    trained, moment = train(configurations(), data, checkpoint=CHECKPOINT, progress=True), lab.CODES["moment"]
     losses = lab.CODES["loss"].encode(trained.pop("loss"))
     results = {
         **{"settings": settings(), "test_digits": len(data.y_test), **constants()},
@@ -134,5 +134,5 @@ def text(results: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    RESULTS.write_text(text(run(load_digits())), encoding="utf-8")
+    RESULTS.write_text(text(run_all(load_digits())), encoding="utf-8")
     print(f"Written: {RESULTS.relative_to(ROOT)}")

@@ -7,9 +7,9 @@ its own), and one learning rate for each cell of the table. The rule for the rat
 with the smallest mean error on the validation images after all updates, over TUNING_SEEDS, which serve nothing else.
 The table then counts errors on the test images over SEEDS. Not as in the paper: WIDTH and UPDATES.
 
-The command writes RESULTS, a file of the package, which chapter 3 reads; it takes minutes, and goes on where it was
-stopped. A test repeats the first updates of every network. It computes in float32, so on another processor late counts
-may differ.
+The command writes RESULTS, a file of the package, which the appendix on Glorot's table 1 reads; it takes minutes, and
+goes on where it was stopped. A test repeats the first updates of every network. It computes in float32, so on another
+processor late counts may differ.
 """
 
 import hashlib
@@ -27,15 +27,15 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from tutorial_utils.configs import Config, grid
+from tutorial_utils.checkpoint import Checkpoint, Trained
 from tutorial_utils.data import Split
+from tutorial_utils.runs import Run, grid
 from tutorial_utils.shapeset import shapeset
 from tutorial_utils.stack import Stack
-from tutorial_utils.store import Store, Trained
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "src" / "tutorial_utils" / "shapeset.json"
-STORE = ROOT / "build" / "shapeset.npz"
+CHECKPOINT = ROOT / "build" / "shapeset.npz"
 
 ACTIVATIONS = ("softsign", "tanh", "sigmoid")
 #: The paper's equations 1 and 16; the first is LeCun's uniform start with a third of its variance.
@@ -54,12 +54,12 @@ CHECKED = 20
 #: The updates after which held-out images are judged.
 AT = (CHECKED, 500, 1_000, 2_000, 3_000, 4_000, 6_000, 8_000, UPDATES)
 NETWORKS = 36  # at most, side by side in one process
-#: The settings that may be extended without training again what the store has.
+#: The settings that may be extended without training again what the checkpoint has.
 GROWING = ("rates", "seeds", "tuning_seeds")
 BLOCK = 50  # updates whose images are drawn at once
 
 
-def configurations(activation: str, init: str, **axes: Any) -> list[Config]:
+def configurations(activation: str, init: str, **axes: Any) -> list[Run]:
     """The networks of one cell of the table."""
     return grid(depth=DEPTH, width=WIDTH, batch_size=BATCH, activation=activation, **INITS[init], **axes)
 
@@ -86,11 +86,11 @@ def errors(stack: Stack, held_out: Split) -> Tensor:
     return torch.stack([(len(y) * (1 - stack.evaluate(x, y)[1])).round() for x, y in pieces]).sum(0)
 
 
-def train(configs: Sequence[Config], held_out: int, updates: int = UPDATES) -> list[Trained]:
+def train(runs: Sequence[Run], held_out: int, updates: int = UPDATES) -> list[Trained]:
     """Train networks, each on the stream of its seed.
 
     Args:
-        configs: what to train.
+        runs: what to train.
         held_out: the stream of the images that are judged.
         updates: number of updates.
 
@@ -98,13 +98,13 @@ def train(configs: Sequence[Config], held_out: int, updates: int = UPDATES) -> l
         For each configuration the losses of the first CHECKED minibatches, and the number of errors at AT.
     """
     torch.set_num_threads(1)
-    data, seeds = images(held_out), sorted({config.seed for config in configs})
-    members = [[i for i, config in enumerate(configs) if config.activation == name] for name in ACTIVATIONS]
+    data, seeds = images(held_out), sorted({run.seed for run in runs})
+    members = [[i for i, run in enumerate(runs) if run.activation == name] for name in ACTIVATIONS]
     lanes = [torch.tensor(group) for group in members if group]
-    networks = [config.network(data) for config in configs]
-    stacks = [Stack([networks[i] for i in lane], lr=[configs[i].lr for i in lane]) for lane in lanes]
-    stream = torch.tensor([seeds.index(config.seed) for config in configs])
-    losses, wrong = torch.zeros(len(configs), CHECKED), torch.zeros(len(configs), len(AT))
+    networks = [run.network(data) for run in runs]
+    stacks = [Stack([networks[i] for i in lane], lr=[runs[i].lr for i in lane]) for lane in lanes]
+    stream = torch.tensor([seeds.index(run.seed) for run in runs])
+    losses, wrong = torch.zeros(len(runs), CHECKED), torch.zeros(len(runs), len(AT))
     for update, (x, y) in enumerate(minibatches(seeds, updates), start=1):
         for lane, stack in zip(lanes, stacks, strict=True):
             loss = stack.step(x[stream[lane]], y[stream[lane]])
@@ -115,30 +115,30 @@ def train(configs: Sequence[Config], held_out: int, updates: int = UPDATES) -> l
     return [Trained(*rows) for rows in zip(losses.numpy(), wrong.numpy(), strict=True)]
 
 
-def train_all(configs: Sequence[Config], held_out: int, keep: Store) -> list[Trained]:
-    """Train what is not in the store yet, some seeds at a time, on all processors; the results in order."""
-    missing = [config for config in configs if str(config) not in keep.trained]
-    seeds = sorted({config.seed for config in missing})
+def train_all(runs: Sequence[Run], held_out: int, keep: Checkpoint) -> list[Trained]:
+    """Train what is not in the checkpoint yet, some seeds at a time, on all processors; the results in order."""
+    missing = [run for run in runs if str(run) not in keep.trained]
+    seeds = sorted({run.seed for run in missing})
     size = max(1, NETWORKS * len(seeds) // max(1, len(missing)))
     groups = [set(seeds[start : start + size]) for start in range(0, len(seeds), size)]
     with (
         ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool,
         tqdm(total=len(missing), unit="network") as bar,
     ):
-        work = [[config for config in missing if config.seed in group] for group in groups]
+        work = [[run for run in missing if run.seed in group] for group in groups]
         running = {pool.submit(train, some, held_out): some for some in work}
         for future in as_completed(running):
             keep.add(dict(zip(map(str, running[future]), future.result(), strict=True)))
             keep.save()
             bar.update(len(running[future]))
-    return [keep.trained[str(config)] for config in configs]
+    return [keep.trained[str(run)] for run in runs]
 
 
-def choose_rates(keep: Store) -> dict[str, dict[str, list[int]]]:
+def choose_rates(keep: Checkpoint) -> dict[str, dict[str, list[int]]]:
     """For each cell and rate the number of errors on the validation images, one for each tuning seed."""
     cells = list(product(ACTIVATIONS, INITS, RATES))
-    configs = [c for name, init, lr in cells for c in configurations(name, init, lr=lr, seed=TUNING_SEEDS)]
-    last = iter([int(trained.evaluations[-1]) for trained in train_all(configs, VALIDATION, keep)])
+    runs = [c for name, init, lr in cells for c in configurations(name, init, lr=lr, seed=TUNING_SEEDS)]
+    last = iter([int(trained.evaluations[-1]) for trained in train_all(runs, VALIDATION, keep)])
     table: dict[str, dict[str, list[int]]] = {f"{name} {init}": {} for name, init in product(ACTIVATIONS, INITS)}
     for name, init, lr in cells:
         table[f"{name} {init}"][str(lr)] = [next(last) for _ in TUNING_SEEDS]
@@ -167,13 +167,15 @@ def digest(results: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def run() -> dict[str, Any]:
+def run_all() -> dict[str, Any]:
     """The whole experiment."""
-    keep = Store(STORE, json.dumps({name: value for name, value in settings().items() if name not in GROWING}))
+    keep = Checkpoint(
+        CHECKPOINT, json.dumps({name: value for name, value in settings().items() if name not in GROWING})
+    )
     tuning = choose_rates(keep)
     cells = [(name, init, best(tuning[f"{name} {init}"])) for name, init in product(ACTIVATIONS, INITS)]
-    configs = [c for name, init, lr in cells for c in configurations(name, init, lr=lr, seed=SEEDS)]
-    trained = train_all(configs, TEST, keep)
+    runs = [c for name, init, lr in cells for c in configurations(name, init, lr=lr, seed=SEEDS)]
+    trained = train_all(runs, TEST, keep)
     rows = [
         {
             **{"activation": name, "init": init, "lr": lr, "seed": seed},
@@ -194,5 +196,5 @@ def text(results: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    RESULTS.write_text(text(run()), encoding="utf-8")
+    RESULTS.write_text(text(run_all()), encoding="utf-8")
     print(f"Written: {RESULTS.relative_to(ROOT)}")

@@ -12,9 +12,9 @@ import tutorial_utils
 PACKAGE = Path(tutorial_utils.__file__).parent
 # From the bottom up; a module may import those on lower levels only.
 LEVELS = [
-    {"data", "gains", "normalization", "sampling", "shapeset", "store"},
-    {"initializers", "networks"},
-    {"propagation", "training", "audit", "configs", "stack"},
+    {"data", "gains", "normalization", "stats", "schemes", "shapeset", "checkpoint"},
+    {"initializers", "networks", "recognize"},
+    {"propagation", "training", "audit", "runs", "stack"},
     {"plotting", "diagnose", "defaults", "sweep", "laboratory"},
     {"claims", "exercises", "explore"},
     {"grading"},

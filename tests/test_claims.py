@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,20 @@ from torch import Tensor, nn
 from torch.nn import functional, init
 
 from tutorial_utils import gains, normalization, stack
-from tutorial_utils.claims import CLAIMS, initialization
+from tutorial_utils.claims import CLAIMS, TOPICS, any_activation_any_layer
 from tutorial_utils.claims import __main__ as command
-from tutorial_utils.claims.ledger import Entry, changes, load, measure, measure_all, quick_seeds, save
-from tutorial_utils.claims.registry import Claim, Evidence, Method, Verdict, claim, interval
-from tutorial_utils.initializers import SCHEMES
+from tutorial_utils.claims.ledger import Entry, changes, load, measure_all, measure_claim, quick_seeds, save
+from tutorial_utils.claims.registry import (
+    Claim,
+    Effects,
+    Evidence,
+    Method,
+    Seeds,
+    Verdict,
+    claim,
+    interval,
+)
+from tutorial_utils.schemes import SCHEMES
 
 BOOK = Path(__file__).parents[1] / "book"
 STORED = load()
@@ -27,7 +37,7 @@ STORED = load()
 @pytest.mark.parametrize("id", CLAIMS)
 def test_the_verdict_holds_on_other_seeds(id: str) -> None:
     """``make fragility`` does this again with two threads and the instructions of an older processor."""
-    found = measure(id, range(10_000, 10_000 + quick_seeds(CLAIMS[id])))
+    found = measure_claim(id, range(10_000, 10_000 + quick_seeds(CLAIMS[id])))
     assert not changes(STORED, {id: found}), found
 
 
@@ -49,23 +59,39 @@ def test_the_statements_of_the_source_text_are_among_them() -> None:
     assert sum(not source.startswith("source text") for source in sources) >= 30
 
 
-@pytest.mark.parametrize("id", CLAIMS)
-def test_a_claim_and_its_section_lead_to_each_other(id: str) -> None:
-    text = (BOOK / "chapters" / f"{CLAIMS[id].chapter}.md").read_text(encoding="utf-8")
-    sections = re.split(r"^#{2,3} (.+)$", text, flags=re.MULTILINE)
-    content = dict(zip(sections[1::2], sections[2::2], strict=True))
-    assert CLAIMS[id].section in content
-    assert f"](#{id})" in content[CLAIMS[id].section]
-
-
-def test_every_badge_leads_to_a_claim() -> None:
-    chapters = "".join(path.read_text(encoding="utf-8") for path in (BOOK / "chapters").glob("*.md"))
-    badges = [
-        id
-        for line in re.findall(r"^Evidence: (.*)$", chapters, re.MULTILINE)
+def badges() -> list[tuple[str, str]]:
+    """The page's slug and the claim's id for every badge of every ``Evidence:`` line of the book."""
+    pages = {path.stem: path for path in BOOK.glob("*/*.md") if not path.parent.name.startswith("_")}
+    return [
+        (re.sub(r"^\d+-", "", name), id)
+        for name, path in pages.items()
+        for line in re.findall(r"^Evidence: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
         for id in re.findall(r"\]\(#([\w-]+)\)", line)
     ]
-    assert sorted(badges) == sorted(CLAIMS)
+
+
+def test_every_badge_leads_to_a_claim_and_every_claim_has_one() -> None:
+    assert sorted(id for _, id in badges()) == sorted(CLAIMS)
+
+
+def test_a_claim_is_shown_on_the_page_of_its_topic() -> None:
+    pages = {re.sub(r"^\d+-", "", path.stem) for path in BOOK.glob("*/*.md")}
+    assert not [(page, id) for page, id in badges() if CLAIMS[id].topic in pages - {page}]
+
+
+# A claim is found by its name
+
+
+@pytest.mark.parametrize("id", CLAIMS)
+def test_a_claim_s_function_has_its_name_and_stands_in_its_topic(id: str) -> None:
+    module = import_module(f"tutorial_utils.claims.{CLAIMS[id].topic.replace('-', '_')}")
+    assert vars(module)[id.replace("-", "_")] is CLAIMS[id].measure
+
+
+def test_every_topic_is_registered_in_order() -> None:
+    shared = {"__init__", "__main__", "registry", "ledger", "experiments"}
+    assert {path.stem for path in Path(command.__file__).parent.glob("*.py")} - shared == set(TOPICS)
+    assert tuple(dict.fromkeys(about.topic.replace("-", "_") for about in CLAIMS.values())) == TOPICS
 
 
 # Wrong implementations: the ledger must say no
@@ -73,7 +99,7 @@ def test_every_badge_leads_to_a_claim() -> None:
 
 def changed(ids: Iterable[str]) -> set[str]:
     """The claims whose verdict, or conditions, are no longer the stored ones."""
-    found = {id: measure(id, range(10_000, 10_000 + quick_seeds(CLAIMS[id]))) for id in ids}
+    found = {id: measure_claim(id, range(10_000, 10_000 + quick_seeds(CLAIMS[id]))) for id in ids}
     return {line.split(":")[0] for line in changes(STORED, found)}
 
 
@@ -108,13 +134,13 @@ def test_statistics_without_gradient_are_noticed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_weight_of_the_engine_s_running_statistics_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = stack.BatchNorm.forward
+    forward = stack.StackedBatchNorm.forward
 
-    def without_momentum(layer: stack.BatchNorm, h: Tensor) -> Tensor:
+    def without_momentum(layer: stack.StackedBatchNorm, h: Tensor) -> Tensor:
         monkeypatch.setattr(layer.module, "momentum", 0.0)
         return forward(layer, h)
 
-    monkeypatch.setattr(stack.BatchNorm, "forward", without_momentum)
+    monkeypatch.setattr(stack.StackedBatchNorm, "forward", without_momentum)
     assert changed(["bn-sigmoid-trains"]) == {"bn-sigmoid-trains"}
 
 
@@ -175,7 +201,7 @@ def gain_from_deviations(patch: pytest.MonkeyPatch) -> None:
     def wrong(f: Callable[[Tensor], Tensor], *_: object) -> float:
         return (gains.gaussian_mean(lambda z: f(z).square()) - gains.gaussian_mean(f) ** 2) ** -0.5
 
-    patch.setattr(initialization, "gain", wrong)
+    patch.setattr(any_activation_any_layer, "gain", wrong)
 
 
 def one_gain_for_all(patch: pytest.MonkeyPatch) -> None:
@@ -216,7 +242,7 @@ def test_a_wrong_implementation_is_noticed(
 
 
 def example(holds: tuple[float, float] = (1.0, 2.0)) -> Claim:
-    about = {"source": "", "chapter": "", "section": "", "quantity": "", "unit": "", "method": Method.MEAN}
+    about = {"topic": "", "source": "", "quantity": "", "unit": "", "method": Method.MEAN}
     return Claim(id="x", statement="", holds=holds, seeds=8, measure=lambda seeds: {"all": [1.5] * len(seeds)}, **about)
 
 
@@ -248,10 +274,12 @@ def test_a_measurement_gives_one_effect_a_seed() -> None:
 
 
 def test_an_id_is_taken_once() -> None:
-    taken = next(iter(CLAIMS))
-    about = {"source": "", "chapter": "", "section": "", "quantity": "", "holds": (0.0, 1.0), "method": Method.MEAN}
-    with pytest.raises(ValueError, match=f"claim '{taken}' is registered already"):
-        claim(taken, "", seeds=8, **about)(lambda seeds: {})
+    def he_keeps_angles(seeds: Seeds) -> Effects:
+        return {"": [0.5] * len(seeds)}
+
+    register = claim("", source="", quantity="", criterion=Method.MEAN.within(0.0, 1.0, seeds=8))
+    with pytest.raises(ValueError, match="claim 'he-keeps-angles' is registered already"):
+        register(he_keeps_angles)
 
 
 @pytest.mark.parametrize("n", [8, 9, 60])  # eight is the fewest that a claim is measured with

@@ -101,7 +101,7 @@ def test_what_is_not_finite_comes_alone(poison: float, batch: tuple[Tensor, Tens
     assert finding.layer == "linear2" and "not finite" in finding.measured and finding.severity == math.inf
 
 
-def test_findings_come_in_order_of_severity_with_cause_cure_and_chapter(batch: tuple[Tensor, Tensor]) -> None:
+def test_findings_come_in_order_of_severity_with_cause_and_cure(batch: tuple[Tensor, Tensor]) -> None:
     result = diagnosed(deep("default"), batch)
     severities = [finding.severity for finding in result.findings]
     assert severities == sorted(severities, reverse=True) and len(severities) >= 2
@@ -109,11 +109,16 @@ def test_findings_come_in_order_of_severity_with_cause_cure_and_chapter(batch: t
     assert "cause:" in repr(result) and "ln of the number of classes: 2.3" in repr(result)
 
 
-def test_every_chapter_a_finding_names_is_there() -> None:
-    source = Path(inspect.getsourcefile(diagnose)).read_text()
-    named = set(re.findall(r'"(\d\d-[a-z-]+)"', source))
-    chapters = {path.stem for path in (Path(__file__).parents[1] / "book" / "chapters").glob("*.md")}
-    assert len(named) >= 5 and named <= chapters
+def test_every_topic_a_finding_names_has_a_chapter() -> None:
+    topics = set(re.findall(r'topic="([^"]+)"', Path(inspect.getsourcefile(diagnose)).read_text()))
+    chapters = {path.stem.split("-", 1)[1] for path in (Path(__file__).parents[1] / "book" / "chapters").glob("*.md")}
+    assert len(topics) >= 5 and topics <= chapters
+
+
+def test_a_finding_prints_its_topic(batch: tuple[Tensor, Tensor]) -> None:
+    findings = diagnosed(deep("default"), batch).findings
+    assert {"glorot", "reset-parameters"} <= {finding.topic for finding in findings}
+    assert all(str(finding).endswith(f"    topic: {finding.topic}") for finding in findings)
 
 
 def test_statistics_by_hand() -> None:

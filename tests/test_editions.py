@@ -11,7 +11,7 @@ from myst import HEADER
 from nbformat import NotebookNode
 
 import editions
-import notebooks
+import topics
 from editions import MASTERS, Cell, read_master
 from notebook_lint import code_cells
 from notebooks import ChapterError
@@ -271,7 +271,8 @@ def test_the_command_line_reports_and_fails(two: Path, capsys: pytest.CaptureFix
     assert "has no heading" in capsys.readouterr().err
 
 
-def test_an_edition_is_executed_where_its_links_lead(two: Path) -> None:
-    cell = Cell("text", "markdown", "[BatchNorm](../chapters/10-batchnorm-training.ipynb)")
-    assert "(../../book/chapters/10" in editions._instructor_source(cell)
-    assert (editions.MASTERS / "instructor" / "../../book/chapters").resolve() == notebooks.ROOT / "book" / "chapters"
+@pytest.mark.parametrize("folder", [editions.STUDENT, editions.INSTRUCTOR], ids=lambda path: path.name)
+def test_links_lead_to_the_chapter_from_where_the_edition_lies(folder: Path) -> None:
+    cell = Cell("text", "markdown", "[He](#he)")
+    link = editions.notebook([(cell, cell.source)], folder).cells[0].source
+    assert (folder / link.removeprefix("[He](").removesuffix(")")).resolve() == topics.pages()["he"].file.resolve()

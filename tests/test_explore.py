@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tutorial_utils import plotting
-from tutorial_utils.explore import Bars, Choice, Explorer, Heatmap, Lines, Slider, explorer, live, panel
+from tutorial_utils.explore import Bars, Choice, Explorer, Heatmap, Lines, Slider, explorer, live
 from tutorial_utils.explore.live import ASSETS, SCRIPTS, STYLE, VIEW
 
 SCHEME = Choice("scheme", {"kaiming_normal": "He", "xavier_normal": "Glorot"})
@@ -301,9 +301,6 @@ def test_the_table_of_nothing() -> None:
         (lambda: make(lambda **_: [signals("kaiming_normal", 2)] * 2).data(), "returned 2 tables for 1 charts"),
         (lambda: single(pd.DataFrame({"x": [1], "z": [1]})).data(), "no column 'y' to draw; they have x, z"),
         (lambda: single(pd.DataFrame({"x": ["a"], "y": [1]})).data(), "column 'x' holds 'a', but lines are drawn"),
-        (lambda: panel(print), "panel without controls"),
-        (lambda: panel(print, DEPTH, depth=4), r"start has depth = 4, but it must be one of \[2, 3, 5\]"),
-        (lambda: panel(print, DEPTH, width=4), r"start has width = 4, but it must be one of \['depth'\]"),
     ],
 )
 def test_bad_input_is_repeated_with_what_is_allowed(build: Any, message: str) -> None:
@@ -358,23 +355,6 @@ def test_the_page_and_the_widget_are_given_the_same_data(monkeypatch: pytest.Mon
     monkeypatch.setattr(Explorer, "data", lambda self: next(calls))
     bundle = make()._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html", VIEW} and given == [packed]
-
-
-def test_a_panel_says_what_it_would_do() -> None:
-    shown = panel(lambda scheme, depth: None, SCHEME, DEPTH, depth=3)
-    assert "any scheme (He, Glorot), depth (2 to 5)" in shown.html()
-    assert repr(shown) == "<panel: scheme, depth>"
-    assert VIEW in shown._repr_mimebundle_()
-
-
-def test_a_panel_runs_at_its_start_and_when_it_is_moved() -> None:
-    calls: list[tuple[str, float]] = []
-    box = panel(lambda scheme, depth: calls.append((scheme, depth)), SCHEME, DEPTH, depth=3).widget()
-    assert calls == [("kaiming_normal", 3)]
-    choice, slider = box.children[0].children
-    slider.value = 5
-    choice.value = "xavier_normal"
-    assert calls[1:] == [("kaiming_normal", 5), ("xavier_normal", 5)]
 
 
 # --- assets -------------------------------------------------------------------------------------------

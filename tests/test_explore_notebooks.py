@@ -1,6 +1,5 @@
-"""Explorers and panels in notebooks: a widget in the kernel, numbers on the page, and nbval that sees both."""
+"""Explorers and `interact` in notebooks: a widget in the kernel, numbers on the page, and nbval that sees both."""
 
-import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 
@@ -22,7 +21,8 @@ CHAPTER = (
 ```{code-cell} ipython3
 import matplotlib.pyplot as plt
 import pandas as pd
-from tutorial_utils.explore import Explorer, Lines, Slider, panel
+from ipywidgets import interact
+from tutorial_utils.explore import Explorer, Lines, Slider
 
 
 def power(exponent):
@@ -35,17 +35,19 @@ Explorer(power, name="power", controls=[Slider("exponent", [1, 2])], charts=[Lin
 ```
 
 ```{code-cell} ipython3
-def again(exponent):
+---
+mystnb:
+  image:
+    alt: A parabola.
+---
+@interact(exponent=[1, 2, 3])
+def draw_power(exponent=2):
     print(f"{3**exponent}")
-    plt.plot(power(exponent).y)
-    plt.show()
-
-
-panel(again, Slider("exponent", [1, 2, 3]), exponent=2)
+    plt.plot([x**exponent for x in (1, 2, 3)])
 ```
 """
 )
-SETUP, EXPLORER, PANEL = range(3)
+SETUP, EXPLORER, INTERACT = range(3)
 Tamper = Callable[[list[NotebookNode]], None]
 
 
@@ -68,8 +70,16 @@ def change_measure(cells: list[NotebookNode]) -> None:
     cells[SETUP].source = cells[SETUP].source.replace("x**exponent", "x**exponent + 1")
 
 
-def raise_in_panel(cells: list[NotebookNode]) -> None:
-    cells[PANEL].source = cells[PANEL].source.replace("3**exponent", "3 / (exponent - exponent)")
+def change_first_state(cells: list[NotebookNode]) -> None:
+    cells[INTERACT].source = cells[INTERACT].source.replace("exponent=2", "exponent=1")
+
+
+def remove_picture(cells: list[NotebookNode]) -> None:
+    del cells[INTERACT].outputs[1].data["image/png"]
+
+
+def raise_in_callback(cells: list[NotebookNode]) -> None:
+    cells[INTERACT].source = cells[INTERACT].source.replace("3**exponent", "3 / (exponent - exponent)")
 
 
 TAMPERS: dict[Tamper, tuple[int, str]] = {
@@ -77,7 +87,9 @@ TAMPERS: dict[Tamper, tuple[int, str]] = {
     change_sentence: (EXPLORER, "Cell outputs differ"),
     remove_explorer: (EXPLORER, "text/html"),
     change_measure: (EXPLORER, "Cell outputs differ"),
-    raise_in_panel: (PANEL, "exception inside a widget"),
+    change_first_state: (INTERACT, "Cell outputs differ"),
+    remove_picture: (INTERACT, "0 pictures stored, 1 drawn"),
+    raise_in_callback: (INTERACT, "Cell execution caused an exception"),
 }
 
 
@@ -110,25 +122,22 @@ def compiled(
 
 
 def test_a_kernel_shows_widgets(live: NotebookNode) -> None:
-    for cell in code_cells(live)[EXPLORER:]:
-        data = cell.outputs[0].data
-        assert {"text/html", "text/plain", VIEW} <= set(data)
-    states = live.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
-    model = code_cells(live)[EXPLORER].outputs[0].data[VIEW]["model_id"]
-    shown = states[model]["state"]
-    assert shown["_model_module"] == "anywidget" and "good-explorer" in shown["_esm"]
-    assert json.loads(json.dumps(shown["data"]))["name"] == "power"
+    _, explorer, interact = code_cells(live)
+    assert {"text/html", "text/plain", VIEW} <= set(explorer.outputs[0].data)
+    assert VIEW in interact.outputs[-1].data and "text/html" not in interact.outputs[-1].data
 
 
 def test_the_compiler_keeps_the_page_and_drops_the_widget(compiled: tuple[NotebookNode, object]) -> None:
     nb, _ = compiled
     assert VIEW not in nbformat.writes(nb) and "widgets" not in nb.metadata
-    pages = [cell.outputs[0].data["text/html"] for cell in code_cells(nb)[EXPLORER:]]
-    assert pages[0].startswith('<good-explorer id="power">') and "Try it." in pages[1]
+    _, explorer, interact = code_cells(nb)
+    assert explorer.outputs[0].data["text/html"].startswith('<good-explorer id="power">')
+    printed, drawn = interact.outputs
+    assert printed.text == "9\n" and "image/png" in drawn.data
     assert list(findings(nb)) == []
 
 
-def test_an_exception_inside_a_panel_stops_the_compiler() -> None:
+def test_an_exception_under_interact_stops_the_compiler() -> None:
     nb = notebooks.parse(CHAPTER.replace('print(f"{3**exponent}")', 'raise ValueError("nothing learned")'), "chapter")
     with pytest.raises(notebooks.ChapterError, match="nothing learned"):
         notebooks.run(nb, notebooks.ROOT, "chapter")
@@ -136,7 +145,7 @@ def test_an_exception_inside_a_panel_stops_the_compiler() -> None:
 
 def test_nbval_passes_the_untouched_chapter(compiled: tuple[NotebookNode, dict]) -> None:
     _, cases = compiled
-    assert [cell for notebook, cell in cases if notebook == "untouched"] == [SETUP, EXPLORER, PANEL]
+    assert [cell for notebook, cell in cases if notebook == "untouched"] == [SETUP, EXPLORER, INTERACT]
     assert failures(cases, "untouched") == {}
 
 

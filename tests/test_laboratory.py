@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from tutorial_utils import laboratory as lab
-from tutorial_utils.configs import Config
+from tutorial_utils.runs import Run
 
 FILE = Path(lab.__file__).with_name("laboratory.json")
 PLACES = list(pd.MultiIndex.from_product(list(lab.AXES.values())))
@@ -25,7 +25,7 @@ PLACES = list(pd.MultiIndex.from_product(list(lab.AXES.values())))
 
 @pytest.fixture(scope="module")
 def stored() -> dict[str, Any]:
-    return lab.stored()
+    return lab.load_results()
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_a_start_that_there_is_not() -> None:
 @pytest.mark.parametrize("field", ["momentum", "weight_decay"])
 def test_the_code_is_for_plain_sgd(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field}=0.5.*plain SGD"):
-        lab.snippet(Config(**{field: 0.5}))
+        lab.snippet(Run(**{field: 0.5}))
 
 
 def test_the_code_is_short_and_complete() -> None:

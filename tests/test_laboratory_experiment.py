@@ -33,7 +33,7 @@ def data() -> Split:
 
 @pytest.fixture(scope="module")
 def stored() -> dict[str, Any]:
-    return lab.stored()
+    return lab.load_results()
 
 
 @pytest.fixture(scope="module")
@@ -102,15 +102,15 @@ def test_a_random_sample_trains_as_stored(stored: dict[str, Any], numbers: list[
 def test_the_plain_loop_gives_the_same(stored: dict[str, Any], numbers: list[int], data: Split) -> None:
     everything, there = experiment.configurations(), arrays(stored)
     for number in numbers[: 2 * SHAPE[2]]:
-        config, until = everything[number], there.steady[number]
-        network = config.network(data)
-        settings = {"lr": config.lr, "steps": lab.STEPS, "batch_size": config.batch_size}
-        losses = train(network, data.x_train, data.y_train, generator=config.batches(), **settings)
+        run, until = everything[number], there.steady[number]
+        network = run.network(data)
+        settings = {"lr": run.lr, "steps": lab.STEPS, "batch_size": run.batch_size}
+        losses = train(network, data.x_train, data.y_train, generator=run.batches(), **settings)
         (loss,) = experiment.windows(losses.numpy()[None])
-        assert not differ(there.loss[number, :until], loss[:until]), config
+        assert not differ(there.loss[number, :until], loss[:until]), run
         if there.is_certain(number):
             found = accuracy(network.eval(), data.x_test, data.y_test) * len(data.y_test)
-            assert found == pytest.approx(int(there.right[number]), abs=CLOSE + 0.1), config
+            assert found == pytest.approx(int(there.right[number]), abs=CLOSE + 0.1), run
 
 
 def test_the_layers_are_as_stored(stored: dict[str, Any], data: Split) -> None:

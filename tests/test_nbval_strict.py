@@ -138,7 +138,7 @@ TAMPERS: dict[Callable[[list[NotebookNode]], None], tuple[int, str]] = {
     end_with_semicolon: (CURVE, "trailing ';'"),
     skip_by_comment: (CURVE, "comment NBVAL_SKIP"),
     raise_where_output_is_ignored: (IGNORED, "Cell execution caused an exception"),
-    raise_in_callback: (WIDGET, "exception inside a widget"),
+    raise_in_callback: (WIDGET, "Cell execution caused an exception"),
     kill_kernel: (NUMBER, "the kernel died in this cell"),
 }
 EDITED_WITH_ID = (end_with_semicolon, skip_by_comment, raise_where_output_is_ignored, raise_in_callback, kill_kernel)

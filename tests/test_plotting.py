@@ -5,11 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tutorial_utils.configs import NORMS
-from tutorial_utils.initializers import SCHEMES
 from tutorial_utils.plotting import (
     ACTIVATION_COLORS,
-    COLORS,
     NORM_COLORS,
     color,
     label_lines,
@@ -20,17 +17,19 @@ from tutorial_utils.plotting import (
     shades,
     use_style,
 )
+from tutorial_utils.runs import NORMS
+from tutorial_utils.schemes import SCHEMES
 
 
-def test_every_scheme_has_a_color_and_families_differ() -> None:
-    assert {scheme: color(scheme) for scheme in SCHEMES}
-    families = ["lecun", "xavier", "kaiming", "orthogonal", "default", "normal", "theory"]
-    assert len({COLORS[family] for family in families}) == len(families)
-    assert not set(COLORS.values()) & set(ACTIVATION_COLORS.values())
+def test_no_color_means_two_things() -> None:
+    of_schemes = {scheme.color for scheme in SCHEMES.values()}
+    assert {color(name) for name in SCHEMES} == of_schemes and color("theory") not in of_schemes
+    assert color("kaiming") == color("kaiming_normal") == SCHEMES["kaiming_normal"].color
+    assert not of_schemes & (set(ACTIVATION_COLORS.values()) | set(NORM_COLORS.values()))
     assert len(set(ACTIVATION_COLORS.values())) == len(ACTIVATION_COLORS) and color("relu") == ACTIVATION_COLORS["relu"]
     assert {norm: color(norm) for norm in NORMS} and len(set(NORM_COLORS.values())) == len(NORM_COLORS)
     assert [len(set(shades(n))) for n in (1, 2, 9)] == [1, 2, 9]
-    with pytest.raises(ValueError, match="scheme = 'fixup' has no color"):
+    with pytest.raises(ValueError, match=r"'fixup' has no color; known: zeros, .*theory"):
         color("fixup")
 
 

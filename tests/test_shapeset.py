@@ -9,8 +9,8 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from tutorial_utils import shapeset as module
-from tutorial_utils.sampling import compare
 from tutorial_utils.shapeset import CLASSES, KINDS, NONE, Scenes, draw_scenes, shapeset
+from tutorial_utils.stats import compare_mean
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_objects_are_convex() -> None:
 def test_mean_area_follows_from_the_scales(scenes: Scenes, kind: int, share: float) -> None:
     # Two independent factors, uniform on [0.2, 0.8], scale the regular shape of diameter 1.
     masks = scenes.masks[scenes.kinds[:, 0] == kind, 0]
-    assert compare(masks.sum((1, 2)) / 32**2, 0.25 * share).agrees
+    assert compare_mean(masks.sum((1, 2)) / 32**2, 0.25 * share).agrees
 
 
 def test_objects_keep_a_margin_of_one_pixel_and_reach_it(scenes: Scenes) -> None:
@@ -139,7 +139,7 @@ def test_objects_are_all_lighter_or_all_darker_than_the_ground(scenes: Scenes) -
     ground, objects = scenes.levels[:, :1], scenes.levels[:, 1:]
     light_ground = ground > 127
     assert ((objects < 127) == light_ground).all()
-    assert compare(light_ground, 0.5).agrees
+    assert compare_mean(light_ground, 0.5).agrees
     dark, light = scenes.levels[scenes.levels < 127], scenes.levels[scenes.levels > 127]
     assert [dark.min(), dark.max(), light.min(), light.max()] == [0, 114, 140, 255]
 

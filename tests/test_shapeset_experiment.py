@@ -10,7 +10,7 @@ import torch
 
 import shapeset as experiment
 from tutorial_utils import shapeset as module
-from tutorial_utils.configs import Config
+from tutorial_utils.runs import Run
 
 pytestmark = pytest.mark.xdist_group("shapeset_experiment")  # networks are trained once for all tests
 
@@ -21,20 +21,20 @@ TOLERANCE = 1e-3
 
 @pytest.fixture(scope="module")
 def stored() -> dict[str, Any]:
-    return module.stored()
+    return module.load_table1()
 
 
 @pytest.fixture(scope="module")
 def repeated(stored: dict[str, Any]) -> list[tuple[list[float], int]]:
     """Every stored network trained again, up to the first of the updates that are judged."""
-    configs = [configuration(row) for row in stored["runs"]]
-    trained = experiment.train(configs, experiment.TEST, updates=experiment.CHECKED)
+    runs = [configuration(row) for row in stored["runs"]]
+    trained = experiment.train(runs, experiment.TEST, updates=experiment.CHECKED)
     return [(one.losses.tolist(), int(one.evaluations[0])) for one in trained]
 
 
-def configuration(row: dict[str, Any]) -> Config:
-    (config,) = experiment.configurations(row["activation"], row["init"], lr=row["lr"], seed=row["seed"])
-    return config
+def configuration(row: dict[str, Any]) -> Run:
+    (run,) = experiment.configurations(row["activation"], row["init"], lr=row["lr"], seed=row["seed"])
+    return run
 
 
 def problems(results: dict[str, Any], repeated: list[tuple[list[float], int]]) -> list[str]:
@@ -117,7 +117,7 @@ def test_each_seed_has_a_stream_of_its_own_and_sees_each_image_once() -> None:
 
 
 def test_what_a_network_learns_does_not_depend_on_its_company() -> None:
-    crowd = [config for name, init in CELLS for config in experiment.configurations(name, init, lr=0.1, seed=[0, 1])]
+    crowd = [run for name, init in CELLS for run in experiment.configurations(name, init, lr=0.1, seed=[0, 1])]
     together = experiment.train(crowd, experiment.TEST, updates=5)
     (alone,) = experiment.train([crowd[5]], experiment.TEST, updates=5)
     assert alone.losses == pytest.approx(together[5].losses, rel=1e-4)

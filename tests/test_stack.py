@@ -12,9 +12,9 @@ from randomness import seeded
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tutorial_utils.configs import ACTIVATIONS, Config
 from tutorial_utils.data import Split
 from tutorial_utils.networks import conv_net, mlp
+from tutorial_utils.runs import ACTIVATIONS, Run
 from tutorial_utils.stack import ELEMENTWISE, LAYERS, Stack
 from tutorial_utils.training import accuracy, train
 
@@ -27,29 +27,29 @@ def data(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Split:
     return Split(x[:40], y[:40], x[40:], y[40:])
 
 
-def stack_of(configs: Sequence[Config], split: Split) -> Stack:
-    rates = {name: [getattr(config, name) for config in configs] for name in ("lr", "momentum", "weight_decay")}
-    return Stack([config.network(split) for config in configs], **rates)
+def stack_of(runs: Sequence[Run], split: Split) -> Stack:
+    rates = {name: [getattr(run, name) for run in runs] for name in ("lr", "momentum", "weight_decay")}
+    return Stack([run.network(split) for run in runs], **rates)
 
 
-def stacked(configs: Sequence[Config], split: Split, steps: int) -> tuple[Stack, Tensor]:
+def stacked(runs: Sequence[Run], split: Split, steps: int) -> tuple[Stack, Tensor]:
     """The stack after its steps, and their losses of shape (members, steps)."""
-    stack, generators, losses = stack_of(configs, split), [config.batches() for config in configs], []
+    stack, generators, losses = stack_of(runs, split), [run.batches() for run in runs], []
     for _ in range(steps):
-        size = (configs[0].batch_size,)
+        size = (runs[0].batch_size,)
         batch = torch.stack([torch.randint(len(split.x_train), size, generator=g) for g in generators])
         losses.append(stack.step(split.x_train[batch], split.y_train[batch]))
     return stack, torch.stack(losses, 1)
 
 
-def alone(config: Config, split: Split, steps: int, *, nudge: float = 0.0) -> tuple[nn.Sequential, Tensor]:
+def alone(run: Run, split: Split, steps: int, *, nudge: float = 0.0) -> tuple[nn.Sequential, Tensor]:
     """The same training by torch, from weights that lie the relative distance nudge away."""
-    rates = {"lr": config.lr, "momentum": config.momentum, "weight_decay": config.weight_decay}
-    model, generator = config.network(split), seeded(2)
+    rates = {"lr": run.lr, "momentum": run.momentum, "weight_decay": run.weight_decay}
+    model, generator = run.network(split), seeded(2)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1 + nudge * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
-    batches = {"batch_size": config.batch_size, "generator": config.batches()}
+    batches = {"batch_size": run.batch_size, "generator": run.batches()}
     return model, train(model, split.x_train, split.y_train, steps=steps, **rates, **batches)
 
 
@@ -95,11 +95,11 @@ def test_every_member_trains_as_it_would_alone(
     room, shared = shape
     if shared["norm"] != "none":
         shared = shared | {"batch_size": 8 + shared["batch_size"], "width": 2 + shared["width"]}
-    split, configs = data(room), [Config(**shared, **member) for member in members]
-    stack, losses = stacked(configs, split, STEPS)
-    for number, config in enumerate(configs):
-        model, expected = alone(config, split, STEPS)
-        _, twin = alone(config, split, STEPS, nudge=1e-13)
+    split, runs = data(room), [Run(**shared, **member) for member in members]
+    stack, losses = stacked(runs, split, STEPS)
+    for number, run in enumerate(runs):
+        model, expected = alone(run, split, STEPS)
+        _, twin = alone(run, split, STEPS, nudge=1e-13)
         assume(torch.allclose(twin, expected, rtol=1e-10, atol=1e-10))
         torch.testing.assert_close(losses[number], expected, rtol=1e-9, atol=1e-9)
         assert_equal(stack.member(number), model, 1e-9)
@@ -112,25 +112,25 @@ def test_at_any_rate_the_first_steps_agree(
 ) -> None:
     room, shared = shape
     shared = shared | {"batch_size": 8 + shared["batch_size"]}
-    config = Config(**shared, lr=lr, momentum=momentum, weight_decay=weight_decay)
-    _, losses = stacked([config, Config(**shared, seed=1)], data(room), 2)
-    _, expected = alone(config, data(room), 2)
+    run = Run(**shared, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    _, losses = stacked([run, Run(**shared, seed=1)], data(room), 2)
+    _, expected = alone(run, data(room), 2)
     torch.testing.assert_close(losses[0], expected, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("lr", [30.0, 1e5, 1e200])
 def test_it_diverges_at_the_step_at_which_it_would_alone(lr: float) -> None:
-    split, config = data((7,)), Config(depth=3, width=8, activation="identity", lr=lr)
-    _, losses = stacked([Config(depth=3, width=8, activation="identity"), config], split, 30)
-    _, expected = alone(config, split, 30)
+    split, run = data((7,)), Run(depth=3, width=8, activation="identity", lr=lr)
+    _, losses = stacked([Run(depth=3, width=8, activation="identity"), run], split, 30)
+    _, expected = alone(run, split, 30)
     assert torch.equal(losses[1].isfinite(), expected.isfinite()) and not expected[-1].isfinite()
 
 
 def test_single_precision_agrees_to_its_rounding() -> None:
     for room in ROOMS:
-        split, config = data(room, torch.float32), Config(depth=2, width=8, norm="batch", lr=0.01, batch_size=16)
-        stack, losses = stacked([config, Config(depth=2, width=8, norm="batch", batch_size=16)], split, 20)
-        model, expected = alone(config, split, 20)
+        split, run = data(room, torch.float32), Run(depth=2, width=8, norm="batch", lr=0.01, batch_size=16)
+        stack, losses = stacked([run, Run(depth=2, width=8, norm="batch", batch_size=16)], split, 20)
+        model, expected = alone(run, split, 20)
         assert losses.dtype == torch.float32
         torch.testing.assert_close(losses[0], expected, rtol=1e-4, atol=1e-4)
         assert_equal(stack.member(0), model, 1e-3)
@@ -162,8 +162,8 @@ def test_layers_without_bias() -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_eval_mode_uses_each_member_s_own_running_statistics(room: tuple[int, ...]) -> None:
     split = data(room)
-    configs = [Config(depth=2, width=5, norm="batch", lr=0.01, scale=scale, seed=2) for scale in (0.1, 1.0, 10.0)]
-    stack, _ = stacked(configs, split, 15)
+    runs = [Run(depth=2, width=5, norm="batch", lr=0.01, scale=scale, seed=2) for scale in (0.1, 1.0, 10.0)]
+    stack, _ = stacked(runs, split, 15)
     before = {name: tensor.clone() for name, tensor in stack.state.items()}
     loss, right = stack.evaluate(split.x_test, split.y_test)
     assert all(torch.equal(tensor, before[name]) for name, tensor in stack.state.items())
@@ -182,10 +182,10 @@ def test_what_overflows_stays_in_its_lane(room: tuple[int, ...], norm: str) -> N
     """Whatever becomes of a member, not one bit of the others changes."""
     split = data(room)
     shared = {"depth": 2, "width": 8, "norm": norm, "batch_size": 8, "momentum": 0.5, "weight_decay": 0.01}
-    healthy = [Config(**shared, lr=0.05, seed=seed) for seed in range(3)]
+    healthy = [Run(**shared, lr=0.05, seed=seed) for seed in range(3)]
     ends = []
     for lr in (0.05, 1e300):
-        stack, losses = stacked([healthy[0], Config(**shared, lr=lr, seed=7), *healthy[1:]], split, 12)
+        stack, losses = stacked([healthy[0], Run(**shared, lr=lr, seed=7), *healthy[1:]], split, 12)
         figures = stack.evaluate(split.x_test, split.y_test)
         ends.append([*stack.state.values(), losses, *figures])
     assert not ends[1][-3][1].isfinite().all()
@@ -196,7 +196,7 @@ def test_what_overflows_stays_in_its_lane(room: tuple[int, ...], norm: str) -> N
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_a_weight_that_is_no_number_stays_in_its_lane(bad: float) -> None:
     split = data((8,))
-    models = [Config(depth=2, width=8, norm="layer", seed=seed).network(split) for seed in range(3)]
+    models = [Run(depth=2, width=8, norm="layer", seed=seed).network(split) for seed in range(3)]
     ends = []
     for value in (0.0, bad):
         nn.init.constant_(models[1].linear1.weight, value)
@@ -209,8 +209,8 @@ def test_a_weight_that_is_no_number_stays_in_its_lane(bad: float) -> None:
 
 
 def test_the_models_are_copied_and_members_are_copies() -> None:
-    split, config = data((7,)), Config(depth=1, width=4, norm="batch")
-    models = [config.network(split) for _ in range(2)]
+    split, run = data((7,)), Run(depth=1, width=4, norm="batch")
+    models = [run.network(split) for _ in range(2)]
     before = copy.deepcopy(models[0])
     stack = Stack(models, lr=0.1)
     stack.step(split.x_train.expand(2, -1, -1), split.y_train.expand(2, -1))

@@ -22,10 +22,10 @@ from torch import nn
 from torch.nn import functional
 
 from tutorial_utils import sweep
-from tutorial_utils.configs import ACTIVATIONS, Config, grid
+from tutorial_utils.checkpoint import Checkpoint, Trained
 from tutorial_utils.data import Split
 from tutorial_utils.propagation import propagate
-from tutorial_utils.store import Store, Trained
+from tutorial_utils.runs import ACTIVATIONS, Run, grid
 from tutorial_utils.sweep import Sweep, propagate_many, train_many, train_stack
 from tutorial_utils.training import accuracy, train
 
@@ -47,7 +47,7 @@ def threads(number: int) -> Iterator[None]:
 
 DATA = data(5)
 # Three shapes; 13 networks, one of which diverges.
-CONFIGS = [
+RUNS = [
     *grid(depth=2, width=8, batch_size=4, norm="batch", lr=[0.1, 0.01], seed=range(4)),
     *grid(depth=1, width=4, batch_size=8, activation="silu", momentum=0.9, seed=range(3)),
     *grid(depth=1, width=32, batch_size=4, activation="identity", lr=[0.1, 1e200]),
@@ -57,13 +57,13 @@ OPTIONS = {"steps": 12, "at": [0, 5, 12]}
 
 @pytest.fixture(scope="module")
 def plain() -> Sweep:
-    return train_many(CONFIGS, DATA, **OPTIONS)
+    return train_many(RUNS, DATA, **OPTIONS)
 
 
 @pytest.fixture
 def small_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stacks of two, so that even a small sweep has many."""
-    monkeypatch.setattr(sweep, "LEAST", 2)
+    monkeypatch.setattr(sweep, "MIN_MEMBERS", 2)
     monkeypatch.setattr(sweep, "CACHE", 0)
 
 
@@ -91,15 +91,15 @@ def rows(expected: Sweep, places: Sequence[int]) -> Sweep:
 
 @pytest.mark.parametrize("shape", [(5,), (2, 4, 3)])
 def test_figures_are_those_of_the_plain_loop(shape: tuple[int, ...]) -> None:
-    split, configs = data(*shape), grid(depth=2, width=4, norm=["none", "batch"], lr=0.03, batch_size=8, seed=[0, 1])
-    found = train_many(configs, split, steps=70, at=[70, 0])
+    split, runs = data(*shape), grid(depth=2, width=4, norm=["none", "batch"], lr=0.03, batch_size=8, seed=[0, 1])
+    found = train_many(runs, split, steps=70, at=[70, 0])
     assert list(found.curves.step) == [0, 70] * 4 and found.losses.shape == (4, 70)
-    for number, config in enumerate(configs):
-        model, figures = config.network(split), []
+    for number, run in enumerate(runs):
+        model, figures = run.network(split), []
         for steps in (0, 70):
             if steps:
-                batches = {"batch_size": 8, "generator": config.batches()}
-                losses = train(model, split.x_train, split.y_train, lr=config.lr, steps=steps, **batches)
+                batches = {"batch_size": 8, "generator": run.batches()}
+                losses = train(model, split.x_train, split.y_train, lr=run.lr, steps=steps, **batches)
                 assert found.losses[number] == pytest.approx(losses.numpy(), abs=1e-9)
             model.eval()
             for x, y in ((split.x_train, split.y_train), (split.x_test, split.y_test)):
@@ -110,12 +110,12 @@ def test_figures_are_those_of_the_plain_loop(shape: tuple[int, ...]) -> None:
         curves = found.curves.iloc[2 * number : 2 * number + 2]
         assert curves[columns].to_numpy().ravel() == pytest.approx(figures, abs=1e-9)
         assert found.table.loc[number, columns].to_list() == pytest.approx(figures[4:], abs=1e-9)
-        assert found.table.loc[number, "norm"] == config.norm and found.table.loc[number, "seed"] == config.seed
+        assert found.table.loc[number, "norm"] == run.norm and found.table.loc[number, "seed"] == run.seed
 
 
 def test_many_examples_are_evaluated_in_pieces(monkeypatch: pytest.MonkeyPatch, plain: Sweep) -> None:
-    monkeypatch.setattr(sweep, "EXAMPLES", 7)
-    found = train_many(CONFIGS[:3], DATA, **OPTIONS)
+    monkeypatch.setattr(sweep, "EVAL_BATCH", 7)
+    found = train_many(RUNS[:3], DATA, **OPTIONS)
     columns = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
     pd.testing.assert_frame_equal(found.curves[columns], plain.curves[columns][:9], rtol=1e-12)
 
@@ -128,24 +128,24 @@ def test_divergence_is_flagged_with_its_first_step(plain: Sweep) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_it_computes_in_the_dtype_of_the_data(dtype: torch.dtype) -> None:
-    found = train_many(CONFIGS[:2], data(5, dtype=dtype), **OPTIONS)
+    found = train_many(RUNS[:2], data(5, dtype=dtype), **OPTIONS)
     assert found.losses.dtype == {torch.float32: np.float32, torch.float64: np.float64}[dtype]
 
 
 def test_the_grid_around_a_configuration_changes_no_bit(plain: Sweep) -> None:
     for places in ([3], [9, 1], [12, 0, 5, 8, 2], list(range(12, -1, -1))):
-        assert_same(train_many([CONFIGS[place] for place in places], DATA, **OPTIONS), rows(plain, places))
+        assert_same(train_many([RUNS[place] for place in places], DATA, **OPTIONS), rows(plain, places))
 
 
 def test_repeated_configurations_are_trained_once(plain: Sweep) -> None:
-    assert_same(train_many([*CONFIGS, *CONFIGS], DATA, **OPTIONS), plain)
+    assert_same(train_many([*RUNS, *RUNS], DATA, **OPTIONS), plain)
 
 
 @pytest.mark.parametrize(("least", "cache"), [(1, 0), (2, 0), (3, 0), (100, 2**30)])
 def test_the_cutting_changes_no_bit(monkeypatch: pytest.MonkeyPatch, plain: Sweep, least: int, cache: int) -> None:
-    monkeypatch.setattr(sweep, "LEAST", least)
+    monkeypatch.setattr(sweep, "MIN_MEMBERS", least)
     monkeypatch.setattr(sweep, "CACHE", cache)
-    assert_same(train_many(CONFIGS, DATA, **OPTIONS), plain)
+    assert_same(train_many(RUNS, DATA, **OPTIONS), plain)
 
 
 WIDTHS = st.sampled_from([4, 8, 12, 20, 32])
@@ -160,30 +160,30 @@ def test_the_place_in_the_stack_changes_no_bit(
 ) -> None:
     split = data(inputs, dtype=torch.float64 if double else torch.float32)
     shared = {"depth": 2, "width": width, "batch_size": batch_size, "activation": activation, "norm": norm}
-    configs, plan = [Config(**shared, seed=seed) for seed in range(members)], sweep.Plan(3, (3,), "cpu")
+    runs, plan = [Run(**shared, seed=seed) for seed in range(members)], sweep.Plan(3, (3,), "cpu")
     with threads(1):
-        together = train_stack(configs, split, plan)
-        apart = [one for config in configs for one in train_stack([config], split, plan)]
+        together = train_stack(runs, split, plan)
+        apart = [one for run in runs for one in train_stack([run], split, plan)]
     for one, other in zip(together, apart, strict=True):
         assert all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
 
 
 def test_images_in_double_precision_change_no_bit(small_stacks: None) -> None:
-    configs, split = grid(depth=2, width=4, batch_size=4, norm=["none", "batch"], seed=range(3)), data(1, 4, 4)
-    whole = train_many(configs, split, steps=4)
-    assert_same(train_many(configs[2:3], split, steps=4), rows(whole, [2]))
+    runs, split = grid(depth=2, width=4, batch_size=4, norm=["none", "batch"], seed=range(3)), data(1, 4, 4)
+    whole = train_many(runs, split, steps=4)
+    assert_same(train_many(runs[2:3], split, steps=4), rows(whole, [2]))
 
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_the_number_of_threads_changes_no_bit(plain: Sweep, number: int) -> None:
     with threads(number):
-        assert_same(train_many(CONFIGS, DATA, **OPTIONS), plain)
+        assert_same(train_many(RUNS, DATA, **OPTIONS), plain)
         assert torch.get_num_threads() == number
 
 
 def test_an_executor_of_one_s_own(plain: Sweep, small_stacks: None) -> None:
     with ThreadPoolExecutor(2) as pool:
-        assert_same(train_many(CONFIGS, DATA, **OPTIONS, executor=pool), plain)
+        assert_same(train_many(RUNS, DATA, **OPTIONS, executor=pool), plain)
         assert pool.submit(torch.get_num_threads).result() == 1
 
 
@@ -192,14 +192,14 @@ def die(*_: object) -> None:
 
 
 def test_processes_and_one_that_dies(plain: Sweep, small_stacks: None, tmp_path: Path) -> None:
-    options = OPTIONS | {"store": tmp_path / "sweep.npz"}
+    options = OPTIONS | {"checkpoint": tmp_path / "sweep.npz"}
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        assert_same(train_many(CONFIGS[:5], DATA, **options, executor=pool), rows(plain, range(5)))
+        assert_same(train_many(RUNS[:5], DATA, **options, executor=pool), rows(plain, range(5)))
         pool.submit(die)
         with pytest.raises(BrokenProcessPool):
-            train_many(CONFIGS, DATA, **options, executor=pool)
-    assert len(Store(options["store"], experiment(OPTIONS, DATA)).trained) == 5
-    assert_same(train_many(CONFIGS, DATA, **options), plain)
+            train_many(RUNS, DATA, **options, executor=pool)
+    assert len(Checkpoint(options["checkpoint"], experiment(OPTIONS, DATA)).trained) == 5
+    assert_same(train_many(RUNS, DATA, **options), plain)
 
 
 def experiment(options: dict[str, Any], split: Split) -> str:
@@ -216,31 +216,31 @@ def test_a_dask_worker_killed_mid_sweep(
     with LocalCluster(**local, silence_logs=50) as cluster, Client(cluster) as client:
         processes = client.run(os.getpid)
 
-        def add_and_kill(self: Store, trained: dict[str, Trained]) -> None:
+        def add_and_kill(self: Checkpoint, trained: dict[str, Trained]) -> None:
             added.extend(trained)
             if not killed:
                 killed.append(next(iter(processes.values())))
                 os.kill(killed[0], signal.SIGKILL)
             self.trained |= trained
 
-        monkeypatch.setattr(Store, "add", add_and_kill)
-        found = train_many(CONFIGS, DATA, **OPTIONS, executor=client.get_executor(), store=tmp_path / "sweep.npz")
+        monkeypatch.setattr(Checkpoint, "add", add_and_kill)
+        found = train_many(RUNS, DATA, **OPTIONS, executor=client.get_executor(), checkpoint=tmp_path / "sweep.npz")
         assert killed and killed[0] not in client.run(os.getpid).values()
     assert_same(found, plain)
-    assert sorted(added) == sorted(map(sweep._key, CONFIGS))
+    assert sorted(added) == sorted(map(sweep._key, RUNS))
 
 
-def counting(monkeypatch: pytest.MonkeyPatch, fail: Callable[[int], BaseException | None]) -> list[Config]:
+def counting(monkeypatch: pytest.MonkeyPatch, fail: Callable[[int], BaseException | None]) -> list[Run]:
     """Record which configurations are trained; before the stack of each number, raise what ``fail`` says."""
-    trained: list[Config] = []
+    trained: list[Run] = []
     calls: list[int] = []
 
-    def stack(configs: Sequence[Config], *rest: Any) -> list[Trained]:
+    def stack(runs: Sequence[Run], *rest: Any) -> list[Trained]:
         calls.append(len(calls))
         if (error := fail(calls[-1])) is not None:
             raise error
-        trained.extend(configs)
-        return train_stack(configs, *rest)
+        trained.extend(runs)
+        return train_stack(runs, *rest)
 
     monkeypatch.setattr(sweep, "train_stack", stack)
     return trained
@@ -254,14 +254,14 @@ def test_an_interrupted_sweep_resumes(
     with threads(1):
         first = counting(monkeypatch, lambda call: error if call == 3 else None)
         with pytest.raises(type(error)):
-            train_many(CONFIGS, DATA, **OPTIONS, store=path)
-        kept = set(Store(path, experiment(OPTIONS, DATA)).trained)
+            train_many(RUNS, DATA, **OPTIONS, checkpoint=path)
+        kept = set(Checkpoint(path, experiment(OPTIONS, DATA)).trained)
         assert kept and kept <= set(map(sweep._key, first))
         second = counting(monkeypatch, lambda _: None)
-        assert_same(train_many(CONFIGS, DATA, **OPTIONS, store=path), plain)
-        assert {sweep._key(config) for config in second} == set(map(sweep._key, CONFIGS)) - kept
+        assert_same(train_many(RUNS, DATA, **OPTIONS, checkpoint=path), plain)
+        assert {sweep._key(run) for run in second} == set(map(sweep._key, RUNS)) - kept
         third = counting(monkeypatch, lambda _: None)
-        assert_same(train_many(CONFIGS[::-1], DATA, **OPTIONS, store=path), rows(plain, range(12, -1, -1)))
+        assert_same(train_many(RUNS[::-1], DATA, **OPTIONS, checkpoint=path), rows(plain, range(12, -1, -1)))
         assert not third and len(set(second)) == len(second)
 
 
@@ -282,9 +282,9 @@ def test_what_is_finished_when_another_fails_is_kept(
 ) -> None:
     trained = counting(monkeypatch, lambda call: RuntimeError("out of luck") if call == 1 else None)
     with pytest.raises(RuntimeError, match="out of luck"):
-        train_many(CONFIGS, DATA, **OPTIONS, store=tmp_path / "sweep.npz", executor=Inline())
-    kept = Store(tmp_path / "sweep.npz", experiment(OPTIONS, DATA)).trained
-    assert sorted(kept) == sorted(map(sweep._key, trained)) and 0 < len(kept) < len(CONFIGS)
+        train_many(RUNS, DATA, **OPTIONS, checkpoint=tmp_path / "sweep.npz", executor=Inline())
+    kept = Checkpoint(tmp_path / "sweep.npz", experiment(OPTIONS, DATA)).trained
+    assert sorted(kept) == sorted(map(sweep._key, trained)) and 0 < len(kept) < len(RUNS)
 
 
 @pytest.mark.parametrize(
@@ -298,49 +298,47 @@ def test_what_is_finished_when_another_fails_is_kept(
     ],
 )
 def test_a_store_serves_one_experiment(tmp_path: Path, options: dict[str, Any], split: Split) -> None:
-    train_many(CONFIGS[:1], DATA, **OPTIONS, store=tmp_path / "sweep.npz")
+    train_many(RUNS[:1], DATA, **OPTIONS, checkpoint=tmp_path / "sweep.npz")
     with pytest.raises(ValueError, match=r"sweep\.npz' holds another experiment"):
-        train_many(CONFIGS[:1], split, **OPTIONS | options, store=tmp_path / "sweep.npz")
+        train_many(RUNS[:1], split, **OPTIONS | options, checkpoint=tmp_path / "sweep.npz")
 
 
 def test_stacks_keep_to_the_memory(plain: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "CACHE", 2**30)
-    config, executor = Config(depth=2, width=32, batch_size=4), ThreadPoolExecutor(1)
-    configs = grid(depth=2, width=32, batch_size=4, seed=range(100))
+    run, executor = Run(depth=2, width=32, batch_size=4), ThreadPoolExecutor(1)
+    runs = grid(depth=2, width=32, batch_size=4, seed=range(100))
     each = 8 * (4 * (5 * 32 + 32 + 32 * 32 + 32 + 32 * 3 + 3) + (3 * (4 * 32 + 3) + 2 * 5) * 256)
-    sizes = {
-        budget: [len(c) for c in sweep._chunks(configs, DATA, budget, executor)] for budget in (2 * each, 9 * each)
-    }
+    sizes = {budget: [len(c) for c in sweep._chunks(runs, DATA, budget, executor)] for budget in (2 * each, 9 * each)}
     assert {max(chunk) for chunk in sizes.values()} == {1, 8} and {sum(chunk) for chunk in sizes.values()} == {100}
     with pytest.raises(
         ValueError,
-        match=rf"one network of {config!r} takes about {2 * each:,} bytes, but".replace("(", r"\(").replace(")", r"\)"),
+        match=rf"one network of {run!r} takes about {2 * each:,} bytes, but".replace("(", r"\(").replace(")", r"\)"),
     ):
-        train_many([config], DATA, steps=1, memory=2 * each - 1, executor=executor)
-    assert_same(train_many(CONFIGS, DATA, **OPTIONS, memory=2**22), plain)
+        train_many([run], DATA, steps=1, memory=2 * each - 1, executor=executor)
+    assert_same(train_many(RUNS, DATA, **OPTIONS, memory=2**22), plain)
 
 
 def test_workers_share_the_memory_and_the_work() -> None:
-    configs, pool = grid(width=32, seed=range(32)), ThreadPoolExecutor(4)
-    assert [len(chunk) for chunk in sweep._chunks(configs, DATA, 2**29, pool)] == [8, 8, 8, 8]
+    runs, pool = grid(width=32, seed=range(32)), ThreadPoolExecutor(4)
+    assert [len(chunk) for chunk in sweep._chunks(runs, DATA, 2**29, pool)] == [8, 8, 8, 8]
     with pytest.raises(ValueError, match="but memory allows 250,000 a worker"):
-        sweep._chunks(configs, DATA, 10**6, pool)
+        sweep._chunks(runs, DATA, 10**6, pool)
 
 
 def test_the_bar_counts_networks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
-    train_many(CONFIGS, DATA, steps=1)
+    train_many(RUNS, DATA, steps=1)
     assert capsys.readouterr().err == ""
-    train_many(CONFIGS, DATA, steps=1, progress=True)
+    train_many(RUNS, DATA, steps=1, progress=True)
     assert "13/13" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"configs": []}, "configs is empty"),
-        ({"configs": Config()}, r"configs = Config\(.*\), but it must be a list of configurations or the axes"),
-        ({"configs": {"learning_rate": 1}}, "axis 'learning_rate', but"),
+        ({"runs": []}, "runs is empty"),
+        ({"runs": Run()}, r"runs = Run\(.*\), but it must be a list of configurations or the axes"),
+        ({"runs": {"learning_rate": 1}}, "axis 'learning_rate', but"),
         ({"steps": 0}, "steps = 0, at = None: at least one step, and evaluations from 0 to 0"),
         ({"at": []}, r"steps = 3, at = \[\]: at least"),
         ({"at": [4]}, r"at = \[4\]"),
@@ -351,14 +349,14 @@ def test_the_bar_counts_networks(capsys: pytest.CaptureFixture[str], monkeypatch
     ],
 )
 def test_bad_input_is_repeated_in_the_error(arguments: dict[str, Any], message: str) -> None:
-    given_ = {"configs": CONFIGS[:1], "steps": 3} | arguments
+    given_ = {"runs": RUNS[:1], "steps": 3} | arguments
     with pytest.raises(ValueError, match=message):
-        train_many(given_.pop("configs"), DATA, **given_)
+        train_many(given_.pop("runs"), DATA, **given_)
 
 
 def test_steps_may_come_from_numpy(tmp_path: Path) -> None:
     options: dict[str, Any] = {"steps": np.int64(4), "at": np.arange(0, 5, 2), "device": "cpu"}
-    found = train_many({"depth": 1}, DATA, **options, store=tmp_path / "sweep.npz")
+    found = train_many({"depth": 1}, DATA, **options, checkpoint=tmp_path / "sweep.npz")
     assert found.curves.step.tolist() == [0, 2, 4]
 
 
@@ -376,15 +374,15 @@ def test_propagate_many_is_propagate(
 ) -> None:
     norm = "batch" if len(shape) == 3 and norm == "layer" else norm
     axes = {"width": 4, "activation": activation, "norm": norm, "scheme": ["xavier_normal", "orthogonal"]}
-    split, configs = data(*shape), grid(**axes, seed=[0, 1], depth=depths, scale=1.5)
+    split, runs = data(*shape), grid(**axes, seed=[0, 1], depth=depths, scale=1.5)
     layers: dict[str, Any] = {"layers": (nn.Module,) if all_layers else (nn.Linear, nn.Conv2d)}
-    found = propagate_many(configs, split, examples=20, **layers)
-    assert len(found.groupby(["scheme", "seed", "depth"])) == len(configs)
+    found = propagate_many(runs, split, examples=20, **layers)
+    assert len(found.groupby(["scheme", "seed", "depth"])) == len(runs)
     x, y = split.x_train[:20], split.y_train[:20]
-    for config in configs:
-        own = (found.scheme == config.scheme) & (found.seed == config.seed) & (found.depth == config.depth)
+    for run in runs:
+        own = (found.scheme == run.scheme) & (found.seed == run.seed) & (found.depth == run.depth)
         layers = {"layers": tuple(ACTIVATIONS_AND_LAYERS)} if all_layers else layers
-        expected = propagate(config.network(split), x, lambda out: functional.cross_entropy(out, y), **layers)
+        expected = propagate(run.network(split), x, lambda out: functional.cross_entropy(out, y), **layers)
         kept = found[own][expected.columns].reset_index(drop=True)
         pd.testing.assert_frame_equal(kept, expected, rtol=1e-9, atol=1e-12)
 
@@ -398,8 +396,8 @@ ACTIVATIONS_AND_LAYERS = [
 def test_propagate_many_keeps_to_its_limits() -> None:
     for examples in (0, 52):
         with pytest.raises(ValueError, match=f"examples = {examples}, but there are 51 to take them from"):
-            propagate_many(CONFIGS, DATA, examples=examples)
+            propagate_many(RUNS, DATA, examples=examples)
     with pytest.raises(ValueError, match="but memory allows 1,000 a worker"):
-        propagate_many(CONFIGS, DATA, examples=51, memory=1000 * torch.get_num_threads())
-    with pytest.raises(ValueError, match="configs is empty"):
+        propagate_many(RUNS, DATA, examples=51, memory=1000 * torch.get_num_threads())
+    with pytest.raises(ValueError, match="runs is empty"):
         propagate_many([], DATA)

@@ -45,7 +45,7 @@ def source(master: Path) -> NotebookNode:
     nb = editions.notebook([(cell, cell.source) for cell in cells])
     seen: Counter[tuple[str, str]] = Counter()
     points = {one.id: one.points for one in editions.facts(master)}
-    for made, cell in zip(nb.cells[-len(cells) :], cells, strict=True):
+    for made, cell in zip(nb.cells, cells, strict=True):
         seen[cell.exercise, cell.role] += 1
         if about := note(cell, seen[cell.exercise, cell.role], points.get(cell.exercise, 0)):
             made.metadata["nbgrader"] = about

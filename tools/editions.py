@@ -31,7 +31,7 @@ from nbformat import NotebookNode
 
 import notebook_lint
 import notebooks
-from links import repository
+import topics
 from notebooks import ROOT, ChapterError, show
 from tutorial_utils.exercises import EXERCISES
 
@@ -285,13 +285,11 @@ def _new_cell(cell: Cell, source: str) -> NotebookNode:
     return made
 
 
-def notebook(sources: Sequence[tuple[Cell, str]]) -> NotebookNode:
-    """The notebook of cells with the given sources."""
-    cells = [_new_cell(cell, source) for cell, source in sources]
+def notebook(sources: Sequence[tuple[Cell, str]], folder: Path = STUDENT) -> NotebookNode:
+    """The notebook of cells with the given sources; links to topics lead to their files, as seen from a folder."""
+    cells = [_new_cell(cell, topics.linked(source, folder)) for cell, source in sources]
     metadata = {"kernelspec": notebooks.KERNELSPEC, "language_info": {"name": "python"}}
     nb: NotebookNode = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
-    if address := repository():
-        nb.cells.insert(0, notebooks.colab_cell(address))
     notebooks.set_ids(nb)
     return nb
 
@@ -305,13 +303,13 @@ def student(master: Path) -> NotebookNode:
 def _instructor_source(cell: Cell) -> str:
     labels = {"solution": "**Answer.** ", "rubric": "**Rubric.** "}
     label = labels.get(cell.role, "") if cell.kind == "markdown" and not cell.source.startswith("**") else ""
-    return label + cell.solved.replace("](../chapters/", "](../../book/chapters/")
+    return label + cell.solved
 
 
 def instructor(master: Path) -> NotebookNode:
     """The instructor edition, not executed: solutions, rubrics, common mistakes."""
     cells = _with_mistakes(with_facts(read_master(master)))
-    nb = notebook([(cell, _instructor_source(cell)) for cell in cells])
+    nb = notebook([(cell, _instructor_source(cell)) for cell in cells], INSTRUCTOR)
     nb.metadata.book = {"source": notebook_lint.digest(master.read_text(encoding="utf-8"))}
     return nb
 

@@ -13,14 +13,15 @@ KERNEL_ENVIRONMENT = {
     "TQDM_DISABLE": "1",
 }
 """One thread and fixed hashes: what is printed does not depend on the machine's load or size."""
-ALLOWED_TAGS = frozenset({"hide-input", "remove-cell", "raises-exception", "nbval-ignore-output"})
+ALLOWED_TAGS = frozenset({"hide-input", "raises-exception", "nbval-ignore-output"})
 """Cell tags with a meaning here; any other is a typing error that would silently do nothing."""
 
 UNREPRODUCIBLE = re.compile(r"\b0x[0-9a-f]{6,}|ipykernel_\d+|/(?:home|Users|root|tmp|private)/|[A-Z]:\\Users\\")
 """Memory addresses and paths of one computer."""
 
 NBVAL_COMMENT = re.compile(r"^\s*#+\s*(NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)", re.MULTILINE)
-WIDGETS = "application/vnd.jupyter.widget-state+json"
+LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
+"""The kind of output that is a widget, which a page without a kernel cannot show."""
 
 
 def digest(text: str) -> str:
@@ -77,17 +78,8 @@ def output_findings(cell: NotebookNode) -> Iterator[str]:
             yield "figure without alt text (mystnb: image: alt: in the cell's metadata)"
 
 
-def widget_findings(nb: NotebookNode) -> Iterator[str]:
-    """Exceptions that the callback of a widget raised: they appear inside it, and the cell goes on."""
-    for model in nb.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {}).values():
-        for output in model.get("state", {}).get("outputs", []):
-            if output["output_type"] == "error":
-                yield f"exception inside a widget: {output['ename']}: {output['evalue']}"
-
-
 def findings(nb: NotebookNode) -> Iterator[str]:
     """What is wrong with a stored notebook, one line each; cells are counted as code cells, from 1."""
     for number, cell in enumerate(code_cells(nb), 1):
         for finding in [*source_findings(cell), *output_findings(cell)]:
             yield f"code cell {number}: {finding}"
-    yield from widget_findings(nb)

@@ -1,8 +1,7 @@
-"""Compile chapters (MyST Markdown) into executed notebooks beside them, check them, take edits back.
+"""Compile chapters (MyST Markdown) into executed notebooks beside them, and check them.
 
-    python tools/notebooks.py compile                # every chapter that is out of date
-    python tools/notebooks.py compile --check        # execute nothing, say what is out of date or not allowed
-    python tools/notebooks.py adopt chapter.ipynb    # edited in Jupyter: write the inputs back to chapter.md
+    python tools/notebooks.py compile            # every chapter that is out of date
+    python tools/notebooks.py compile --check    # execute nothing, say what is out of date or not allowed
 
 The `.md` is what people edit. The `.ipynb` follows from it byte for byte, like a lock file.
 """
@@ -32,23 +31,23 @@ from nbformat import NotebookNode
 
 import notebook_lint
 import pictures
-from links import repository
-from notebook_lint import code_cells, digest
+import topics
+from notebook_lint import LIVE_VIEW, code_cells, digest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("book/chapters/*.md", "book/laboratory.md")
+SOURCES = ("book/intro.md", "book/chapters/*.md", "book/appendices/glorot-table-1.md", "book/laboratory.md")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-COLAB = 'import sys\n\nif "google.colab" in sys.modules:\n    %pip install --quiet git+'
 CELL_TIMEOUT = 120
 """Seconds after which a cell counts as hanging. On a busy machine the end of a cell may go unnoticed until then."""
-LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
+PREREQUISITES = re.compile(r"^\*\*Prerequisites\.\*\* .*$", re.MULTILINE)
+WORDS_A_MINUTE, LINES_A_MINUTE = 100, 35
+"""How fast text and code are read; fitted to the minutes that the authors once estimated for eleven chapters."""
 WORKERS = 2
-HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class ChapterError(Exception):
-    """A chapter cannot be read, executed or adopted; the message names it."""
+    """A chapter cannot be read or executed; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,6 @@ def set_ids(nb: NotebookNode) -> None:
         cell.id = f"{name}-{seen[name]}"
 
 
-def colab_cell(address: str) -> NotebookNode:
-    """The first cell of a chapter: installs the package, on Google Colab alone."""
-    cell: NotebookNode = nbformat.v4.new_code_cell(COLAB + address, metadata={"tags": ["remove-cell"]})
-    return cell
-
-
 def parse(text: str, name: str) -> NotebookNode:
     """The notebook a MyST text describes; raises ChapterError if it is none."""
     try:
@@ -111,13 +104,27 @@ def parse(text: str, name: str) -> NotebookNode:
     return nb
 
 
+def minutes(nb: NotebookNode) -> int:
+    """About how long reading takes, in steps of five."""
+    words = sum(len(cell.source.split()) for cell in nb.cells if cell.cell_type == "markdown")
+    lines = sum(len(cell.source.splitlines()) for cell in code_cells(nb))
+    return max(5, 5 * round((words / WORDS_A_MINUTE + lines / LINES_A_MINUTE) / 5))
+
+
+def complete(nb: NotebookNode, folder: Path) -> NotebookNode:
+    """Put in what sources leave to the compiler: the files of linked topics, and how long a chapter takes."""
+    time = f" About {minutes(nb)} minutes."
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = PREREQUISITES.sub(rf"\g<0>{time}", topics.linked(cell.source, folder))
+    return nb
+
+
 def read_source(source: Path) -> NotebookNode:
     """The notebook that a chapter describes, not executed."""
     text = source.read_text(encoding="utf-8")
-    nb = parse(text, show(source))
+    nb = complete(parse(text, show(source)), source.parent)
     nb.metadata.update(kernelspec=KERNELSPEC, language_info={"name": "python"}, book={"source": digest(text)})
-    if address := repository():
-        nb.cells.insert(0, colab_cell(address))
     set_ids(nb)
     return nb
 
@@ -133,13 +140,19 @@ def execute(nb: NotebookNode, folder: Path, name: str) -> None:
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,
+        store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
         on_cell_start=lambda cell, cell_index: started.append(cell.source) if cell.cell_type == "code" else None,
     )
+    client.comm_open_handlers.clear()  # what `interact` prints and draws lands in the cell, for all to read
     try:
         client.execute(env=os.environ | notebook_lint.KERNEL_ENVIRONMENT, stderr=subprocess.DEVNULL)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise ChapterError(f"{name}: code cell {len(started)} failed\n{ANSI.sub('', str(error))}") from error
+    for number, cell in enumerate(code_cells(nb), 1):  # the errors that `interact` catches
+        for output in cell.outputs:
+            if output.output_type == "error" and "raises-exception" not in notebook_lint.tags(cell):
+                raise ChapterError(f"{name}: code cell {number} failed\n{output.ename}: {output.evalue}")
 
 
 def merge_streams(nb: NotebookNode) -> None:
@@ -155,22 +168,10 @@ def merge_streams(nb: NotebookNode) -> None:
 
 
 def drop_live_views(nb: NotebookNode) -> None:
-    """Leave out the widget of an output that also says in HTML what a page without a kernel shows."""
+    """Leave out widgets, which need a kernel: of an output that also has HTML the HTML stays, any other goes."""
     for cell in code_cells(nb):
-        for output in cell.outputs:
-            if "text/html" in output.get("data", {}) and output.data.pop(LIVE_VIEW, None):
-                nb.metadata.pop("widgets", None)
-
-
-def name_widgets(nb: NotebookNode) -> NotebookNode:
-    """The notebook with the random names of its widgets replaced by their numbers, in order of creation."""
-    state = nb.metadata.get("widgets", {}).get(notebook_lint.WIDGETS, {}).get("state", {})
-    text = nbformat.writes(nb)
-    shown = re.findall(r'"model_id": "([0-9a-f]{32})"', text)
-    for number, name in enumerate(dict.fromkeys([*state, *shown])):
-        text = text.replace(name, f"{number:032x}")
-    named: NotebookNode = nbformat.reads(text, as_version=4)
-    return named
+        views = [output for output in cell.outputs if output.get("data", {}).pop(LIVE_VIEW, None)]
+        cell.outputs = [output for output in cell.outputs if output not in views or "text/html" in output.data]
 
 
 def run(nb: NotebookNode, folder: Path, name: str) -> NotebookNode:
@@ -179,7 +180,7 @@ def run(nb: NotebookNode, folder: Path, name: str) -> NotebookNode:
     nb.metadata.language_info = {"name": "python"}
     merge_streams(nb)
     drop_live_views(nb)
-    return name_widgets(nb)
+    return nb
 
 
 # --- compilation --------------------------------------------------------------------------------------
@@ -230,8 +231,6 @@ def keep_outputs(nb: NotebookNode, stored: NotebookNode | None) -> bool:
         return False
     for new, old in zip(code_cells(nb), code_cells(stored), strict=True):
         new.outputs, new.execution_count = old.outputs, old.execution_count
-    if "widgets" in stored.metadata:
-        nb.metadata.widgets = stored.metadata.widgets
     return True
 
 
@@ -279,8 +278,10 @@ def compile_chapter(source: Path, force: bool = False) -> Report:
         return Report(source, "up to date")
     nb, stored = read_source(source), read_stored(notebook)
     if not force and keep_outputs(nb, stored):
+        same = stored is not None and stored.metadata.book.source == nb.metadata.book.source
         write(nb, notebook)
-        return Report(source, "text changed, code did not: outputs kept", time.perf_counter() - begin)
+        action = "relinked" if same else "text changed, code did not"
+        return Report(source, f"{action}: outputs kept", time.perf_counter() - begin)
     nb = run(nb, source.parent, show(source))
     keep_pictures(nb, stored)
     action = "executed" if write(nb, notebook) else "executed, nothing changed"
@@ -344,72 +345,17 @@ def check(source: Path) -> list[str]:
     return lines + [f"{show(source)}: {finding}; edit it, then: {mend}" for finding in notebook_lint.findings(stored)]
 
 
-# --- adoption -----------------------------------------------------------------------------------------
-
-
-def body(nb: NotebookNode) -> str:
-    """The cells of a notebook as MyST text, without header."""
-    bare = nbformat.from_dict(nb)
-    bare.metadata = {"kernelspec": KERNELSPEC, "jupytext": {"cell_metadata_filter": "tags,mystnb,-all"}}
-    return HEADER.sub("", jupytext.writes(bare, fmt="md:myst"), count=1)
-
-
-def merge(text: str, old: str, new: str) -> str:
-    """The text with the lines changed that differ between old and new; where both changed, new holds."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("text", "old", "new")]
-        for file, content in zip(files, (text, old, new), strict=True):
-            file.write_text(content, encoding="utf-8")
-        words = ["git", "merge-file", "--stdout", "--theirs", *map(str, files)]
-        return subprocess.run(words, check=True, capture_output=True, encoding="utf-8").stdout
-
-
-def adopted(text: str, stored: NotebookNode, name: str) -> str:
-    """The source text with its cells changed to those of the notebook, and nothing else."""
-    stored.cells = [cell for cell in stored.cells if not cell.source.startswith(COLAB)]
-    header = HEADER.match(text)
-    if header is None:
-        raise ChapterError(f"{name}: does not begin with a header between two lines of ---")
-    new = header.group() + merge(text[header.end() :], body(parse(text, name)), body(stored))
-    if [cell.source for cell in parse(new, name).cells] != [cell.source for cell in stored.cells]:
-        raise ChapterError(f"{name}: the notebook's cells cannot be written as MyST text without changing them")
-    return new
-
-
-def adopt(notebook: Path) -> bool:
-    """Write the inputs of a notebook edited in Jupyter back to its source; True if the source changed.
-
-    Raises ChapterError if the source itself was edited since it was compiled.
-    """
-    source = notebook.with_suffix(".md")
-    stored = read_stored(notebook)
-    if stored is None or not source.exists():
-        raise ChapterError(f"{show(notebook)}: needs both a readable notebook and {show(source)}")
-    text = source.read_text(encoding="utf-8")
-    if stored.metadata.get("book", {}).get("source") != digest(text):
-        raise ChapterError(
-            f"{show(source)} was edited after {show(notebook)} was compiled: adopting would lose that edit. "
-            f"Keep the .md with: {command('compile', source)}"
-        )
-    new = adopted(text, stored, show(source))
-    if new != text:
-        replace(source, new)
-    return new != text
-
-
 # --- command line -------------------------------------------------------------------------------------
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    result = argparse.ArgumentParser(description="Compile chapters into executed notebooks, and back.")
+    result = argparse.ArgumentParser(description="Compile chapters into executed notebooks.")
     commands = result.add_subparsers(dest="command", required=True)
     compiling = commands.add_parser("compile", help="execute what is out of date")
     compiling.add_argument("paths", nargs="*", type=Path, help="chapters (default: all)")
     compiling.add_argument("--check", action="store_true", help="execute nothing, report what is wrong")
     compiling.add_argument("--force", action="store_true", help="execute what is up to date, too")
-    adopting = commands.add_parser("adopt", help="write the inputs of edited notebooks back to the sources")
-    adopting.add_argument("paths", nargs="+", type=Path, help="notebooks")
     return result
 
 
@@ -428,13 +374,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         sources = chapters(options.paths)
-        if options.command == "adopt":
-            for source in sources:
-                changed = adopt(source.with_suffix(".ipynb"))
-                print(
-                    f"{show(source)}: {'changed; now run: ' + command('compile', source) if changed else 'unchanged'}"
-                )
-            return 0
         if options.check:
             lines = [line for source in sources for line in check(source)]
             print(*lines, sep="\n", end="\n" if lines else "")

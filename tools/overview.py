@@ -15,9 +15,10 @@ from torch import nn
 
 from tutorial_utils import plotting
 from tutorial_utils.data import digits
-from tutorial_utils.initializers import SCHEMES, initialize_
+from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
 from tutorial_utils.propagation import propagate
+from tutorial_utils.schemes import SCHEMES
 
 PICTURE = Path(__file__).resolve().parents[1] / "book" / "assets" / "overview.png"
 DEPTH, WIDTH, SEEDS = 30, 100, 20

@@ -3,12 +3,16 @@
 `python tools/website.py build` writes book/_build/html and prints the address to open; if nothing has changed since, it
 only prints. A build happens beside the site and replaces it when it is whole, so what is there is always complete.
 `python tools/website.py serve` shows the site at an address of this computer, which nobody else can reach.
+
+The buttons for Binder, Colab and the repository lead to the GitHub repository that the book is built in: the book of a
+fork leads to the fork.
 """
 
 import argparse
 import functools
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,11 +20,14 @@ from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parent.parent
 PORT = 8000
 DIGEST = "built-from.txt"
-INPUTS = ("book", "src/tutorial_utils", "tools/links.py", "tools/website.py", "pyproject.toml", "requirements.lock")
+INPUTS = ("book", "exercises", "src/tutorial_utils", "tools", "pyproject.toml", "requirements.lock")
 NOT_READ = {"_build", "__pycache__", ".ipynb_checkpoints"}
+GITHUB = re.compile(r"(?:\S+[/@])?github\.com[:/]([\w-]+/[\w.-]+?)(?:\.git)?/?")
 
 
 def site(root: Path = ROOT) -> Path:
@@ -45,8 +52,8 @@ def is_current(root: Path = ROOT) -> bool:
 
 
 def digest(root: Path = ROOT) -> str:
-    """Return a digest of the names and contents of all files that the site is made from."""
-    parts = hashlib.sha256()
+    """Return a digest of all that the site is made from: names and contents of files, and where its buttons lead."""
+    parts = hashlib.sha256(str(repository(root)).encode())
     for path in _inputs(root):
         parts.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return parts.hexdigest()
@@ -59,6 +66,35 @@ def _inputs(root: Path) -> Iterator[Path]:
         yield from (path for path in found if path.is_file() and not NOT_READ & set(path.relative_to(root).parts))
 
 
+def repository(root: Path = ROOT) -> str | None:
+    """Return the address of the GitHub repository that the book is built in, None if it is built elsewhere.
+
+    It is the one whose workflow runs, else the one that `origin` names.
+    """
+    if name := os.environ.get("GITHUB_REPOSITORY"):
+        return f"https://github.com/{name}"
+    # With the folder's own .git: a download may lie in a clone of something else.
+    command = ["git", "--git-dir", str(root / ".git"), "config", "remote.origin.url"]
+    try:
+        remote = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:  # no git
+        return None
+    match = GITHUB.fullmatch(remote)
+    return f"https://github.com/{match[1]}" if match else None
+
+
+def settings(book: Path, address: str | None) -> str:
+    """Return Jupyter Book's settings for a repository; without one, there are no buttons rather than broken ones."""
+    config = yaml.safe_load((book / "_config.yml").read_text(encoding="utf-8"))
+    if address:
+        config["repository"]["url"] = address
+        config["parse"]["myst_substitutions"]["install"] = f"`%pip install git+{address}`"
+    else:
+        config |= {"repository": {"url": ""}, "launch_buttons": {}}
+        config["html"] |= {"use_repository_button": False, "use_issues_button": False}
+    return str(yaml.safe_dump(config, sort_keys=False))
+
+
 def _rebuild(root: Path) -> bool:
     """Build from nothing into a draft, then put the draft in the place of the site; say whether that worked.
 
@@ -68,7 +104,8 @@ def _rebuild(root: Path) -> bool:
     site(root).parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="draft-", dir=site(root).parent) as folder:
         draft = Path(folder)
-        result = _jupyter_book(root / "book", draft)
+        (draft / "_config.yml").write_text(settings(root / "book", repository(root)), encoding="utf-8")
+        result = _jupyter_book(root, draft)
         if result.returncode:
             print(f"{result.stdout}{result.stderr}\nThe site was not built; the reason is above.", file=sys.stderr)
             if site(root).exists():
@@ -82,15 +119,15 @@ def _rebuild(root: Path) -> bool:
     return True
 
 
-def _jupyter_book(book: Path, draft: Path) -> "subprocess.CompletedProcess[str]":
+def _jupyter_book(root: Path, draft: Path) -> "subprocess.CompletedProcess[str]":
     # Not the script jupyter-book: its first line cannot hold a path with spaces.
     program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command = [*program, "build", "-W", "-n", "--keep-going", "-q"]
+    command = [*program, "build", "-W", "-n", "--keep-going", "-q", "--config", str(draft / "_config.yml")]
+    modules = [str(root / "book" / "_ext"), str(root / "tools"), os.environ.get("PYTHONPATH")]
     # One thread is enough to import torch for the docstrings.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-    return subprocess.run(
-        [*command, "--path-output", str(draft), str(book)], capture_output=True, text=True, env=environment
-    )
+    variables = {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "PYTHONPATH": os.pathsep.join(filter(None, modules))}
+    command += ["--path-output", str(draft), str(root / "book")]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | variables)
 
 
 def serve(port: int = PORT, root: Path = ROOT) -> int:

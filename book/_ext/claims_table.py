@@ -1,7 +1,8 @@
 """The ledger of claims as a table: ``{claims-table}`` on the Evidence page, one row for each claim.
 
 Every row draws its intervals on a scale of its own, over a band of the effects that agree with the statement, and links
-to the section that shows it. Without scripts it is a plain table; ``ledger.js`` sorts and filters it.
+to the section whose line ``Evidence:`` names it. Without scripts it is a plain table; ``ledger.js`` sorts and filters
+it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
 from sphinx.util.docutils import SphinxDirective
 
+import topics
 from tutorial_utils.claims import CLAIMS
 from tutorial_utils.claims.ledger import STORED, Entry, load
 from tutorial_utils.claims.registry import Claim, Evidence, Verdict
@@ -60,8 +62,8 @@ def drawing(claim: Claim, entry: Entry) -> str:
     return f'<svg viewBox="0 0 {WIDTH:g} {height:g}" aria-hidden="true">{"".join(shapes)}</svg>'
 
 
-def row(claim: Claim, entry: Entry, address: str) -> str:
-    """One claim as a row of the table; ``address`` is the section that shows it."""
+def row(claim: Claim, entry: Entry, place: str) -> str:
+    """One claim as a row of the table; ``place`` is a link to the section that shows it."""
     unit = f" {escape(claim.unit)}" if claim.unit else ""
     named = len(entry.evidence) > 1
     effects = [
@@ -76,7 +78,7 @@ def row(claim: Claim, entry: Entry, address: str) -> str:
         f"<span class='verdict'>{entry.verdict}</span>{under}",
         f"<p class='source'>{escape(claim.quantity)} ({agrees})</p>{drawing(claim, entry)}"
         + "".join(f"<p>{text}</p>" for text in effects),
-        f"<a href='{escape(address)}'>{place(claim)}</a>",
+        place,
     ]
     if claim.after_looking:
         cells[1] += f"<p class='source'>Chosen after looking: {escape(claim.after_looking)}.</p>"
@@ -85,10 +87,12 @@ def row(claim: Claim, entry: Entry, address: str) -> str:
     return f"<tr id='{claim.id}' data-verdict='{kind}'>{data}</tr>"
 
 
-def place(claim: Claim) -> str:
-    """Name the section that shows a claim, with its chapter."""
-    section = re.sub("`(.+?)`", r"<code>\1</code>", escape(claim.section))
-    return f"Chapter {int(claim.chapter[:2])}: {section}"
+def link(page: topics.Page, section: str, address: str) -> str:
+    """Link to a section, which is named with its chapter; ``address`` is that of the page."""
+    title = re.sub("`(.+?)`", r"<code>\1</code>", escape(section))
+    where = f"Chapter {page.number}" if page.number else "Appendix"
+    anchor = nodes.make_id(section.replace("'", ""))  # an apostrophe is curly by then, and dropped
+    return f"<a href='{escape(address)}#{anchor}'>{where}: {title}</a>"
 
 
 def counts(entries: dict[str, Entry]) -> str:
@@ -110,15 +114,16 @@ class ClaimsTable(SphinxDirective):
         for id in entries:  # so that [text](#id) leads here from every page
             domain.anonlabels[id] = self.env.docname, id
             domain.labels[id] = self.env.docname, id, id
-        rows = [row(CLAIMS[id], entry, self._address(CLAIMS[id])) for id, entry in entries.items()]
+        places = {id: self._link(page, section) for id, page, section in topics.evidence()}
+        rows = [row(CLAIMS[id], entry, places[id]) for id, entry in entries.items()]
         head = "".join(f"<th scope='col'>{name}</th>" for name in COLUMNS)
         table = f"<table class='ledger'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         return [nodes.paragraph(text=counts(entries)), nodes.raw("", table, format="html")]
 
-    def _address(self, claim: Claim) -> str:
-        page = self.env.app.builder.get_relative_uri(self.env.docname, f"chapters/{claim.chapter}")
-        heading = claim.section.replace("'", "")  # an apostrophe is curly by then, and dropped
-        return f"{page}#{nodes.make_id(heading)}"
+    def _link(self, page: topics.Page, section: str) -> str:
+        self.env.note_dependency(str(page.source))
+        name = page.path.relative_to(self.env.srcdir).as_posix()
+        return link(page, section, self.env.app.builder.get_relative_uri(self.env.docname, name))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

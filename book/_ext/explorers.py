@@ -8,7 +8,7 @@ from sphinx.application import Sphinx
 
 from tutorial_utils.explore.live import ASSETS, SCRIPTS, STYLE
 
-EXPLORER, PANEL = "<good-explorer", 'class="good-panel"'
+EXPLORER = "<good-explorer"
 
 
 def add_drawing(app: Sphinx, *more: str) -> None:
@@ -19,11 +19,8 @@ def add_drawing(app: Sphinx, *more: str) -> None:
 
 
 def load_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Name the scripts on a page that holds an explorer, and the style sheet where there is a panel, too."""
-    body = context.get("body", "")
-    if PANEL in body:
-        app.add_css_file(STYLE)
-    if EXPLORER in body:
+    """Name the scripts on a page that holds an explorer."""
+    if EXPLORER in context.get("body", ""):
         add_drawing(app)
 
 

@@ -1,7 +1,6 @@
-"""The Laboratory, and explorers of chapters shown on other pages.
+"""The Laboratory: ``{laboratory}`` puts the explorer over all stored trainings on a page.
 
-``{laboratory}`` puts the explorer over all stored trainings on a page, drawn by ``laboratory.js``; without scripts it
-is a table. ``{explorer} chapters/04-he signals`` repeats an explorer of a chapter from its compiled notebook.
+``laboratory.js`` draws it; without scripts it is a table.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from docutils import nodes  # type: ignore[import-untyped]
 from explorers import add_drawing
 from sphinx.application import Sphinx
@@ -25,7 +23,10 @@ from tutorial_utils.explore.charts import Chart
 MARK = '<div id="laboratory" class="laboratory">'
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "sigmoid", "gelu": "GELU"}
 NORMS = {"none": "no normalization", "batch": "BatchNorm"}
-DIRECTIONS = {"signal": plotting.color("xavier"), "gradient": plotting.color("kaiming")}  # as in chapter 4
+DIRECTIONS = {
+    "signal": plotting.color("xavier"),
+    "gradient": plotting.color("kaiming"),
+}  # as in the chapters
 START = {"activation": "relu", "norm": "none", "depth": 10, "start": "kaiming_normal", "lr": 0.1, "seed": 0}
 
 
@@ -104,7 +105,7 @@ def page() -> str:
     """Write the Laboratory: controls, charts, and the numbers of all trainings."""
     specs = [control.spec() for control in controls()]
     data = {"name": "laboratory", "controls": specs, "charts": charts(), "start": start_places()}
-    text = json.dumps({**data, "laboratory": laboratory.stored()}, separators=(",", ":")).replace("</", "<\\/")
+    text = json.dumps({**data, "laboratory": laboratory.load_results()}, separators=(",", ":")).replace("</", "<\\/")
     return f'{MARK}{fallback()}<script type="application/json">{text}</script></div>'
 
 
@@ -117,24 +118,6 @@ class LaboratoryDirective(SphinxDirective):
         return [nodes.raw("", page(), format="html")]
 
 
-class ExplorerDirective(SphinxDirective):
-    """``{explorer} chapters/NN-slug name``."""
-
-    required_arguments = 2
-
-    def run(self) -> list[nodes.Node]:
-        """Return the explorer as the chapter's notebook stores it."""
-        chapter, name = self.arguments
-        notebook = Path(self.env.srcdir) / f"{chapter}.ipynb"
-        self.env.note_dependency(str(notebook))
-        cells = nbformat.read(notebook, as_version=4).cells
-        shown = [output.get("data", {}).get("text/html", "") for cell in cells for output in cell.get("outputs", [])]
-        found = [text for text in shown if f'<good-explorer id="{name}"' in text]
-        if len(found) != 1:
-            raise self.error(f"{chapter}.ipynb shows {len(found)} explorers named {name!r}, but there must be one")
-        return [nodes.raw("", found[0], format="html")]
-
-
 def load_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Name the scripts on the page that holds the Laboratory."""
     if MARK in context.get("body", ""):
@@ -144,6 +127,5 @@ def load_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.add_directive("laboratory", LaboratoryDirective)
-    app.add_directive("explorer", ExplorerDirective)
     app.connect("html-page-context", load_assets)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,170 +1,20 @@
-r"""What every parameter of a model starts as, recognized by a statistical test rather than by its code.
+r"""Tabulate how every parameter of a model was initialized, by statistical tests rather than by reading its code.
 
-:func:`recognize` names the scheme of one tensor, :func:`audit` makes the table of a model, and
-``python -m tutorial_utils.audit package.module:factory`` prints that table for a model in a file of the reader's own.
-
-The question put to a tensor of n entries is: could they be n independent draws from this distribution? Each scheme of
-:data:`CANDIDATES` is specified completely by the tensor's fans, so no parameter is estimated and the tests are exact:
-
-* the **largest entry**: :math:`P(\max_i |x_i| \le t) = F_{|x|}(t)^n`, and none beyond a bounded scheme's bound;
-* the **scale** of a normal scheme: :math:`\sum_i x_i^2/s^2 \sim \chi^2_n`, on both sides;
-* the **shape**: the Kolmogorov-Smirnov distance, on at most 20,000 evenly spaced entries.
-
-With k tests their smallest p-value times k is the p-value of the scheme (Bonferroni), so the true scheme is rejected
-with probability ``alpha`` at most. Stored numbers are rounded: whatever lies within one ``torch.finfo(dtype).eps`` of
-an entry could have been drawn, and each test takes the value most favorable to the scheme.
+:func:`audit` makes the table of a model, one row per parameter, each named by
+:func:`tutorial_utils.recognize.recognize`; ``python -m tutorial_utils.audit package.module:factory`` prints that table
+for a model in a file of the reader's own.
 """
 
 import argparse
 import importlib
 import math
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn import init
 
-Entries = NDArray[np.float64]
-Distribution = Any  # a frozen distribution of scipy.stats
-
-_KS_ENTRIES = 20_000  # beyond it the test costs time and tells nothing the scale does not
-_SHAPIRO_ENTRIES = 5_000  # the largest sample its approximation covers
-
-
-@lru_cache  # scipy takes longer to freeze a distribution than to evaluate it
-def _uniform(variance: float) -> Distribution:
-    bound = math.sqrt(3 * variance)
-    return stats.uniform(-bound, 2 * bound)
-
-
-@lru_cache
-def _normal(variance: float) -> Distribution:
-    return stats.norm(0, math.sqrt(variance))
-
-
-@lru_cache
-def _std(distribution: Distribution) -> float:
-    return float(distribution.std())
-
-
-_TRUNCATED = stats.truncnorm(-2, 2, scale=0.02)
-
-
-class Candidate(NamedTuple):
-    """A scheme that may be recognized: what it is computed from, its distribution, and whether it refuses vectors."""
-
-    needs: tuple[str, ...]
-    distribution: Callable[..., Distribution]
-    matrix_only: bool = False
-
-
-#: The random schemes by name. Where two coincide, the one that stands first gives the name, the others are aliases.
-CANDIDATES: dict[str, Candidate] = {
-    "rnn_default": Candidate(("hidden_size",), lambda n: _uniform(1 / (3 * n))),
-    "bilinear_default": Candidate(("in1_features",), lambda n: _uniform(1 / (3 * n))),
-    "default": Candidate(("fan_in",), lambda n: _uniform(1 / (3 * n))),
-    "xavier_uniform": Candidate(("fan_in", "fan_out"), lambda n, m: _uniform(2 / (n + m)), True),
-    "xavier_normal": Candidate(("fan_in", "fan_out"), lambda n, m: _normal(2 / (n + m)), True),
-    "kaiming_uniform": Candidate(("fan_in",), lambda n: _uniform(2 / n), True),
-    "kaiming_normal": Candidate(("fan_in",), lambda n: _normal(2 / n), True),
-    "kaiming_uniform_fan_out": Candidate(("fan_out",), lambda n: _uniform(2 / n), True),
-    "kaiming_normal_fan_out": Candidate(("fan_out",), lambda n: _normal(2 / n), True),
-    "lecun_uniform": Candidate(("fan_in",), lambda n: _uniform(1 / n), True),
-    "lecun_normal": Candidate(("fan_in",), lambda n: _normal(1 / n), True),
-    "normal_1": Candidate((), lambda: _normal(1.0)),
-    "normal_0.02": Candidate((), lambda: _normal(0.02**2)),
-    "trunc_normal_0.02": Candidate((), lambda: _TRUNCATED),
-}
-
-
-class Recognition(NamedTuple):
-    """What a tensor was recognized as.
-
-    ``scheme``: a key of :data:`CANDIDATES`; "zeros", "ones", "constant", "identity", "orthogonal"; "normal" or
-    "uniform" (that shape about zero, but no candidate's scale); "undecided" or "unknown".
-    ``ratio``: standard deviation over that of ``candidates[0]``; the gain of an orthogonal matrix; NaN if meaningless.
-    ``p``: the p-value of what was accepted, 1 for what is exact; of the best rejected candidate if "unknown".
-    ``candidates``: the scheme and its aliases; all that remain if "undecided", the best first; the nearest
-    scheme of a "normal" or "uniform" tensor.
-    """
-
-    scheme: str
-    ratio: float
-    p: float
-    candidates: tuple[str, ...]
-
-
-def recognize(
-    tensor: Tensor,
-    *,
-    fan_in: float | None = None,
-    fan_out: float | None = None,
-    hidden_size: int | None = None,
-    in1_features: int | None = None,
-    alpha: float = 1e-3,
-) -> Recognition:
-    r"""Name the initialization scheme that a tensor was drawn by.
-
-    With :math:`b` a uniform scheme's bound and :math:`s` a normal one's standard deviation: default
-    :math:`b = 1/\sqrt{n_\text{in}}` (a recurrent module :math:`1/\sqrt{\text{hidden size}}`, Bilinear
-    :math:`1/\sqrt{\text{in1 features}}`); Glorot :math:`s^2 = 2/(n_\text{in} + n_\text{out})`, He
-    :math:`2/n_\text{in}` or :math:`2/n_\text{out}`, LeCun :math:`1/n_\text{in}`, each also uniform with
-    :math:`b^2 = 3 s^2`; N(0, 1), N(0, 0.02²), and the latter cut off at two standard deviations (the ``trunc_normal_``
-    call with its default bounds ±2 cuts nothing off at that scale and is N(0, 0.02²)).
-
-    Exact structures are looked for first. If one distribution among the candidates survives its tests, that is the
-    answer; if several do, "undecided". If none does, the family is tested with its scale left free: given the largest
-    entry of a uniform sample the others are uniform up to it, again exactly; for the normal family Shapiro and Wilk's
-    test on at most 5,000 entries and Student's test of the mean, of which the former is an approximation.
-
-    A draw from one of the candidates is denied its name with probability ``alpha`` at most (and is then most often
-    called "normal" or "uniform" with a ratio near 1). "undecided" ends, at alpha = 0.001, near 500 entries if
-    fan_out is twice fan_in; the closer two schemes' scales, the later: telling standard deviations r apart takes about
-    :math:`16/(\ln r)^2` entries. A small tensor of no candidate's may pass for one, as no test can tell.
-
-    Args:
-        tensor: real floating-point entries, finite, at least one.
-        fan_in: as torch.nn.init counts it; schemes whose numbers are not given are left out.
-        fan_out: as torch.nn.init counts it.
-        hidden_size: of the recurrent module the tensor belongs to; its gates are stacked in blocks of so many rows,
-            and a tensor that is orthogonal block by block, with one gain, counts as orthogonal too.
-        in1_features: of the Bilinear module the tensor belongs to.
-        alpha: the false-alarm rate, between 0 and 1.
-
-    Returns:
-        A :class:`Recognition`. Schemes that torch.nn.init refuses for vectors are no candidates for one.
-
-    Raises:
-        TypeError: if ``tensor`` is no tensor.
-        ValueError: if it has no finite real entries to test, if a size is not positive, or if ``alpha`` is no rate.
-
-    >>> weight = init.kaiming_normal_(torch.empty(300, 200), generator=torch.Generator().manual_seed(0))
-    >>> recognize(weight, fan_in=200, fan_out=300).scheme
-    'kaiming_normal'
-    >>> scheme, ratio, _, nearest = recognize(0.7 * weight, fan_in=200, fan_out=300)
-    >>> scheme, round(ratio, 1), nearest
-    ('normal', 1.0, ('lecun_normal',))
-    """
-    sizes = {"fan_in": fan_in, "fan_out": fan_out, "hidden_size": hidden_size, "in1_features": in1_features}
-    _check(tensor, sizes, alpha)
-    sample = _sample(tensor)
-    exact = _constant(sample, alpha) or _structure(_readable(tensor), sample.eps, hidden_size, alpha)
-    if exact:
-        return exact
-    schemes = _distributions(tensor.dim(), sizes)
-    p_values = {name: _p_value(sample, distribution) for name, distribution in schemes.items()}
-    fitting = {name: p for name, p in p_values.items() if p >= alpha}
-    if sample.low == sample.high:  # but too few entries to be sure, or _constant had answered
-        fitting["constant"] = 1.0
-    if fitting:
-        return _named(sample, schemes, fitting)
-    return _family(sample, schemes, alpha) or Recognition("unknown", math.nan, max(p_values.values()), ())
+from tutorial_utils.recognize import check_alpha, obstacle, read, recognize
 
 
 def audit(model: nn.Module, *, alpha: float = 1e-3) -> pd.DataFrame:
@@ -181,15 +31,14 @@ def audit(model: nn.Module, *, alpha: float = 1e-3) -> pd.DataFrame:
     Returns:
         One row per parameter, a shared one once. Columns: ``path`` (of the module), ``class``, ``parameter``,
         ``shape``, ``fan_in``, ``fan_out``, ``mean``, ``std``, ``min``, ``max``, ``sigma_w``
-        (:math:`\sqrt{n_\text{in}}` std, for matrices), ``scheme`` (see :func:`recognize`), ``aliases`` (other names of
-        the same distribution; all that remain if "undecided"), ``nearest`` (the scheme that ``ratio`` refers to),
-        ``ratio``, ``p``, and ``shared`` (a shared parameter's other names). A parameter that cannot be tested says why
-        in the column scheme: "not there yet" (lazy, or on the meta device), "not finite", "not real" (integer or
-        complex), "empty".
+        (:math:`\sqrt{n_\text{in}}` std, for matrices), ``scheme``, ``aliases``, ``nearest``, ``ratio`` and ``p`` (see
+        :class:`~tutorial_utils.recognize.Recognition`), and ``shared`` (a shared parameter's other names). A parameter
+        that cannot be tested says why in the column ``scheme``: "not there yet" (lazy, or on the meta device), "not
+        finite", "not real" (integer or complex), "empty".
 
     Raises:
         TypeError: if ``model`` is not a module.
-        ValueError: if it has no parameters, or if ``alpha`` is no rate.
+        ValueError: if it has no parameters, or if ``alpha`` does not lie between 0 and 1.
 
     >>> table = audit(nn.Sequential(nn.Linear(300, 200), nn.LayerNorm(200)))
     >>> list(table.path), list(table.parameter)
@@ -199,7 +48,7 @@ def audit(model: nn.Module, *, alpha: float = 1e-3) -> pd.DataFrame:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model = {model!r}, but it must be a torch.nn.Module (an instance, not its class)")
-    _check_alpha(alpha)
+    check_alpha(alpha)
     names: dict[Tensor, list[str]] = {}  # as keys, tensors are compared by identity
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(parameter, []).append(name)
@@ -212,7 +61,7 @@ def audit(model: nn.Module, *, alpha: float = 1e-3) -> pd.DataFrame:
 def main(arguments: list[str] | None = None) -> None:
     """Print the audit of a model that the command line names: ``python -m tutorial_utils.audit my_code:make_model``.
 
-    What stands behind the colon is a model, or makes one when called without arguments: a function or a class.
+    What follows the colon is a model, or makes one when called without arguments: a function or a class.
     """
     parser = argparse.ArgumentParser(
         prog="python -m tutorial_utils.audit", description="Print what every parameter of a model starts as."
@@ -243,39 +92,46 @@ def _find(name: str) -> Any:
 
 
 def _row(model: nn.Module, parameter: Tensor, names: list[str], alpha: float) -> dict[str, Any]:
-    """The row of one parameter: where it stands, its moments, its scheme."""
+    """The row of one parameter: where it stands, its sizes, its moments, its scheme."""
     path, _, short = names[0].rpartition(".")
     owners = [model.get_submodule(name.rpartition(".")[0]) for name in names]
-    there = not isinstance(parameter, nn.UninitializedParameter)
-    sizes = _sizes(owners[0], short, parameter) if there else {}
-    values = _without_padding(parameter, owners) if there else parameter
-    obstacle = _obstacle(values)
-    nothing = dict.fromkeys(("mean", "std", "min", "max"), math.nan)
-    summary = nothing if obstacle else _summary(values)
-    found = Recognition(obstacle, math.nan, math.nan, ()) if obstacle else recognize(values, alpha=alpha, **sizes)
-    is_matrix = there and parameter.dim() > 1
+    exists = not isinstance(parameter, nn.UninitializedParameter)
+    sizes = _sizes(owners[0], short, parameter) if exists else {}
+    values = _without_padding(parameter, owners) if exists else parameter
+    reason = obstacle(values)
     return {
         "path": path,
         "class": type(owners[0]).__name__,
         "parameter": short,
-        "shape": tuple(parameter.shape) if there else None,
+        "shape": tuple(parameter.shape) if exists else None,
         "fan_in": sizes.get("fan_in"),
         "fan_out": sizes.get("fan_out"),
-        **summary,
-        "sigma_w": summary["std"] * math.sqrt(sizes["fan_in"] or 0) if is_matrix else math.nan,
-        "scheme": found.scheme,
-        "aliases": ", ".join(found.candidates[found.scheme != "undecided" :]),
-        "nearest": found.candidates[0] if found.candidates else "",
-        "ratio": found.ratio,
-        "p": found.p,
+        **(_unmeasured(reason) if reason else _measured(values, sizes, alpha)),
         "shared": ", ".join(names[1:]),
     }
 
 
-def _summary(values: Tensor) -> dict[str, float]:
-    """The moments of a tensor as the columns name them."""
-    sample = _sample(values)
-    return {"mean": sample.mean, "std": sample.std, "min": sample.low, "max": sample.high}
+def _measured(values: Tensor, sizes: dict[str, int | None], alpha: float) -> dict[str, Any]:
+    """The columns that are computed from the entries."""
+    sample, found = read(values), recognize(values, alpha=alpha, **sizes)
+    return {
+        "mean": sample.mean,
+        "std": sample.std,
+        "min": sample.low,
+        "max": sample.high,
+        "sigma_w": sample.std * math.sqrt(sizes["fan_in"] or 0) if values.dim() > 1 else math.nan,
+        "scheme": found.scheme,
+        "aliases": ", ".join(found.aliases),
+        "nearest": found.nearest,
+        "ratio": found.ratio,
+        "p": found.p,
+    }
+
+
+def _unmeasured(reason: str) -> dict[str, Any]:
+    """The same columns where there is nothing to compute from; the scheme says why."""
+    nothing = dict.fromkeys(("mean", "std", "min", "max", "sigma_w"), math.nan)
+    return nothing | {"scheme": reason, "aliases": "", "nearest": "", "ratio": math.nan, "p": math.nan}
 
 
 def _sizes(module: nn.Module, name: str, parameter: Tensor) -> dict[str, int | None]:
@@ -306,218 +162,6 @@ def _without_padding(parameter: Tensor, owners: list[nn.Module]) -> Tensor:
     """An embedding's rows that are looked up and trained."""
     padding = {owner.padding_idx for owner in owners if isinstance(owner, nn.Embedding | nn.EmbeddingBag)} - {None}
     return parameter[[row for row in range(len(parameter)) if row not in padding]] if padding else parameter
-
-
-def _obstacle(tensor: Tensor) -> str:
-    """Why a tensor cannot be tested; empty if it can."""
-    if isinstance(tensor, nn.UninitializedParameter) or tensor.is_meta:
-        return "not there yet"
-    if not tensor.is_floating_point():
-        return "not real"
-    if tensor.numel() == 0:
-        return "empty"
-    return "" if bool(_readable(tensor).isfinite().all()) else "not finite"
-
-
-def _check(tensor: Tensor, sizes: dict[str, float | int | None], alpha: float) -> None:
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"tensor = {tensor!r}, but it must be a torch.Tensor")
-    obstacle = _obstacle(tensor)
-    if obstacle:
-        raise ValueError(f"a tensor of type {tensor.dtype} that is {obstacle} cannot be recognized")
-    for name, size in sizes.items():
-        if size is not None and not 0 < size < math.inf:
-            raise ValueError(f"{name} = {size}, but it must be positive")
-    _check_alpha(alpha)
-
-
-def _check_alpha(alpha: float) -> None:
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha = {alpha}, but a false-alarm rate lies between 0 and 1")
-
-
-class _Sample(NamedTuple):
-    """What the tests need of a tensor: moments over all entries, and some of the entries in double precision."""
-
-    size: int
-    mean: float
-    std: float
-    low: float
-    high: float
-    square_sum: float
-    eps: float
-    entries: Entries
-
-    @property
-    def largest(self) -> float:
-        return max(-self.low, self.high)
-
-
-def _readable(tensor: Tensor) -> Tensor:
-    """The entries where and as they can be computed with: most of torch knows no 8-bit numbers."""
-    values = tensor.detach().cpu().to_dense()
-    return values if values.dtype == torch.float64 else values.float()
-
-
-def _sample(tensor: Tensor) -> _Sample:
-    flat, eps = _readable(tensor).flatten(), torch.finfo(tensor.dtype).eps
-    mean = flat.mean(dtype=torch.float64).item()
-    std = (flat - mean).square().mean(dtype=torch.float64).sqrt().item()
-    squares = flat.double().square().sum().item()
-    picked = np.linspace(0, len(flat) - 1, min(len(flat), _KS_ENTRIES)).astype(np.int64)
-    entries = flat[torch.from_numpy(picked)].double().numpy()
-    return _Sample(len(flat), mean, std, flat.min().item(), flat.max().item(), squares, eps, entries)
-
-
-def _constant(sample: _Sample, alpha: float) -> Recognition | None:
-    """All entries equal: zeros, ones, or a constant, unless that may well happen to random numbers of this precision.
-
-    Two random entries agree with a chance of about eps, and one entry always agrees with itself; but it is one of the
-    900 numbers of three digits in its decade with a chance of about 1000 eps.
-    """
-    if sample.low != sample.high:
-        return None
-    chance = sample.eps ** (sample.size - 1)
-    if abs(float(f"{sample.low:.3g}") - sample.low) <= sample.eps / 2 * abs(sample.low):
-        chance *= min(1.0, 1000 * sample.eps)
-    name = {0.0: "zeros", 1.0: "ones"}.get(sample.low, "constant")
-    return Recognition(name, math.nan, 1.0, (name,)) if chance < alpha or name != "constant" else None
-
-
-def _structure(values: Tensor, eps: float, hidden_size: int | None, alpha: float) -> Recognition | None:
-    """The identity, or orthogonal rows or columns."""
-    if values.dim() < 2:
-        return None
-    if _is_identity(values):
-        return Recognition("identity", 1.0, 1.0, ("identity",))
-    matrix = values.flatten(1).double()
-    for rows in (hidden_size or len(matrix), len(matrix)):  # gate by gate first, then the stack of gates as one
-        gains = [_orthogonal_gain(block, eps, alpha) for block in matrix.split(rows)]
-        if all(math.isclose(gain, gains[0], rel_tol=_tolerance(eps)) for gain in gains):  # NaN is close to nothing
-            return Recognition("orthogonal", gains[0], 1.0, ("orthogonal",))
-    return None
-
-
-def _is_identity(values: Tensor) -> bool:
-    """Whether a matrix is what ``eye_`` makes, or a kernel what ``dirac_`` makes, by itself or in every group."""
-    rows, columns = values.shape[:2]
-    if values.count_nonzero() > rows or values.dim() > 5:
-        return False
-    if values.dim() == 2:
-        return torch.equal(values, torch.eye(rows, columns, dtype=values.dtype))
-    groups = {1, rows // columns if rows % columns == 0 else 1}
-    return any(torch.equal(values, init.dirac_(torch.empty_like(values), count)) for count in groups)
-
-
-def _tolerance(eps: float) -> float:
-    """How far rows of a rounded orthogonal matrix are from orthonormal: by rounding, and as float32 computes them."""
-    return 2 * eps + 32 * torch.finfo(torch.float32).eps
-
-
-def _orthogonal_gain(matrix: Tensor, eps: float, alpha: float) -> float:
-    r"""The gain g of :math:`W W^\top = g^2 I` (or :math:`W^\top W`, of a tall matrix); NaN if that does not hold.
-
-    Independent entries must have a chance below alpha to come as close: then the m cosines between k vectors of length
-    n would give :math:`n \sum \cos^2 \sim \chi^2_m` with :math:`m = k(k-1)/2`.
-    """
-    vectors = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    for part in (vectors[:8], vectors):  # the first few spare most matrices the large product
-        gram = part @ part.T
-        square = gram.diagonal().mean()
-        cosines = gram / square - torch.eye(len(part), dtype=gram.dtype)
-        pairs = len(part) * (len(part) - 1) // 2
-        closeness = stats.chi2.cdf(vectors.shape[1] * cosines.triu(1).square().sum().item(), pairs) if pairs else 1.0
-        if not (cosines.abs().max() <= _tolerance(eps) and closeness < alpha):
-            return math.nan
-    return math.sqrt(square.item())
-
-
-def _distributions(dimensions: int, sizes: dict[str, float | int | None]) -> dict[str, Distribution]:
-    """The candidates whose sizes are known and that such a tensor can be drawn by."""
-    return {
-        name: candidate.distribution(*(sizes[size] for size in candidate.needs))
-        for name, candidate in CANDIDATES.items()
-        if all(sizes[size] is not None for size in candidate.needs) and (dimensions > 1 or not candidate.matrix_only)
-    }
-
-
-def _p_value(sample: _Sample, distribution: Distribution) -> float:
-    """The p-value of the hypothesis that the entries are independent draws from a distribution: see the module."""
-    tests = [_largest_p(sample, distribution)]
-    if math.isinf(distribution.support()[1]):
-        tests.append(_scale_p(sample, distribution))
-    if min(tests) > 0:
-        tests.append(_shape_p(sample.entries, distribution, sample.eps * sample.largest))
-    return min(1.0, len(tests) * min(tests))
-
-
-def _largest_p(sample: _Sample, distribution: Distribution) -> float:
-    """The chance that no entry is larger; 0 if one lies beyond the bound."""
-    bound, reach = distribution.support()[1], sample.largest * (1 + sample.eps)
-    if sample.largest > bound * (1 + sample.eps):
-        return 0.0
-    return float((1 - 2 * distribution.sf(min(reach, bound))) ** sample.size)
-
-
-def _scale_p(sample: _Sample, distribution: Distribution) -> float:
-    """The two-sided chi-squared test of a normal distribution's standard deviation, mean zero."""
-    statistic = sample.square_sum / _std(distribution) ** 2
-    below = stats.chi2.cdf(statistic * (1 + sample.eps) ** 2, sample.size)
-    above = stats.chi2.sf(statistic * (1 - sample.eps) ** 2, sample.size)
-    return min(1.0, 2 * float(min(below, above)))
-
-
-def _shape_p(entries: Entries, distribution: Distribution, blur: float) -> float:
-    """The Kolmogorov-Smirnov test, by the smallest distance of any sample within ``blur`` of the entries."""
-    n, ordered = len(entries), np.sort(entries)
-    ranks = np.arange(n) / n
-    above = np.max(ranks + 1 / n - distribution.cdf(ordered + blur))
-    below = np.max(distribution.cdf(ordered - blur) - ranks)
-    return float(stats.kstwo.sf(max(above, below, 0.0), n))
-
-
-def _named(sample: _Sample, schemes: dict[str, Distribution], fitting: dict[str, float]) -> Recognition:
-    """The answer when candidates remain: a name if they are one distribution."""
-    distinct = {_key(schemes[name]) if name in schemes else name for name in fitting}
-    names = (
-        list(fitting) if len(distinct) == 1 else sorted(fitting, key=lambda name: (name not in schemes, -fitting[name]))
-    )
-    ratio = sample.std / _std(schemes[names[0]]) if names[0] in schemes and sample.size > 1 else math.nan
-    return Recognition(names[0] if len(distinct) == 1 else "undecided", ratio, fitting[names[0]], tuple(names))
-
-
-def _key(distribution: Distribution) -> tuple[str, float]:
-    """Equal for distributions that coincide: each is told by its family and its standard deviation."""
-    return distribution.dist.name, round(math.log(_std(distribution)), 9)
-
-
-def _family(sample: _Sample, schemes: dict[str, Distribution], alpha: float) -> Recognition | None:
-    """The answer when no candidate remains but a family does, with the candidate of nearest scale."""
-    p_values = {"normal": _normal_p(sample.entries), "uniform": _uniform_p(sample)}
-    fitting = {name: p for name, p in p_values.items() if p >= alpha}
-    if len(fitting) != 1:
-        return Recognition("undecided", math.nan, max(fitting.values()), tuple(fitting)) if fitting else None
-    name = next(iter(fitting))
-    family = {"normal": "norm", "uniform": "uniform"}[name]
-    ratios = {scheme: sample.std / _std(d) for scheme, d in schemes.items() if d.dist.name == family}
-    nearest = sorted(ratios, key=lambda scheme: abs(math.log(ratios[scheme])))[:1]
-    return Recognition(name, ratios[nearest[0]] if nearest else math.nan, fitting[name], tuple(nearest))
-
-
-def _uniform_p(sample: _Sample) -> float:
-    """The test of uniformity about zero whatever the bound: below the largest entry, the others are uniform."""
-    sizes, bound = np.abs(sample.entries), sample.largest
-    others = np.delete(sample.entries, np.flatnonzero(sizes == bound)[:1])
-    return _shape_p(others, stats.uniform(-bound, 2 * bound), sample.eps * bound)
-
-
-def _normal_p(entries: Entries) -> float:
-    """The test of normality about zero whatever the standard deviation."""
-    if len(entries) < 3:
-        return 1.0
-    spread = entries[:: math.ceil(len(entries) / _SHAPIRO_ENTRIES)]
-    tests = stats.shapiro(spread).pvalue, stats.ttest_1samp(entries, 0.0).pvalue
-    return min(1.0, 2 * float(min(tests)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from tutorial_utils.audit import CANDIDATES, audit
+from tutorial_utils.audit import audit
+from tutorial_utils.recognize import candidates
 
 
 def _after(module: nn.Module, *shape: int) -> nn.Module:
@@ -107,17 +108,6 @@ ARGUMENTS: dict[str, Any] = {
     "upscale_factor": 2,
     "value": 0.0,
 }
-#: What each distribution that torch's constructors use is computed from; U(b) is uniform between -b and b.
-FORMULAS = {
-    "default": "U(1 / √fan_in)",
-    "rnn_default": "U(1 / √hidden_size)",
-    "bilinear_default": "U(1 / √in1_features)",
-    "xavier_uniform": "U(√(6 / (fan_in + fan_out)))",
-    "xavier_normal": "N(0, 2 / (fan_in + fan_out))",
-    "normal_1": "N(0, 1)",
-    "zeros": "0",
-    "ones": "1",
-}
 
 
 def parameterized_classes() -> list[str]:
@@ -143,7 +133,7 @@ def defaults(*, alpha: float = 1e-6) -> pd.DataFrame:
     Returns:
         One row per parameter. Columns: ``class`` (the key of :data:`EXAMPLES`), ``owner`` (the class inside it that
         the parameter belongs to), ``parameter`` (its path), ``shape``, ``distribution`` (as
-        :func:`~tutorial_utils.audit.recognize` names it), ``formula``, ``std_predicted`` (by that formula, from the
+        :func:`~tutorial_utils.recognize.recognize` names it), ``formula``, ``std_predicted`` (by that formula, from the
         shape alone), ``std_measured``, and ``source``: file and line, below torch's directory, of the last statement
         in ``torch.nn`` that wrote the parameter, or "copied" if none did.
 
@@ -191,12 +181,16 @@ def _rows(name: str, alpha: float) -> pd.DataFrame:
 
 
 def _formula(row: "pd.Series[Any]") -> str:
-    return f"{row['mean']:g}" if row["scheme"] == "constant" else FORMULAS.get(row["scheme"], row["scheme"])
+    """The recognized distribution, as its law is printed."""
+    scheme, laws = row["scheme"], candidates()
+    if scheme in laws:
+        return laws[scheme].formula
+    return f"{row['mean']:g}" if scheme in ("zeros", "ones", "constant") else str(scheme)
 
 
 def _predicted(row: "pd.Series[Any]") -> float:
     """The standard deviation of the recognized distribution."""
-    if row["scheme"] in CANDIDATES:
+    if row["scheme"] in candidates():
         return float(row["std"] / row["ratio"])
     return 0.0 if row["scheme"] in ("zeros", "ones", "constant") else math.nan
 

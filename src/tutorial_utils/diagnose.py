@@ -1,8 +1,8 @@
-r"""Say which layer of a model starts wrong, and why: one batch forward, one gradient back, and what the numbers mean.
+"""Say which layer of a model is badly initialized, and why, from one batch forward and one gradient back.
 
 :func:`diagnose` measures a model with :func:`tutorial_utils.propagation.propagate` and reads the table by a few rules.
-Each rule compares one number with a limit of :data:`LIMITS` and names the chapter it comes from. The limits are
-conventions about orders of magnitude, not tests: a finding says where to look.
+Each rule compares one number with a limit of :data:`LIMITS` and names the topic of the book it comes from. The limits
+are conventions about orders of magnitude, not tests: a finding says where to look.
 """
 
 import math
@@ -29,13 +29,22 @@ LIMITS = {
     "blindness": 1e-3,  # share of the inputs' 1 - cosine that is left: a thousandth
     "excess loss": 1.0,  # nats above ln(classes): confident and wrong
 }
-#: The largest and the smallest output of activations that have both.
-BOUNDS: dict[type[nn.Module], tuple[float, float]] = {
-    nn.Tanh: (-1, 1),
-    nn.Softsign: (-1, 1),
-    nn.Sigmoid: (0, 1),
-    nn.Hardsigmoid: (0, 1),
+#: Activations with a smallest and a largest output, each with the name of its share of outputs near one of the two.
+EDGES: dict[type[nn.Module], str] = {
+    nn.Tanh: "edge_share_-1_1",
+    nn.Softsign: "edge_share_-1_1",
+    nn.Sigmoid: "edge_share_0_1",
+    nn.Hardsigmoid: "edge_share_0_1",
 }
+#: What is told of a gradient; whether examples are alike or units dead is a question about outputs only.
+OF_GRADIENTS = ("mean", "var", "second_moment", "zero_share", "finite_share")
+#: The columns of a diagnosis, see :class:`Diagnosis`.
+COLUMNS = [
+    *("layer", "kind", "mean", "var", "second_moment", "zero_share", "cosine", "dead_share", "finite_share"),
+    *(f"grad_{name}" for name in OF_GRADIENTS),
+    *(f"weight_grad_{name}" for name in OF_GRADIENTS),
+    *("saturated_share", "update_ratio", "weight_shape", "trains"),
+]
 
 DEAD = (
     "zero for every example",
@@ -50,21 +59,25 @@ SATURATED = (
 
 
 class Finding(NamedTuple):
-    """What is wrong: how badly (powers of ten beyond the limit), where, by which number, why, and what helps."""
+    """What is wrong: how badly (powers of ten beyond the limit), where, by which number, why, what helps, what to read.
+
+    ``topic`` is the slug of a topic of the book, such as "glorot".
+    """
 
     severity: float
     layer: str
     measured: str
     cause: str
     cure: str
-    chapter: str
+    topic: str
 
     def __str__(self) -> str:
-        """Three lines to read, folded where they are long."""
+        """Four lines to read, folded where they are long."""
         lines = (
             f"{self.layer}: {self.measured}",
             f"    cause: {self.cause}",
-            f"    cure:  {self.cure} (chapters/{self.chapter})",
+            f"    cure:  {self.cure}",
+            f"    topic: {self.topic}",
         )
         return "\n".join(textwrap.fill(line, 80, subsequent_indent=" " * 11, break_on_hyphens=False) for line in lines)
 
@@ -96,7 +109,7 @@ class Diagnosis:
 
     def plot(self) -> "matplotlib.figure.Figure":
         """Draw the second moment of outputs and gradients, and the cosine, in the order of the calls."""
-        import matplotlib.pyplot as plt  # measuring needs no drawing
+        import matplotlib.pyplot as plt  # who only measures need not wait for matplotlib
 
         panels = {"second_moment": "output", "grad_second_moment": "gradient", "cosine": "cosine between examples"}
         figure, axes = plt.subplots(1, len(panels), figsize=(7.2, 2.6))
@@ -144,23 +157,31 @@ def diagnose(
     if not isinstance(model, nn.Module):
         raise TypeError(f"model = {model!r}, but it must be a torch.nn.Module")
     _check_devices(model, batch)
+    table, output, loss = _measure(model, batch, loss_fn, target)
+    expected = _expected_loss(output, target) if loss_fn is not None else math.nan
+    inputs = [cosine for leaf in floating(batch) if not math.isnan(cosine := _cosine(leaf))]
+    findings = _findings(table, loss, expected, min(inputs, default=math.nan), _never_called(model, table))
+    return Diagnosis(table, sorted(findings, key=lambda finding: -finding.severity), loss, expected)
+
+
+def _measure(
+    model: nn.Module, batch: Batch, loss_fn: Callable[..., Tensor] | None, target: Any
+) -> tuple[pd.DataFrame, Any, float]:
+    """The table of a diagnosis, the model's output, and the loss, NaN without a loss function."""
     seen: dict[str, Any] = {}
 
     def loss(output: Any) -> Tensor:
-        seen["output"] = output
-        value = _random_direction(output) if loss_fn is None else loss_fn(*[output, target][: 1 + (target is not None)])
-        seen["loss"] = math.nan if loss_fn is None else float(torch.as_tensor(value).detach().double().mean())
+        seen["output"], seen["loss"] = output, math.nan
+        if loss_fn is None:
+            return _random_direction(output)
+        value = loss_fn(output) if target is None else loss_fn(output, target)
+        seen["loss"] = float(torch.as_tensor(value).detach().double().mean())
         return value
 
     table = propagate(model, batch, loss, keep=statistics)
     if table.empty:
         raise ValueError(f"{type(model).__name__} has no module that computes floating-point numbers")
-    table = _with_readings(table, model)
-    expected = _expected_loss(seen["output"], target) if loss_fn is not None else math.nan
-    inputs = [cosine for leaf in floating(batch) if not math.isnan(cosine := _cosine(leaf))]
-    idle = _never_called(model, table)
-    findings = list(_findings(table, seen["loss"], expected, min(inputs, default=math.nan), idle))
-    return Diagnosis(table, sorted(findings, key=lambda finding: -finding.severity), seen["loss"], expected)
+    return _with_readings(table, dict(model.named_modules())), seen["output"], seen["loss"]
 
 
 def statistics(tensor: Tensor) -> Moments:
@@ -220,21 +241,17 @@ def _check_devices(model: nn.Module, batch: Batch) -> None:
         raise ValueError(f"the model is on {sorted(map(str, of_model))}, the batch on {sorted(map(str, of_batch))}")
 
 
-def _with_readings(table: pd.DataFrame, model: nn.Module) -> pd.DataFrame:
-    """The table with saturation by each module's own range, and the size of the gradient beside that of the weight."""
-    modules = dict(model.named_modules())
-    low_ends = [BOUNDS.get(type(modules[layer]), (math.nan, math.nan))[0] for layer in table["layer"]]
-    edges = zip(table["edge_share_-1_1"], table["edge_share_0_1"], low_ends, strict=True)
-    table["saturated_share"] = [wide if low == -1 else unit if low == 0 else math.nan for wide, unit, low in edges]
-    weights = [weight_of(modules[layer]) for layer in table["layer"]]
-    sizes = pd.Series([math.nan if w is None else float(w.detach().cpu().double().square().mean()) for w in weights])
+def _with_readings(table: pd.DataFrame, modules: dict[str, nn.Module]) -> pd.DataFrame:
+    """The table with what depends on the module: saturation in its own range, its weight, the gradient beside it."""
+    layers = [modules[name] for name in table["layer"]]
+    edges = [EDGES.get(type(layer)) for layer in layers]
+    weights = [weight_of(layer) for layer in layers]
+    sizes = [math.nan if w is None else float(w.detach().cpu().double().square().mean()) for w in weights]
+    table["saturated_share"] = [math.nan if edge is None else table.at[row, edge] for row, edge in enumerate(edges)]
     table["update_ratio"] = (table["weight_grad_second_moment"] / sizes) ** 0.5
     table["weight_shape"] = [() if w is None else tuple(w.shape) for w in weights]
     table["trains"] = [w is not None and w.requires_grad for w in weights]
-    of_gradients = [column for column in table if str(column).startswith(("grad_", "weight_grad_"))]
-    wanted = ("mean", "var", "second_moment", "zero_share", "finite_share")
-    idle = [column for column in of_gradients if str(column).split("grad_")[1] not in wanted]
-    return table.drop(columns=[*idle, "edge_share_-1_1", "edge_share_0_1"])
+    return table[COLUMNS]
 
 
 def _findings(
@@ -244,11 +261,13 @@ def _findings(
     for column, signal in (("finite_share", "outputs"), ("grad_finite_share", "gradient")):
         broken = table[table[column] < 1]
         if len(broken):
-            yield _not_finite(broken.iloc[0 if signal == "outputs" else -1], column, signal)
+            origin = broken.iloc[0] if signal == "outputs" else broken.iloc[-1]  # a gradient comes from the other end
+            yield _not_finite(origin, column, signal)
             return
     matrices = table[table["weight_shape"].map(len) > 1]
-    yield from _uneven(matrices.iloc[:-1], "second_moment", "output", "04-he")  # the last layer may be small on purpose
-    yield from _uneven(matrices, "grad_second_moment", "gradient", "03-glorot")
+    hidden = matrices.iloc[:-1]  # the last layer may be small on purpose
+    yield from _uneven(hidden, "second_moment", "output", topic="he")
+    yield from _uneven(matrices, "grad_second_moment", "gradient", topic="glorot")
     yield from _blind(matrices, input_cosine)
     yield from _mostly(table, "dead_share", *DEAD)
     yield from _mostly(table, "saturated_share", *SATURATED)
@@ -260,44 +279,46 @@ def _not_finite(row: pd.Series, column: str, signal: str) -> Finding:
     measured = f"{1 - row[column]:.0%} of its {signal} {'are' if signal == 'outputs' else 'is'} not finite"
     cause = "NaN or infinity in the weights or the batch, a slope that is infinite, or a signal that overflowed"
     cure = "look for such parameters with audit(model), or start smaller"
-    return Finding(math.inf, row["layer"], measured, cause, cure, "01-why-the-start-matters")
+    return Finding(math.inf, row["layer"], measured, cause, cure, topic="why-the-start-matters")
 
 
-def _uneven(matrices: pd.DataFrame, column: str, signal: str, chapter: str) -> Iterator[Finding]:
+def _uneven(matrices: pd.DataFrame, column: str, signal: str, topic: str) -> Iterator[Finding]:
     """A signal whose size differs by orders of magnitude between layers that have weights."""
     measured = matrices.dropna(subset=column)
     layers, sizes = measured["layer"].to_numpy(), measured[column].to_numpy() ** 0.5
     if (sizes == 0).any():
-        cause, cure = (
-            "a layer of zeros stands in its way",
-            "draw that layer at random, unless it is meant to start at zero",
-        )
-        yield Finding(
-            1.0, layers[sizes.argmin()], f"its {signal} is exactly 0", cause, cure, "01-why-the-start-matters"
-        )
+        yield _blocked(layers[sizes.argmin()], signal)
         return
     ratio = sizes.max() / sizes.min() if len(sizes) > 1 else 1.0
     if ratio <= LIMITS["ratio of rms"]:
         return
-    growth = (sizes[-1] / sizes[0]) ** (1 / (len(sizes) - 1))
+    growth = (sizes[-1] / sizes[0]) ** (1 / (len(sizes) - 1))  # per layer, in the order of the calls
     factor, way = (growth, "forward") if signal == "output" else (1 / growth, "on the way back")
     where, relation = (sizes.argmin(), "less") if factor < 1 else (sizes.argmax(), "more")
     number = f"its {signal} has rms {sizes[where]:.2g}, {ratio:.1g} times {relation} than at the other end"
     cause = f"each layer multiplies it by about {factor:.2g} {way}; it must be near 1"
     cure = "draw the weights with the gain of your activation (gains.gain), or normalize"
-    yield Finding(math.log10(ratio / LIMITS["ratio of rms"]), layers[where], number, cause, cure, chapter)
+    yield Finding(math.log10(ratio / LIMITS["ratio of rms"]), layers[where], number, cause, cure, topic)
+
+
+def _blocked(layer: str, signal: str) -> Finding:
+    measured, cause = f"its {signal} is exactly 0", "a layer of zeros stands in its way"
+    cure = "draw that layer at random, unless it is meant to start at zero"
+    return Finding(1.0, layer, measured, cause, cure, topic="why-the-start-matters")
 
 
 def _blind(matrices: pd.DataFrame, input_cosine: float) -> Iterator[Finding]:
     """Layers at which different examples have become the same vector."""
-    left = (1 - matrices["cosine"]) / (1 - input_cosine) if input_cosine < 1 else matrices["cosine"] * math.nan
+    if not input_cosine < 1:  # also if it is NaN: then there is nothing to compare with
+        return
+    left = (1 - matrices["cosine"]) / (1 - input_cosine)
     blind = matrices[left < LIMITS["blindness"]]
     if len(blind):
         measured = f"the mean cosine between examples is {blind['cosine'].iloc[0]:.5f}, at the input {input_cosine:.2g}"
         cause = "biases or the activation's mean outweigh the signal, or depth pulls all directions together"
         cure = "zero biases and weights that keep the signal (He for ReLU), fewer layers, or residual branches"
         severity = math.log10(LIMITS["blindness"] / max(float(left.min()), 1e-16))
-        yield Finding(severity, blind["layer"].iloc[0], measured, cause, cure, "06-reset-parameters")
+        yield Finding(severity, blind["layer"].iloc[0], measured, cause, cure, topic="reset-parameters")
 
 
 def _mostly(table: pd.DataFrame, column: str, what: str, cause: str, cure: str) -> Iterator[Finding]:
@@ -307,7 +328,7 @@ def _mostly(table: pd.DataFrame, column: str, what: str, cause: str, cure: str) 
         worst = affected.iloc[0]
         measured = f"{worst[column]:.0%} of its outputs are {what}"
         severity = math.log10(worst[column] / LIMITS["share"])
-        yield Finding(severity, worst["layer"], measured, cause, cure, "01-why-the-start-matters")
+        yield Finding(severity, worst["layer"], measured, cause, cure, topic="why-the-start-matters")
 
 
 def _confident(table: pd.DataFrame, loss: float, expected: float) -> Iterator[Finding]:
@@ -315,11 +336,9 @@ def _confident(table: pd.DataFrame, loss: float, expected: float) -> Iterator[Fi
     excess = loss - expected
     if excess > LIMITS["excess loss"]:
         measured = f"the initial loss is {loss:.3g}, ln(classes) is {expected:.3g}"
-        cause = "logits far apart before anything was learned"
+        cause, cure = "logits far apart before anything was learned", "a smaller last layer"
         severity = math.log10(excess / LIMITS["excess loss"])
-        yield Finding(
-            severity, table["layer"].iloc[-1], measured, cause, "a smaller last layer", "01-why-the-start-matters"
-        )
+        yield Finding(severity, table["layer"].iloc[-1], measured, cause, cure, topic="why-the-start-matters")
 
 
 def _unreached(table: pd.DataFrame, idle: list[str]) -> Iterator[Finding]:
@@ -327,8 +346,6 @@ def _unreached(table: pd.DataFrame, idle: list[str]) -> Iterator[Finding]:
     deaf = table[table["trains"] & table["weight_grad_finite_share"].isna()]
     names = [*deaf["layer"].unique(), *idle]
     if names:
-        layers = ", ".join(names[:5])
+        layers, measured = ", ".join(names[:5]), "no gradient reaches its weight"
         cause = "it was not called, its output does not enter the loss, or was detached"
-        yield Finding(
-            0.0, layers, "no gradient reaches its weight", cause, "use it, or remove it", "07-initialize-your-model"
-        )
+        yield Finding(0.0, layers, measured, cause, "use it, or remove it", topic="initialize-your-model")

@@ -1,11 +1,11 @@
-r"""The initialization schemes by name, and the fans they are computed from.
+r"""Initialize a model by the name of a scheme, and count the fans that schemes are computed from.
 
-Every scheme is a call of :mod:`torch.nn.init`. Weights are those of ``nn.Linear`` and of the convolutions; their biases
-become zero, as in the papers, except under the scheme "default", which repeats what PyTorch's constructors do.
+The schemes are the records of :mod:`tutorial_utils.schemes`; each draws by a call of :mod:`torch.nn.init`. Weights are
+those of ``nn.Linear`` and of the convolutions; their biases become zero, as in the papers, except under the scheme
+"default", which repeats what PyTorch's constructors do.
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -14,11 +14,9 @@ from torch.nn import init
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from tutorial_utils.gains import Activation, gain
+from tutorial_utils.schemes import SCHEMES, Fill
 
 Nonlinearity = str | Activation
-Fill = Callable[..., Tensor]
-
-
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -54,55 +52,12 @@ def fans(module: nn.Module) -> Fans:
     if not isinstance(module, _ConvNd):
         raise TypeError(f"fans of {type(module).__name__}: only Linear, Conv and ConvTranspose layers have them here")
     kernel, stride = math.prod(module.kernel_size), math.prod(module.stride)
-    up, down = (stride, 1) if isinstance(module, _ConvTransposeNd) else (1, stride)
     per_group = kernel / module.groups
-    return Fans(per_group * module.in_channels / up, per_group * module.out_channels / down)
-
-
-class Scheme(NamedTuple):
-    """One way to draw a weight: its name in print, the call that fills a tensor, and what that call takes."""
-
-    label: str
-    fill: Fill
-    nonlinearity: str | None = None  # the default of the gain; None where a scheme takes no gain
-    options: tuple[str, ...] = ()
-
-
-def _times_gain(fill: Fill, mode: str = "fan_in") -> Fill:
-    """Let a ``kaiming_`` call take any gain: torch offers the named ones only, of which "linear" is 1."""
-
-    def scaled(weight: Tensor, *, gain: float, generator: torch.Generator | None) -> Tensor:
-        with torch.no_grad():
-            return fill(weight, mode=mode, nonlinearity="linear", generator=generator).mul_(gain)
-
-    return scaled
-
-
-def _without_generator(fill: Fill) -> Fill:
-    return lambda weight, *, generator, **options: fill(weight, **options)
-
-
-def _default(weight: Tensor, *, generator: torch.Generator | None) -> Tensor:
-    return init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
-
-
-#: The schemes by name. "lecun" and "kaiming" divide the variance by fan_in unless the name says fan_out.
-SCHEMES: dict[str, Scheme] = {
-    "zeros": Scheme("zeros", _without_generator(init.zeros_)),
-    "constant": Scheme("constant", _without_generator(init.constant_), options=("val",)),
-    "normal": Scheme("normal", init.normal_, options=("std",)),
-    "uniform": Scheme("uniform", init.uniform_, options=("a", "b")),
-    "lecun_normal": Scheme("LeCun", _times_gain(init.kaiming_normal_), "linear"),
-    "lecun_uniform": Scheme("LeCun uniform", _times_gain(init.kaiming_uniform_), "linear"),
-    "xavier_normal": Scheme("Glorot", init.xavier_normal_, "linear"),
-    "xavier_uniform": Scheme("Glorot uniform", init.xavier_uniform_, "linear"),
-    "kaiming_normal": Scheme("He", _times_gain(init.kaiming_normal_), "relu"),
-    "kaiming_uniform": Scheme("He uniform", _times_gain(init.kaiming_uniform_), "relu"),
-    "kaiming_normal_fan_out": Scheme("He fan_out", _times_gain(init.kaiming_normal_, "fan_out"), "relu"),
-    "kaiming_uniform_fan_out": Scheme("He fan_out uniform", _times_gain(init.kaiming_uniform_, "fan_out"), "relu"),
-    "orthogonal": Scheme("orthogonal", init.orthogonal_, "linear"),
-    "default": Scheme("PyTorch default", _default),
-}
+    fan_in, fan_out = per_group * module.in_channels, per_group * module.out_channels
+    # With stride s, an input of a convolution meets one entry in s of each kernel; of a transposed one, an output does.
+    if isinstance(module, _ConvTransposeNd):
+        return Fans(fan_in / stride, fan_out)
+    return Fans(fan_in, fan_out / stride)
 
 
 def initialize_(
@@ -113,20 +68,17 @@ def initialize_(
     nonlinearity: Nonlinearity | float | None = None,
     **options: float,
 ) -> Model:
-    r"""Draw the weights of every Linear and convolutional layer in place; set their biases to zero.
+    """Draw the weights of every Linear and convolutional layer in place; set their biases to zero.
 
-    With :math:`g` the gain of the nonlinearity: LeCun :math:`\operatorname{Var} w = g^2/n_\text{in}`, Glorot
-    :math:`2 g^2/(n_\text{in} + n_\text{out})`, He :math:`g^2/n_\text{in}` with :math:`g^2 = 2` unless said otherwise,
-    or :math:`g^2/n_\text{out}` for the fan_out forms; orthogonal: a (semi-)orthogonal matrix times g. "default" is
-    :math:`U(-1/\sqrt{n_\text{in}}, 1/\sqrt{n_\text{in}})` for weights and biases. Fans are torch.nn.init's, read from
-    the weight's shape. Normalization, embedding, recurrent and
-    packed attention weights are left as they are.
+    The laws are tabulated in :mod:`tutorial_utils.schemes`, for each scheme's own nonlinearity; another one multiplies
+    the weights by the ratio of the gains. "default" draws biases too. Fans are those of torch.nn.init, read from the
+    weight's shape. Normalization, embedding, recurrent and packed attention weights are left as they are.
 
     Args:
         model: any module; a layer that occurs twice is drawn once.
-        scheme: a key of :data:`SCHEMES`.
+        scheme: a key of :data:`tutorial_utils.schemes.SCHEMES`.
         generator: makes all the draws; without one, torch's global generator is used.
-        nonlinearity: what the weights make up for, where the scheme takes a gain: a name that
+        nonlinearity: what the weights compensate for, where the scheme takes a gain: a name that
             ``torch.nn.init.calculate_gain`` knows, an elementwise callable (its gain is computed by
             :func:`tutorial_utils.gains.gain`), or the gain itself. Without one: "relu" for He, "linear" for the others.
         **options: the parameters of the plain schemes, named as in ``torch.nn.init``, all required: ``val`` of
@@ -140,9 +92,6 @@ def initialize_(
             without such layers or with one whose weight is not there yet (lazy, on the meta device) or is computed by
             a parametrization, weight_norm or pruning.
 
-    Source: LeCun et al. (1998); Glorot and Bengio (2010), equation 16; He et al. (2015), equations 10 and 14;
-    Saxe et al. (2014); the constructors of torch.nn.
-
     >>> layer = initialize_(nn.Linear(400, 100), "xavier_uniform", generator=torch.Generator().manual_seed(0))
     >>> bool(layer.weight.abs().max() <= (6 / 500) ** 0.5), bool((layer.bias == 0).all())
     (True, True)
@@ -151,7 +100,7 @@ def initialize_(
     for layer in _layers(model):
         SCHEMES[scheme].fill(layer.weight, generator=generator, **settings)
         if layer.bias is not None:
-            _fill_bias(layer.bias, layer.weight, scheme, generator)
+            _fill_bias(layer.bias, layer.weight, SCHEMES[scheme].fill_bias, generator)
     return model
 
 
@@ -190,17 +139,16 @@ def _settings(scheme: str, nonlinearity: Nonlinearity | float | None, options: d
     return options if nonlinearity is None else options | {"gain": gain_of(nonlinearity)}
 
 
-def _fill_bias(bias: Tensor, weight: Tensor, scheme: str, generator: torch.Generator | None) -> None:
-    """Zero, without a draw, so that a model with biases gets the weights of one without; or PyTorch's default."""
-    if scheme != "default":
+def _fill_bias(bias: Tensor, weight: Tensor, fill: Fill | None, generator: torch.Generator | None) -> None:
+    """As the scheme does, or zero. Zero costs no draw: with biases or without, a model gets the same weights."""
+    if fill is None:
         init.zeros_(bias)
-        return
-    bound = 1 / math.sqrt(init._calculate_fan_in_and_fan_out(weight)[0])
-    init.uniform_(bias, -bound, bound, generator=generator)
+    else:
+        fill(bias, fan_in=init._calculate_fan_in_and_fan_out(weight)[0], generator=generator)
 
 
 def _layers(model: nn.Module) -> list[nn.Linear | _ConvNd]:
-    """The layers whose weights a scheme draws."""
+    """The layers whose weights a scheme draws, all checked first, so that no model is left half initialized."""
     layers = [module for module in model.modules() if isinstance(module, nn.Linear | _ConvNd)]
     if not layers:
         raise ValueError(f"{type(model).__name__} has no Linear or convolutional layer to initialize")

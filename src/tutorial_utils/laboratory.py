@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tutorial_utils.configs import Config
+from tutorial_utils.runs import Run
 
 Codes = NDArray[np.unsignedinteger]
 Numbers = NDArray[np.floating]
@@ -67,20 +67,20 @@ QUANTILES = [0.0, 0.5, 1.0]
 LAYER_AXES = ["activation", "norm", "start", "statistic", "quantile", "layer"]
 #: The share of test digits right from which a network counts as trained, five times what guessing gives.
 TRAINED = 0.5
-#: The code that repeats one training; after dollar signs, the fields of its Config, ``steps``, and the ``last`` window.
+#: The code that repeats one training; after dollar signs, the fields of its Run, ``steps``, and the ``last`` window.
 SNIPPET = """\
 import torch
-from tutorial_utils.configs import Config
 from tutorial_utils.data import digits
+from tutorial_utils.runs import Run
 from tutorial_utils.training import accuracy, train
 
 torch.set_default_dtype(torch.float64)
 data = digits(generator=torch.Generator().manual_seed(0))
-config = Config(activation="$activation", norm="$norm", depth=$depth, width=$width,
-                scheme="$scheme", scale=$scale, lr=$lr, batch_size=$batch_size, seed=$seed)
-network = config.network(data)
-losses = train(network, data.x_train, data.y_train, lr=config.lr, steps=$steps,
-               batch_size=config.batch_size, generator=config.batches())
+run = Run(activation="$activation", norm="$norm", depth=$depth, width=$width,
+          scheme="$scheme", scale=$scale, lr=$lr, batch_size=$batch_size, seed=$seed)
+network = run.network(data)
+losses = train(network, data.x_train, data.y_train, lr=run.lr, steps=$steps,
+               batch_size=run.batch_size, generator=run.batches())
 right = accuracy(network.eval(), data.x_test, data.y_test) * len(data.y_test)
 print(f"mean loss of the last $last steps: {losses[-$last:].mean():.3g}")
 print(f"test digits right: {right:.0f} of {len(data.y_test)}")
@@ -134,7 +134,7 @@ class Code(NamedTuple):
 CODES = {"loss": Code(1e-3, 1e3, "uint8"), "moment": Code(1e-150, 1e50, "uint16")}
 
 
-def configuration(*, start: str, **place: Any) -> Config:
+def configuration(*, start: str, **place: Any) -> Run:
     """Find the training at a place of the grid, or between its places.
 
     Args:
@@ -153,21 +153,21 @@ def configuration(*, start: str, **place: Any) -> Config:
     if start not in STARTS:
         raise ValueError(f"start = {start!r}, but it must be one of {', '.join(STARTS)}")
     scheme, scale = STARTS[start]["scheme"], STARTS[start]["scale"]
-    return Config(scheme=scheme, scale=scale, width=WIDTH, batch_size=BATCH, **place)
+    return Run(scheme=scheme, scale=scale, width=WIDTH, batch_size=BATCH, **place)
 
 
-def snippet(config: Config) -> str:
+def snippet(run: Run) -> str:
     """Write the code that repeats a training and prints its last loss and its test digits right.
 
     Raises:
         ValueError: for a training with momentum or weight decay, which none here has.
 
-    >>> "lr=0.3" in snippet(Config(lr=0.3))
+    >>> "lr=0.3" in snippet(Run(lr=0.3))
     True
     """
-    if replace(config, momentum=0.0, weight_decay=0.0) != config:
-        raise ValueError(f"{config}: the code is for plain SGD, without momentum and weight decay")
-    return Template(SNIPPET).substitute(asdict(config), steps=STEPS, last=EDGES[-1] - EDGES[-2])
+    if replace(run, momentum=0.0, weight_decay=0.0) != run:
+        raise ValueError(f"{run}: the code is for plain SGD, without momentum and weight decay")
+    return Template(SNIPPET).substitute(asdict(run), steps=STEPS, last=EDGES[-1] - EDGES[-2])
 
 
 def pack(array: Codes) -> str:
@@ -189,10 +189,10 @@ def unpack(text: str, dtype: str, *shape: int) -> Codes:
     return flat.reshape(shape).astype(dtype)
 
 
-def stored() -> dict[str, Any]:
+def load_results() -> dict[str, Any]:
     """Read the file as it is; the module's description says what is in it.
 
-    >>> stored()["settings"]["command"]
+    >>> load_results()["settings"]["command"]
     'make laboratory'
     """
     results: dict[str, Any] = json.loads((files("tutorial_utils") / "laboratory.json").read_text(encoding="utf-8"))
@@ -213,7 +213,7 @@ def trainings() -> pd.DataFrame:
     >>> bool(table.trained.groupby(table.start).mean()["kaiming_normal"] > 0.4)
     True
     """
-    results, table = stored(), _places(AXES)
+    results, table = load_results(), _places(AXES)
     losses = _losses(results)
     right = [unpack(results[name], "uint16", len(table)) for name in ("right", "twin_right")]
     accuracy, twin_accuracy = (counts / results["test_digits"] for counts in right)
@@ -238,7 +238,7 @@ def curves() -> pd.DataFrame:
     200
     """
     windows = {**AXES, "step": EDGES[1:]}
-    return _places(windows).assign(loss=_losses(stored()).ravel())
+    return _places(windows).assign(loss=_losses(load_results()).ravel())
 
 
 def layers() -> pd.DataFrame:
@@ -247,12 +247,12 @@ def layers() -> pd.DataFrame:
     Returns:
         One row for each activation, norm, depth, start, statistic and ``layer``, from 1 to depth + 1, with ``low``,
         ``median`` and ``high`` of the seeds. ``statistic`` is one of :data:`STATISTICS`; the loss is the mean over
-        ``stored()["settings"]["examples"]`` digits.
+        ``load_results()["settings"]["examples"]`` digits.
 
     >>> set(layers().statistic) == set(STATISTICS)
     True
     """
-    results, code = stored(), CODES["moment"]
+    results, code = load_results(), CODES["moment"]
     tables = []
     for depth in AXES["depth"]:
         axes = {name: AXES[name] for name in LAYER_AXES[:3]} | {"statistic": STATISTICS}

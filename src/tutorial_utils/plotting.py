@@ -14,19 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-#: The color of each family of schemes, the same in every chapter.
-COLORS = {
-    "zeros": "#999999",
-    "constant": "#999999",
-    "normal": "#56B4E9",
-    "uniform": "#56B4E9",
-    "lecun": "#CC79A7",
-    "xavier": "#0072B2",
-    "kaiming": "#D55E00",
-    "orthogonal": "#009E73",
-    "default": "#E69F00",
-    "theory": "#000000",
-}
+from tutorial_utils.schemes import BLACK, SCHEMES
+
 #: The color of each activation, from Tol's palette, so that no activation is taken for a scheme.
 ACTIVATION_COLORS = {
     "identity": "#777777",
@@ -55,17 +44,22 @@ def use_style() -> None:
         plt.style.use(path)
 
 
-def color(scheme: str) -> str:
-    """Look up the color of a scheme by its name, an activation, a normalization, or "theory".
+def color(name: str) -> str:
+    """Look up the color of a scheme, of a family of schemes, an activation, a normalization, or "theory".
 
-    >>> color("kaiming_normal_fan_out") == color("kaiming_uniform"), color("tanh")
+    A scheme has the color of its record in :data:`tutorial_utils.schemes.SCHEMES`; a family is what stands before the
+    first underscore.
+
+    >>> color("kaiming_normal_fan_out") == color("kaiming"), color("tanh")
     (True, '#332288')
     """
-    known = COLORS | ACTIVATION_COLORS | NORM_COLORS
-    for key in (scheme, scheme.split("_")[0]):
+    schemes = {scheme: record.color for scheme, record in SCHEMES.items()}
+    families = {scheme.split("_")[0]: shade for scheme, shade in schemes.items()}
+    known = families | schemes | ACTIVATION_COLORS | NORM_COLORS | {"theory": BLACK}
+    for key in (name, name.split("_")[0]):
         if key in known:
             return known[key]
-    raise ValueError(f"scheme = {scheme!r} has no color; known: {', '.join(known)}")
+    raise ValueError(f"{name!r} has no color; known: {', '.join(known)}")
 
 
 def shades(count: int) -> list[str]:

@@ -131,15 +131,15 @@ def draw_scenes(n: int, *, size: int = 32, generator: torch.Generator | None = N
     return Scenes(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
 
-def stored() -> dict[str, Any]:
-    """What ``make shapeset`` stored: networks trained on these images, whose errors chapter 3 shows.
+def load_table1() -> dict[str, Any]:
+    """What ``make shapeset`` stored: networks trained on these images, whose errors the book shows.
 
     Returns:
         ``settings``, all that the numbers depend on; ``tuning``, errors on validation images by cell of the table and
         learning rate; ``runs``, one for each network, with its ``errors`` on test images after the updates
         ``settings["at"]``, and its first ``losses``; ``digest``, of all these.
 
-    >>> results = stored()
+    >>> results = load_table1()
     >>> len(results["runs"][0]["errors"]) == len(results["settings"]["at"])
     True
     """

@@ -22,7 +22,7 @@ aten = torch.ops.aten
 State = dict[str, Tensor]
 
 
-class Layer:
+class StackedLayer:
     """One layer of all K networks. This one computes entry by entry, and differentiates by autograd."""
 
     is_first = False  # whether the gradient of the input is of no use
@@ -50,7 +50,7 @@ class Layer:
         return gradient, gradients
 
 
-class Linear(Layer):
+class StackedLinear(StackedLayer):
     """z = W h + b, for K matrices at once."""
 
     def evaluate(self, h: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class Linear(Layer):
         return gradient, [torch.bmm(delta, self.h.mT), *(delta.sum(2) for _ in bias)]
 
 
-class FromOutput(Layer):
+class FromOutput(StackedLayer):
     """An activation whose derivative is a function of its output."""
 
     derivatives: ClassVar[dict[type[nn.Module], Callable[[Tensor, Tensor], Tensor]]] = {
@@ -84,7 +84,7 @@ class FromOutput(Layer):
         return self.derivatives[type(self.module)](delta, self.out), []
 
 
-class BatchNorm(Layer):
+class StackedBatchNorm(StackedLayer):
     """Torch's own kernel, with every (network, unit) pair for a channel."""
 
     def __init__(self, name: str, module: nn.Module, state: State, members: int):
@@ -113,7 +113,7 @@ class BatchNorm(Layer):
         return gradient.view_as(delta), gradients
 
 
-class LayerNorm(Layer):
+class StackedLayerNorm(StackedLayer):
     """Over the units of each example."""
 
     def evaluate(self, h: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class LayerNorm(Layer):
         return functional.layer_norm(h.mT, self.module.normalized_shape, eps=self.module.eps).mT * scale + shift
 
 
-class Conv2d(Layer):
+class StackedConv2d(StackedLayer):
     """One convolution in K groups."""
 
     def evaluate(self, h: Tensor) -> Tensor:
@@ -130,14 +130,14 @@ class Conv2d(Layer):
         return torch.conv2d(h, weight, bias[0] if bias else None, *settings)
 
 
-class GlobalPool(Layer):
+class GlobalPool(StackedLayer):
     """The mean over all pixels, which goes back to features first."""
 
     def evaluate(self, h: Tensor) -> Tensor:
         return h.mean((2, 3)).view(len(h), self.members, -1).permute(1, 2, 0)
 
 
-class Flatten(Layer):
+class StackedFlatten(StackedLayer):
     """Nothing: the pooled values are features already."""
 
     def evaluate(self, h: Tensor) -> Tensor:
@@ -149,16 +149,16 @@ ELEMENTWISE: tuple[type[nn.Module], ...] = (
     *(nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.ReLU6),
 )
 #: The layers that a stack knows, by torch's modules.
-LAYERS: dict[type[nn.Module], type[Layer]] = {
-    nn.Linear: Linear,
-    nn.Conv2d: Conv2d,
-    nn.BatchNorm1d: BatchNorm,
-    nn.BatchNorm2d: BatchNorm,
-    nn.LayerNorm: LayerNorm,
+LAYERS: dict[type[nn.Module], type[StackedLayer]] = {
+    nn.Linear: StackedLinear,
+    nn.Conv2d: StackedConv2d,
+    nn.BatchNorm1d: StackedBatchNorm,
+    nn.BatchNorm2d: StackedBatchNorm,
+    nn.LayerNorm: StackedLayerNorm,
     nn.AdaptiveAvgPool2d: GlobalPool,
-    nn.Flatten: Flatten,
+    nn.Flatten: StackedFlatten,
     **dict.fromkeys(FromOutput.derivatives, FromOutput),
-    **dict.fromkeys(ELEMENTWISE, Layer),
+    **dict.fromkeys(ELEMENTWISE, StackedLayer),
 }
 
 
@@ -248,7 +248,7 @@ class Stack:
             (delta,) = torch.autograd.grad(loss, logits, weight)
         return loss.detach(), delta
 
-    def _backward(self, delta: Tensor) -> Iterator[tuple[Layer, Tensor, Sequence[Tensor]]]:
+    def _backward(self, delta: Tensor) -> Iterator[tuple[StackedLayer, Tensor, Sequence[Tensor]]]:
         """From the last layer to the first: the layer, the gradient of its output, those of its parameters."""
         for layer in reversed(self.layers):
             of_output = delta
@@ -279,7 +279,7 @@ class Stack:
         return loss, (h.argmax(1) == y).to(h.dtype).mean(1)
 
     @torch.no_grad()
-    def signals(self, x: Tensor, y: Tensor) -> list[tuple[Layer, Tensor, Tensor, Sequence[Tensor]]]:
+    def signals(self, x: Tensor, y: Tensor) -> list[tuple[StackedLayer, Tensor, Tensor, Sequence[Tensor]]]:
         """Send one minibatch of each member forward and the gradient of its mean loss back, without an update.
 
         Returns:
@@ -313,7 +313,7 @@ class Stack:
         rows = h if h.dim() == 3 else h.reshape(len(h), len(self), -1).transpose(0, 1)
         return rows.detach().flatten(1)
 
-    def _layer(self, name: str, module: nn.Module) -> Layer:
+    def _layer(self, name: str, module: nn.Module) -> StackedLayer:
         state = {key: self.state[f"{name}.{key}"] for key in module.state_dict()}
         return LAYERS[type(module)](name, module, state, len(self))
 

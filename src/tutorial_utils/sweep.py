@@ -4,9 +4,9 @@ r"""Train every configuration of a grid: networks of one shape together, several
 
 .. code-block:: python
 
-    network = config.network(data)
-    train(network, data.x_train, data.y_train, steps=steps, lr=config.lr, batch_size=config.batch_size,
-          momentum=config.momentum, weight_decay=config.weight_decay, generator=config.batches())
+    network = run.network(data)
+    train(network, data.x_train, data.y_train, steps=steps, lr=run.lr, batch_size=run.batch_size,
+          momentum=run.momentum, weight_decay=run.weight_decay, generator=run.batches())
 
 whatever else is in the grid, however it is cut into stacks, and whichever worker trains it: to rounding, and to the
 last bit where ``width`` and ``batch_size`` are multiples of 4, so that every member's matrices lie alike in memory.
@@ -31,20 +31,20 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from tutorial_utils.configs import Config, grid
+from tutorial_utils.checkpoint import Checkpoint, Trained
 from tutorial_utils.data import Split
 from tutorial_utils.propagation import row_moments
-from tutorial_utils.stack import Layer, Stack
-from tutorial_utils.store import Store, Trained
+from tutorial_utils.runs import Run, grid
+from tutorial_utils.stack import Stack, StackedLayer
 
-FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 CACHE = 2**18  # bytes of one layer's activations: larger stacks fall out of the processor's cache
-LEAST = 8  # members that a stack has, if there are so many: fewer, and starting the calls takes the time again
-EXAMPLES = 256  # evaluated at once
+MIN_MEMBERS = 8  # members that a stack has, if there are so many: fewer, and starting the calls takes the time again
+EVAL_BATCH = 256  # evaluated at once
 REGISTERS = 32  # numbers that a loop over entries takes at once; what is left over it computes in another way
-BLOCK = 64  # steps whose minibatches are drawn at once
+STEP_BLOCK = 64  # steps whose minibatches are drawn at once
 
-Grid = Mapping[str, Any] | Iterable[Config]
+Grid = Mapping[str, Any] | Iterable[Run]
 
 
 class Sweep(NamedTuple):
@@ -69,29 +69,29 @@ class Plan(NamedTuple):
 
 
 def train_many(
-    configs: Grid,
+    runs: Grid,
     data: Split,
     *,
     steps: int,
     at: Sequence[int] | None = None,
     device: str = "cpu",
     memory: int = 2**29,
-    store: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     progress: bool = False,
 ) -> Sweep:
     """Train every configuration by SGD on the cross-entropy of its minibatches.
 
     Args:
-        configs: configurations, each of which is trained once however often it is listed, or the axes of a
-            :func:`tutorial_utils.configs.grid`.
+        runs: configurations, each of which is trained once however often it is listed, or the axes of a
+            :func:`tutorial_utils.runs.grid`.
         data: vectors (examples, features) or images (examples, channels, height, width); their dtype is the one that
             is computed in.
         steps: number of updates.
         at: the steps after which both parts of the data are evaluated, from 0 to ``steps``; without it, the last.
         device: where to train.
         memory: bytes that all stacks together may take, as estimated from the shapes.
-        store: a file that keeps what is finished; a sweep that is started again takes it from there.
+        checkpoint: a file that keeps what is finished; a sweep that is started again takes it from there.
         executor: runs the stacks; without one, as many threads as torch is set to use, one stack a thread.
         progress: whether to show a bar with an estimate of the time left.
 
@@ -100,29 +100,29 @@ def train_many(
 
     Raises:
         ValueError: for an empty grid, ``steps`` or ``at`` out of range, a network that does not fit into ``memory``, a
-            ``device`` that is not there, or a ``store`` of another experiment.
+            ``device`` that is not there, or a ``checkpoint`` of another experiment.
 
     >>> from tutorial_utils.data import digits
     >>> sweep = train_many({"depth": 1, "lr": [0.1, 1e9]}, digits(generator=torch.Generator().manual_seed(0)), steps=20)
     >>> list(sweep.table.diverged)
     [False, True]
     """
-    listed = _listed(configs)
+    listed = _listed(runs)
     plan = Plan(int(steps), _checked(steps, at), device)
-    keep = Store(store, _experiment(plan, data))
-    chunks = list(_chunks([config for config in listed if _key(config) not in keep.trained], data, memory, executor))
+    keep = Checkpoint(checkpoint, _experiment(plan, data))
+    chunks = list(_chunks([run for run in listed if _key(run) not in keep.trained], data, memory, executor))
     with _running(executor) as pool, tqdm(total=len(listed), disable=not progress, unit="network") as bar:
         bar.update(len(listed) - sum(map(len, chunks)))
         _collect({pool.submit(train_stack, chunk, data, plan): chunk for chunk in chunks}, keep, bar)
-    return _sweep(listed, [keep.trained[_key(config)] for config in listed], plan)
+    return _sweep(listed, [keep.trained[_key(run)] for run in listed], plan)
 
 
-def train_stack(configs: Sequence[Config], data: Split, plan: Plan) -> list[Trained]:
+def train_stack(runs: Sequence[Run], data: Split, plan: Plan) -> list[Trained]:
     """Train configurations of one shape as one stack, on one thread: the unit of work of a sweep."""
     torch.set_num_threads(1)
     data = _on(plan.device, data)
-    companions = _companions(configs[0]) if len(configs) == 1 or configs[0].width % REGISTERS else 0
-    members = [*configs, *[configs[-1]] * companions]
+    companions = _padding_members(runs[0]) if len(runs) == 1 or runs[0].width % REGISTERS else 0
+    members = [*runs, *[runs[-1]] * companions]
     stack = _stack(members, data)
     losses, evaluations = [], []
     for step, batch in enumerate(_minibatches(members, plan.steps, len(data.x_train))):
@@ -132,11 +132,11 @@ def train_stack(configs: Sequence[Config], data: Split, plan: Plan) -> list[Trai
     if plan.steps in plan.at:
         evaluations.append(_evaluate(stack, data))
     by_member = torch.stack(losses, 1).cpu().numpy(), torch.stack(evaluations, 1).cpu().numpy()
-    return [Trained(*arrays) for _, *arrays in zip(configs, *by_member, strict=False)]
+    return [Trained(*arrays) for _, *arrays in zip(runs, *by_member, strict=False)]
 
 
 def propagate_many(
-    configs: Grid,
+    runs: Grid,
     data: Split,
     *,
     examples: int = 256,
@@ -146,7 +146,7 @@ def propagate_many(
     """Measure every configuration's first forward and backward pass, as :func:`tutorial_utils.propagation.propagate`.
 
     Args:
-        configs: configurations, or the axes of a :func:`tutorial_utils.configs.grid`.
+        runs: configurations, or the axes of a :func:`tutorial_utils.runs.grid`.
         data: its first training examples are the batch, the same for all; the loss is the mean cross-entropy.
         examples: how many.
         layers: the classes to measure.
@@ -165,14 +165,14 @@ def propagate_many(
     >>> list(table.layer)
     ['linear1', 'linear2', 'linear1', 'linear2', 'linear3']
     """
-    listed = _listed(configs)
+    listed = _listed(runs)
     if not 1 <= examples <= len(data.x_train):
         raise ValueError(f"examples = {examples}, but there are {len(data.x_train)} to take them from")
     x, y = data.x_train[:examples], data.y_train[:examples]
-    tables, order = [], {config: place for place, config in enumerate(listed)}
+    tables, order = [], {run: place for place, run in enumerate(listed)}
     for chunk in _chunks(listed, data, memory, examples=examples):
         signals = _stack(chunk, data).signals(x.expand(len(chunk), *x.shape), y.expand(len(chunk), -1))
-        places = [order[config] for config in chunk]
+        places = [order[run] for run in chunk]
         tables += [
             _moments(*signal).assign(order=places, **_fields(chunk))
             for signal in signals
@@ -183,7 +183,7 @@ def propagate_many(
     return table[[*columns[1:], *table.columns.drop(columns)]]
 
 
-def _moments(layer: Layer, h: Tensor, delta: Tensor, gradients: Sequence[Tensor]) -> pd.DataFrame:
+def _moments(layer: StackedLayer, h: Tensor, delta: Tensor, gradients: Sequence[Tensor]) -> pd.DataFrame:
     """One layer's moments, a row for each member; NaN for the gradient of a weight that it does not have."""
     columns: dict[str, Any] = {}
     for prefix, rows in (("", h), ("grad_", delta), ("weight_grad_", gradients[0] if gradients else None)):
@@ -192,13 +192,13 @@ def _moments(layer: Layer, h: Tensor, delta: Tensor, gradients: Sequence[Tensor]
     return pd.DataFrame(columns).assign(layer=layer.name, kind=type(layer.module).__name__)
 
 
-def _listed(configs: Grid) -> list[Config]:
+def _listed(runs: Grid) -> list[Run]:
     """The configurations, each once, in order."""
-    if isinstance(configs, Config):
-        raise ValueError(f"configs = {configs}, but it must be a list of configurations or the axes of a grid")
-    listed = list(dict.fromkeys(grid(**configs) if isinstance(configs, Mapping) else configs))
+    if isinstance(runs, Run):
+        raise ValueError(f"runs = {runs}, but it must be a list of configurations or the axes of a grid")
+    listed = list(dict.fromkeys(grid(**runs) if isinstance(runs, Mapping) else runs))
     if not listed:
-        raise ValueError("configs is empty: there is nothing to train")
+        raise ValueError("runs is empty: there is nothing to train")
     return listed
 
 
@@ -211,7 +211,7 @@ def _checked(steps: int, at: Sequence[int] | None) -> tuple[int, ...]:
 
 
 def _experiment(plan: Plan, data: Split) -> str:
-    """What a store must agree on with the sweep that it serves."""
+    """What a checkpoint must agree on with the sweep that it serves."""
     digest = hashlib.sha256()
     for tensor in data:
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
@@ -220,28 +220,28 @@ def _experiment(plan: Plan, data: Split) -> str:
     return json.dumps({"steps": plan.steps, "at": plan.at, **described})
 
 
-def _key(config: Config) -> str:
-    return json.dumps(asdict(config))
+def _key(run: Run) -> str:
+    return json.dumps(asdict(run))
 
 
-def _stack(configs: Sequence[Config], data: Split) -> Stack:
-    network = configs[0].network(data)
+def _stack(runs: Sequence[Run], data: Split) -> Stack:
+    network = runs[0].network(data)
     stack = Stack(
-        [copy.deepcopy(network).to(data.x_train.device)] * len(configs),
-        lr=[config.lr for config in configs],
-        momentum=[config.momentum for config in configs],
-        weight_decay=[config.weight_decay for config in configs],
+        [copy.deepcopy(network).to(data.x_train.device)] * len(runs),
+        lr=[run.lr for run in runs],
+        momentum=[run.momentum for run in runs],
+        weight_decay=[run.weight_decay for run in runs],
     )
-    for number, config in enumerate(configs):
-        stack.load(number, config.start_(network))
+    for number, run in enumerate(runs):
+        stack.load(number, run.start_(network))
     return stack
 
 
-def _minibatches(configs: Sequence[Config], steps: int, examples: int) -> Iterator[Tensor]:
+def _minibatches(runs: Sequence[Run], steps: int, examples: int) -> Iterator[Tensor]:
     """Each step's indices, of shape (members, batch_size): the draws that single steps would make."""
-    generators, size = [config.batches() for config in configs], configs[0].batch_size
-    for start in range(0, steps, BLOCK):
-        shape = min(BLOCK, steps - start), size
+    generators, size = [run.batches() for run in runs], runs[0].batch_size
+    for start in range(0, steps, STEP_BLOCK):
+        shape = min(STEP_BLOCK, steps - start), size
         yield from torch.stack([torch.randint(examples, shape, generator=g) for g in generators], dim=1)
 
 
@@ -253,49 +253,49 @@ def _evaluate(stack: Stack, data: Split) -> Tensor:
 
 def _mean(stack: Stack, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and accuracy over any number of examples, some at a time."""
-    pieces = list(zip(x.split(EXAMPLES), y.split(EXAMPLES), strict=True))
+    pieces = list(zip(x.split(EVAL_BATCH), y.split(EVAL_BATCH), strict=True))
     weighted = [(len(b) * loss, len(b) * right) for a, b in pieces for loss, right in [stack.evaluate(a, b)]]
     loss, right = (torch.stack(column).sum(0) / len(y) for column in zip(*weighted, strict=True))
     return loss, right
 
 
 def _chunks(
-    configs: Iterable[Config], data: Split, memory: int, executor: Executor | None = None, examples: int = EXAMPLES
-) -> list[list[Config]]:
+    runs: Iterable[Run], data: Split, memory: int, executor: Executor | None = None, examples: int = EVAL_BATCH
+) -> list[list[Run]]:
     """Cut a grid into stacks: one shape each, small enough for the cache and the memory, enough for all workers."""
     workers = torch.get_num_threads() if executor is None else getattr(executor, "_max_workers", os.cpu_count() or 1)
     chunks = []
-    for _, group in groupby(sorted(configs, key=lambda config: str(config.shape)), key=lambda config: config.shape):
+    for _, group in groupby(sorted(runs, key=lambda run: str(run.shape)), key=lambda run: run.shape):
         members = list(group)
         most = _members(members[0], data, memory // workers, examples)
-        pieces = max(math.ceil(len(members) / most), min(workers, len(members) // LEAST))
+        pieces = max(math.ceil(len(members) / most), min(workers, len(members) // MIN_MEMBERS))
         size = math.ceil(len(members) / max(pieces, 1))
         chunks += [members[start : start + size] for start in range(0, len(members), size)]
     return chunks
 
 
-def _members(config: Config, data: Split, memory: int, examples: int) -> int:
+def _members(run: Run, data: Split, memory: int, examples: int) -> int:
     """How many networks like this one make a good stack."""
-    network, sample = config.network(data), data.x_train[:2]
+    network, sample = run.network(data), data.x_train[:2]
     with torch.no_grad():
         values = [(sample := layer(sample)).numel() // 2 for layer in network]
     inputs, itemsize = data.x_train[0].numel(), data.x_train.element_size()
     weights = sum(parameter.numel() for parameter in network.parameters())
-    each = itemsize * (4 * weights + (3 * sum(values) + 2 * inputs) * max(config.batch_size, examples))
-    room, need = memory // each - _companions(config), each * (1 + _companions(config))
+    each = itemsize * (4 * weights + (3 * sum(values) + 2 * inputs) * max(run.batch_size, examples))
+    room, need = memory // each - _padding_members(run), each * (1 + _padding_members(run))
     if room < 1:
-        raise ValueError(f"one network of {config} takes about {need:,} bytes, but memory allows {memory:,} a worker")
-    cached = CACHE // (itemsize * config.batch_size * max(values))
-    return int(min(room, max(LEAST, cached)))
+        raise ValueError(f"one network of {run} takes about {need:,} bytes, but memory allows {memory:,} a worker")
+    cached = CACHE // (itemsize * run.batch_size * max(values))
+    return int(min(room, max(MIN_MEMBERS, cached)))
 
 
-def _companions(config: Config) -> int:
+def _padding_members(run: Run) -> int:
     """How many copies of a member, trained along at the end of the stack, keep the others' bits as they are anywhere.
 
     A lone matrix product takes another path than several, and the last entries that do not fill the processor's
     registers are computed by another formula.
     """
-    return math.ceil((REGISTERS - 1) / config.width)
+    return math.ceil((REGISTERS - 1) / run.width)
 
 
 def _on(device: str, data: Split) -> Split:
@@ -321,27 +321,27 @@ def _running(executor: Executor | None) -> Iterator[Executor]:
         torch.set_num_threads(threads)
 
 
-def _collect(chunks: Mapping[Future[list[Trained]], list[Config]], keep: Store, bar: "tqdm[Any]") -> None:
+def _collect(chunks: Mapping[Future[list[Trained]], list[Run]], keep: Checkpoint, bar: "tqdm[Any]") -> None:
     """Keep each stack's trainings as it finishes; whatever ends the sweep, write what is finished."""
     try:
         for future in as_completed(chunks):
             keep.add(_by_key(chunks[future], future))
             bar.update(len(chunks[future]))
     finally:
-        for future, configs in chunks.items():
+        for future, runs in chunks.items():
             if not future.cancel() and future.done() and not future.exception():
-                keep.trained |= _by_key(configs, future)
+                keep.trained |= _by_key(runs, future)
         keep.save()
 
 
-def _by_key(configs: Sequence[Config], future: Future[list[Trained]]) -> dict[str, Trained]:
-    return dict(zip(map(_key, configs), future.result(), strict=True))
+def _by_key(runs: Sequence[Run], future: Future[list[Trained]]) -> dict[str, Trained]:
+    return dict(zip(map(_key, runs), future.result(), strict=True))
 
 
-def _sweep(configs: Sequence[Config], trained: Sequence[Trained], plan: Plan) -> Sweep:
-    fields, losses = _fields(configs), np.stack([one.losses for one in trained])
+def _sweep(runs: Sequence[Run], trained: Sequence[Trained], plan: Plan) -> Sweep:
+    fields, losses = _fields(runs), np.stack([one.losses for one in trained])
     evaluations = np.stack([one.evaluations for one in trained])
-    figures = [pd.DataFrame(evaluations[:, point], columns=list(FIGURES)) for point in range(len(plan.at))]
+    figures = [pd.DataFrame(evaluations[:, point], columns=list(METRICS)) for point in range(len(plan.at))]
     curves = pd.concat(
         [pd.concat([fields.assign(step=step), figure], axis=1) for step, figure in zip(plan.at, figures, strict=True)]
     )
@@ -351,5 +351,5 @@ def _sweep(configs: Sequence[Config], trained: Sequence[Trained], plan: Plan) ->
     return Sweep(table, curves.sort_index(kind="stable").reset_index(drop=True), losses)
 
 
-def _fields(configs: Sequence[Config]) -> pd.DataFrame:
-    return pd.DataFrame([asdict(config) for config in configs])
+def _fields(runs: Sequence[Run]) -> pd.DataFrame:
+    return pd.DataFrame([asdict(run) for run in runs])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 
 import pytest
+from bs4 import BeautifulSoup
 from explorer_moves import MOVES
 from explorer_reading import CONTRAST, LINES, explorers, problems
 from playwright.sync_api import Browser, BrowserContext
@@ -73,7 +74,11 @@ def test_the_scripts_are_on_the_pages_that_need_them_and_on_no_other() -> None:
         assert f"{STYLE}?" in text or not needed, page
 
 
-def test_a_panel_says_where_it_works() -> None:
-    with_panels = [page for page, text in TEXTS.items() if 'class="good-panel"' in text]
-    assert len([page for page in with_panels if page.startswith("chapters/")]) >= 8
-    assert all(f"{STYLE}?" in TEXTS[page] for page in with_panels)
+def test_a_page_says_where_its_controls_move_and_shows_their_first_picture() -> None:
+    words = "un this chapter (Binder, Colab or JupyterLab) to move the controls."
+    pages = {page: BeautifulSoup(text, "html.parser") for page, text in TEXTS.items() if words in text}
+    assert len([page for page in pages if page.startswith("chapters/")]) >= 8
+    for page, soup in pages.items():
+        (cell,) = (cell for cell in soup.select(".cell") if "@interact(" in cell.get_text())
+        assert cell.select_one(".cell_output").get_text().strip(), page
+        assert "interactive(" not in soup.get_text() and "jupyter.widget" not in TEXTS[page], page

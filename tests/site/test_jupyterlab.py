@@ -22,7 +22,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 PATIENCE = 60  # seconds for anything that a busy computer may take long to do
 MEASURE = """
 import pandas as pd
-from tutorial_utils.explore import Choice, Explorer, Lines, Slider, panel
+from ipywidgets import interact
+from tutorial_utils.explore import Choice, Explorer, Lines, Slider
 
 def decay(start, rate):
     if rate == 0.9:
@@ -36,7 +37,7 @@ explorer = Explorer(decay, name="decay", controls=[Choice("start", [1, 2]), Slid
 CELLS = [
     MEASURE.strip(),
     "explorer",
-    'panel(lambda start: print(f"It was run with {start}"), Choice("start", [1, 2]))',
+    '_ = interact(lambda start: print(f"It was run with {start}"), start=[1, 2])',
 ]
 
 
@@ -187,7 +188,7 @@ def test_the_address_of_the_notebook_stays(explorer: Locator) -> None:
     assert "#" not in explorer.page.url
 
 
-def test_a_panel_runs_again(opened: Page) -> None:
+def test_interact_runs_again(opened: Page) -> None:
     choice = opened.locator(".jp-OutputArea .widget-dropdown select")
     expect(opened.get_by_text("It was run with 1")).to_be_visible(timeout=PATIENCE * 1000)
     choice.select_option(label="2")

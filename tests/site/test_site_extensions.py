@@ -1,19 +1,17 @@
 """The Sphinx extensions of the book, one by one."""
 
 from io import StringIO
-from types import SimpleNamespace
+from pathlib import Path
 
 import claims_table
 import docstrings
 import katex_math
 import pytest
-import repository_links
 from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
-from sphinx_book_theme.header_buttons.launch import add_launch_buttons
 from theme_fixes import FIXES, Fix
 
-import links
+import topics
 from tutorial_utils.claims.ledger import Entry
 from tutorial_utils.claims.registry import Claim, Evidence, Method, Verdict
 
@@ -102,34 +100,6 @@ def test_fix_tells_when_its_fault_is_left():
     assert "is left" in fix.apply('<b lang="en" id="a">')[1]
 
 
-def test_no_repository_no_buttons():
-    assert repository_links.theme_options(None) == {"repository_url": "", "launch_buttons": {}}
-
-
-def test_buttons_lead_where_the_badges_lead(tmp_path):
-    address = "https://github.com/someone/some-book"
-    (tmp_path / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{address}"\n')
-    options = repository_links.theme_options(links.repository(tmp_path))
-    assert options["repository_url"] == address
-    notebook = "book/chapters/03-glorot.ipynb"
-    buttons = launch_buttons(options, "chapters/03-glorot", address)
-    assert buttons == {
-        "Binder": links.binder_url(notebook, tmp_path),
-        "Colab": links.colab_url(notebook, tmp_path),
-    }
-
-
-def launch_buttons(options, page, address):
-    """Return the theme's launch buttons for a page: text and address."""
-    env = SimpleNamespace(metadata={page: {"kernelspec": {}}}, doc2path=lambda name: f"{name}.ipynb")
-    app = SimpleNamespace(env=env, config={"html_theme_options": options})
-    host, owner, name = address.rsplit("/", 2)
-    context = {"pagename": page, "sourcename": f"{page}.ipynb", "header_buttons": []}
-    context |= {"github_url": host, "github_user": owner, "github_repo": name}
-    add_launch_buttons(app, page, "page.html", context, None)
-    return {button["text"]: button["url"] for button in context["header_buttons"][0]["buttons"]}
-
-
 def test_returns_is_prose():
     lines = ["Sum.", "", "Returns:", "    Two columns: a and b."]
     docstrings.mark_as_prose(lines)
@@ -178,9 +148,8 @@ def test_the_row_of_a_claim():
     entry = Entry(
         "x", Verdict.CONDITIONAL, ("deep",), (Evidence("deep", 1.5, 1.2, 1.8, 8), Evidence("shallow", 3, 3, 3, 8))
     )
-    row = BeautifulSoup(claims_table.row(claim(unit="decades"), entry, "chapters/03-glorot.html#s"), "html.parser")
-    assert row.tr["id"] == "x" and row.a["href"] == "chapters/03-glorot.html#s"
-    assert row.a.get_text() == "Chapter 3: S"
+    row = BeautifulSoup(claims_table.row(claim(unit="decades"), entry, "<a href='p.html#s'>S</a>"), "html.parser")
+    assert row.tr["id"] == "x" and row.a["href"] == "p.html#s"
     text = row.get_text(" ")
     for part in (
         "a < b",
@@ -193,8 +162,11 @@ def test_the_row_of_a_claim():
     assert "supported under conditions : deep" in text
 
 
-def test_a_section_s_code_is_code():
-    assert claims_table.place(claim(section="`.data` < x")) == "Chapter 3: <code>.data</code> &lt; x"
+@pytest.mark.parametrize(("number", "where"), [(3, "Chapter 3"), (None, "Appendix")])
+def test_a_claim_leads_to_its_section(number, where):
+    page = topics.Page("he", Path("he"), number)
+    found = claims_table.link(page, "He's `.data` < x", "he.html")
+    assert found == f"<a href='he.html#hes-data-x'>{where}: He&#x27;s <code>.data</code> &lt; x</a>"
 
 
 def test_the_counts_of_the_ledger():

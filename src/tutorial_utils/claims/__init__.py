@@ -1,10 +1,32 @@
 """The claims of the book and of its sources, each with the measurement that could refute it.
 
-:mod:`~tutorial_utils.claims.registry` says what a claim is; the other modules register them, one for each part of the
-book; :mod:`~tutorial_utils.claims.ledger` measures them all.
+:mod:`~tutorial_utils.claims.registry` says what a claim is, :mod:`~tutorial_utils.claims.experiments` holds what their
+measurements share, and :mod:`~tutorial_utils.claims.ledger` measures them all. The claims stand in one module for each
+topic, each a function whose name, with hyphens, is the claim's id: ``he-keeps-angles`` is ``he.he_keeps_angles``.
 """
 
-from tutorial_utils.claims import initialization, normalization, pytorch
+from importlib import import_module
+
 from tutorial_utils.claims.registry import CLAIMS
 
-__all__ = ["CLAIMS", "initialization", "normalization", "pytorch"]
+#: The modules with claims, in the order of the ledger.
+TOPICS = (
+    "why_the_start_matters",
+    "variance_through_a_layer",
+    "glorot",
+    "he",
+    "any_activation_any_layer",
+    "reset_parameters",
+    "initialize_your_model",
+    "every_default",
+    "batchnorm_training",
+    "batchnorm_inference",
+    "batchnorm_clinic",
+    "what_batchnorm_buys",
+    "why_batchnorm_helps",
+    "glorot_table_1",
+)
+for _topic in TOPICS:
+    import_module(f"{__name__}.{_topic}")
+
+__all__ = ["CLAIMS", "TOPICS"]

@@ -33,18 +33,18 @@ class Entry(NamedTuple):
     evidence: tuple[Evidence, ...]
 
 
-def measure(id: str, seeds: Sequence[int]) -> Entry:
+def measure_claim(id: str, seeds: Sequence[int]) -> Entry:
     """Measure one claim.
 
     Raises:
         ValueError: for an id that no claim has.
     """
-    claim = find(id)
+    claim = claim_by_id(id)
     evidence = claim.evidence(seeds)
     return Entry(id, claim.verdict(evidence), tuple(claim.agreeing(evidence)), tuple(evidence))
 
 
-def find(id: str) -> Claim:
+def claim_by_id(id: str) -> Claim:
     """Look a claim up.
 
     Raises:
@@ -77,8 +77,8 @@ def measure_all(ids: Iterable[str], executor: Executor, *, seeds: int | None = N
         raise ValueError(f"seeds = {seeds}, but an interval takes at least two")
     if first < 0:
         raise ValueError(f"first = {first}, but seeds begin at 0")
-    counts = {id: find(id).seeds if seeds is None else seeds for id in ids}
-    futures = [executor.submit(measure, id, range(first, first + count)) for id, count in counts.items()]
+    counts = {id: claim_by_id(id).seeds if seeds is None else seeds for id in ids}
+    futures = [executor.submit(measure_claim, id, range(first, first + count)) for id, count in counts.items()]
     return (future.result() for future in as_completed(futures))
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.99
+Seeds = Sequence[int]
 Effects = Mapping[str, Sequence[float]]
-Measure = Callable[[Sequence[int]], Effects]
+Measure = Callable[[Seeds], Effects]
 
 
 class Verdict(StrEnum):
@@ -32,6 +32,21 @@ class Method(StrEnum):
     SHARE = "share, exact binomial"  # the effects are 0 or 1
     RANGE = "smallest to largest"  # for identities, where every seed must agree
 
+    def within(self, low: float, high: float, *, seeds: int) -> "Criterion":
+        """Ask for an interval from that many seeds that lies between these two effects."""
+        return Criterion((low, high), self, seeds)
+
+
+class Criterion(NamedTuple):
+    """When measurements agree with a statement; fixed before the first look."""
+
+    #: The smallest and the largest effect that agree; an interval that lies outside refutes the statement.
+    holds: tuple[float, float]
+    #: How the interval is made.
+    method: Method
+    #: How many seeds the full measurement takes.
+    seeds: int
+
 
 class Evidence(NamedTuple):
     """What one claim measured under one condition: the effect, its interval, from how many seeds."""
@@ -47,32 +62,28 @@ class Evidence(NamedTuple):
 class Claim:
     """A statement that can be refuted."""
 
-    #: Short name, in words joined by hyphens; the address of its row.
+    #: The name of the function that measures it, its words joined by hyphens; the address of its row.
     id: str
+    #: The name of that function's module, written the same way: the page of the book that shows it.
+    topic: str
     #: What is claimed, in plain words.
     statement: str
     #: Who says so.
     source: str
-    #: The chapter that shows it, by its file name without the ending.
-    chapter: str
-    #: The heading in that chapter under which the cell stands that shows it.
-    section: str
     #: What an effect is.
     quantity: str
     #: The unit of the effect; "" for a pure number.
     unit: str
-    #: The smallest and the largest effect that agree with the statement; an interval that lies outside refutes it.
+    #: The three parts of its :class:`Criterion`.
     holds: tuple[float, float]
-    #: How the interval is made.
     method: Method
-    #: How many seeds the full measurement takes.
     seeds: int
     #: Seeds to effects, one list for each condition under which the statement is tested, one effect a seed.
     measure: Measure
     #: What was chosen after results had been seen; such a verdict demonstrates rather than tests.
     after_looking: str = ""
 
-    def evidence(self, seeds: Sequence[int]) -> list[Evidence]:
+    def evidence(self, seeds: Seeds) -> list[Evidence]:
         """Measure under every condition.
 
         Raises:
@@ -88,15 +99,15 @@ class Claim:
     def verdict(self, evidence: Sequence[Evidence]) -> Verdict:
         """Say what the evidence means: an interval inside ``holds`` agrees, one that does not touch it refutes."""
         low, high = self.holds
-        agrees = [low <= one.low and one.high <= high for one in evidence]
         refutes = [one.high < low or high < one.low for one in evidence]
-        if any(agrees):
-            return Verdict.SUPPORTED if all(agrees) else Verdict.CONDITIONAL
+        if agreeing := self.agreeing(evidence):
+            return Verdict.SUPPORTED if len(agreeing) == len(evidence) else Verdict.CONDITIONAL
         return Verdict.WRONG if all(refutes) else Verdict.NOT_REPRODUCED
 
     def agreeing(self, evidence: Sequence[Evidence]) -> list[str]:
         """Name the conditions under which the statement is supported."""
-        return [one.condition for one in evidence if self.holds[0] <= one.low and one.high <= self.holds[1]]
+        low, high = self.holds
+        return [one.condition for one in evidence if low <= one.low and one.high <= high]
 
 
 #: All claims by id, in the order in which they were registered.
@@ -104,47 +115,36 @@ CLAIMS: dict[str, Claim] = {}
 
 
 def claim(
-    id: str,
     statement: str,
     *,
     source: str,
-    chapter: str,
-    section: str,
     quantity: str,
-    holds: tuple[float, float],
-    method: Method,
-    seeds: int,
+    criterion: Criterion,
     unit: str = "",
     after_looking: str = "",
 ) -> Callable[[Measure], Measure]:
-    """Register the decorated function as the measurement of a claim; the arguments are those of :class:`Claim`.
+    """Register the decorated function as the measurement of a claim: its name is the id, its module the topic.
+
+    The arguments are those of :class:`Claim`.
 
     Raises:
         ValueError: if the id is taken.
     """
+    about = {"source": source, "quantity": quantity, "unit": unit, "after_looking": after_looking}
+    fields: dict[str, Any] = {"statement": statement, **about, **criterion._asdict()}
 
     def register(measure: Measure) -> Measure:
+        id, topic = (_slug(name) for name in (measure.__name__, measure.__module__.rpartition(".")[2]))
         if id in CLAIMS:
             raise ValueError(f"claim {id!r} is registered already")
-        about = {
-            "source": source,
-            "chapter": chapter,
-            "section": section,
-            "quantity": quantity,
-            "unit": unit,
-            "after_looking": after_looking,
-        }
-        CLAIMS[id] = Claim(
-            id=id, statement=statement, holds=holds, method=method, seeds=seeds, measure=measure, **about
-        )
+        CLAIMS[id] = Claim(id=id, topic=topic, measure=measure, **fields)
         return measure
 
     return register
 
 
-def seeded(seed: int) -> torch.Generator:
-    """A stream of random numbers of its own."""
-    return torch.Generator().manual_seed(seed)
+def _slug(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def interval(effects: Sequence[float], method: Method) -> tuple[float, float, float]:

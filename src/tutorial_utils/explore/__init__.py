@@ -8,6 +8,5 @@ anywhere, and what is not yet measured is measured when the reader asks.
 from tutorial_utils.explore.charts import Bars, Heatmap, Lines
 from tutorial_utils.explore.controls import Choice, Slider
 from tutorial_utils.explore.explorer import Explorer
-from tutorial_utils.explore.tryit import panel
 
-__all__ = ["Bars", "Choice", "Explorer", "Heatmap", "Lines", "Slider", "panel"]
+__all__ = ["Bars", "Choice", "Explorer", "Heatmap", "Lines", "Slider"]

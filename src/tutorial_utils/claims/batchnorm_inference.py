@@ -1,0 +1,297 @@
+"""BatchNorm in inference: fixed statistics, how they are gathered, what they cost and what they save."""
+
+import copy
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch.optim.swa_utils import update_bn
+
+from tutorial_utils import normalization
+from tutorial_utils.claims.experiments import (
+    ROUNDING,
+    BuildNorm,
+    digits_network,
+    double_digits,
+    each,
+    normal,
+    on_both_layers,
+    seeded,
+    shifted_normal,
+    train_on,
+)
+from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
+from tutorial_utils.data import Split
+from tutorial_utils.initializers import initialize_
+from tutorial_utils.training import accuracy
+
+EXACT = (1 - 1e-6, 1 + 1e-6)  # what float64, and an eps of 1e-12, leave of a ratio of 1
+
+
+def _fit(data: Split, seed: int, *, steps: int = 150, momentum: float = 0.1) -> nn.Sequential:
+    """A network with BatchNorm after some training."""
+    net, generator = digits_network(seed, partial(nn.BatchNorm1d, momentum=momentum))
+    train_on(data, net, generator, steps=steps)
+    return net
+
+
+@torch.no_grad()
+def _classes(net: nn.Module, x: Tensor, order: Tensor, m: int) -> Tensor:
+    """The classes of all images if batches of m, cut from this order, are normalized by their own statistics."""
+    net, out = copy.deepcopy(net).train(), torch.empty(len(x), dtype=torch.long)
+    for batch in order[: len(order) // m * m].split(m):
+        out[batch] = net(x[batch]).argmax(1)
+    return out
+
+
+def _batch_accuracy(net: nn.Module, x: Tensor, y: Tensor, order: Tensor, m: int) -> float:
+    """Accuracy with the statistics of batches of m, over whole batches."""
+    used = order[: len(order) // m * m]
+    return float((_classes(net, x, order, m) == y)[used].double().mean())
+
+
+@claim(
+    "With a fixed mean and variance the result of inference is deterministic.",
+    source="source text",
+    quantity="largest change of a probability when an image gets other companions",
+    criterion=Method.RANGE.within(*ROUNDING, seeds=8),
+)
+def bn_fixed_statistics_are_deterministic(seeds: Seeds) -> Effects:
+    data = double_digits(seeds[0])
+
+    def change(seed: int) -> float:
+        net, x = _fit(data, seed, steps=60).eval(), data.x_test
+        with torch.no_grad():
+            pairs = [(net(x[:8]).softmax(1), net(x[n : n + 8]).softmax(1)) for n in range(1, 8)]
+        return max(float((a[n:] - b[:-n]).abs().max()) for n, (a, b) in enumerate(pairs, 1))
+
+    return each(seeds, change, {"eval mode": ()})
+
+
+@claim(
+    "With batch statistics the class of most images depends on which others are in their batch of 8.",
+    source="this book; cf. Ioffe and Szegedy (2015), section 3.1",
+    quantity="share of the test images whose class changes over 20 orders",
+    criterion=Method.MEAN.within(0.5, 1.0, seeds=8),
+)
+def bn_companions_decide(seeds: Seeds) -> Effects:
+    data = double_digits(seeds[0])
+
+    def share(seed: int) -> float:
+        net, generator = _fit(data, seed), seeded(seed)
+        orders = [torch.randperm(360, generator=generator) for _ in range(20)]
+        classes = torch.stack([_classes(net, data.x_test, order, 8) for order in orders])
+        return float((classes != classes[0]).any(0).double().mean())
+
+    return each(seeds, share, {"batches of 8": ()})
+
+
+@claim(
+    "Even on the batch that the statistics were taken from, both modes differ by the factor √((m - 1)/m).",
+    source="Ioffe and Szegedy (2015), algorithm 2",
+    quantity="output in eval mode over output in training mode, relative to √((m - 1)/m)",
+    criterion=Method.RANGE.within(*EXACT, seeds=32),
+)
+def bn_modes_differ_on_one_batch(seeds: Seeds) -> Effects:
+    def ratio(norm: BuildNorm, m: int, seed: int) -> float:
+        layer, x = norm(1, eps=1e-12, momentum=1.0).double(), shifted_normal(seed, m, 1)
+        trained, evaluated = layer(x).detach(), layer.eval()(x).detach()
+        return float((evaluated * trained).sum() / trained.square().sum()) / math.sqrt((m - 1) / m)
+
+    sizes = {f"m = {m}": (nn.BatchNorm1d, m) for m in (2, 8, 64)}
+    return each(seeds, ratio, sizes | {"from scratch, m = 8": (normalization.BatchNorm1d, 8)})
+
+
+@claim(
+    "The running variance estimates the variance without bias, however small the batches are.",
+    source="Ioffe and Szegedy (2015), algorithm 2",
+    quantity="running variance over the true one, average of 100 units after 100 batches of 4",
+    criterion=Method.MEAN.within(0.95, 1.05, seeds=12),  # dividing by m would give 0.75
+)
+def bn_running_var_unbiased(seeds: Seeds) -> Effects:
+    def ratio(norm: BuildNorm, seed: int) -> float:
+        layer = norm(100).double()
+        for batch in shifted_normal(seed, 100, 4, 100):
+            layer(batch)
+        return float(layer.running_var.mean()) / 4
+
+    return on_both_layers(seeds, ratio)
+
+
+@claim(
+    "After t batches, the start of the running statistics keeps the weight 0.9 to the power of t.",
+    source="PyTorch docs",
+    quantity="measured weight over 0.9 to the power of t",
+    criterion=Method.RANGE.within(*EXACT, seeds=16),
+)
+def bn_weight_of_the_start(seeds: Seeds) -> Effects:
+    def weight(norm: BuildNorm, t: int, seed: int) -> float:
+        plain, shifted = (norm(1).double() for _ in range(2))
+        shifted.running_mean += 1
+        for batch in shifted_normal(seed, t, 8, 1):
+            plain(batch), shifted(batch)
+        return float(shifted.running_mean - plain.running_mean) / 0.9**t
+
+    cases = {f"t = {t}": (nn.BatchNorm1d, t) for t in (10, 44)}
+    return each(seeds, weight, cases | {"from scratch, t = 10": (normalization.BatchNorm1d, 10)})
+
+
+@claim(
+    "With momentum=None the running statistics are those of algorithm 2: averages, the variance times m/(m - 1).",
+    source="PyTorch docs; Ioffe and Szegedy (2015), algorithm 2",
+    quantity="largest difference of a mean or a variance",
+    criterion=Method.RANGE.within(*ROUNDING, seeds=16),
+)
+def bn_momentum_none_is_algorithm_2(seeds: Seeds) -> Effects:
+    def difference(norm: BuildNorm, seed: int) -> float:
+        layer, batches = norm(5, momentum=None).double(), shifted_normal(seed, 30, 8, 5)
+        for batch in batches:
+            layer(batch)
+        mean, var = batches.mean((0, 1)), 8 / 7 * batches.var(1, correction=0).mean(0)
+        return float(torch.cat([layer.running_mean - mean, layer.running_var - var]).abs().max())
+
+    return on_both_layers(seeds, difference)
+
+
+@claim(
+    "PyTorch's momentum of 0.1 is the 0.9 of Keras and Flax: both leave the old value the weight 0.9.",
+    source="PyTorch docs and Keras docs",
+    quantity="largest deviation of PyTorch's running mean from Keras' rule, over 20 batches",
+    criterion=Method.RANGE.within(*ROUNDING, seeds=16),
+)
+def bn_momentum_conventions(seeds: Seeds) -> Effects:
+    def deviation(norm: BuildNorm, seed: int) -> float:
+        layer, moving, largest = norm(5).double(), torch.zeros(5, dtype=torch.float64), 0.0
+        for batch in shifted_normal(seed, 20, 8, 5):
+            layer(batch)
+            moving = 0.9 * moving + (1 - 0.9) * batch.mean(0)
+            largest = max(largest, float((layer.running_mean - moving).abs().max()))
+        return largest
+
+    return on_both_layers(seeds, deviation)
+
+
+@claim(
+    "In eval mode, BatchNorm uses the mean of the whole training set.",
+    source="folklore",
+    quantity="running mean over the mean of the data, average of 100 units",
+    criterion=Method.MEAN.within(0.95, 1.05, seeds=12),
+)
+def bn_eval_uses_the_whole_set(seeds: Seeds) -> Effects:
+    def ratio(batches: int, momentum: float | None, seed: int) -> float:
+        layer: Any = nn.BatchNorm1d(100, momentum=momentum).double()
+        for batch in shifted_normal(seed, batches, 8, 100):
+            layer(batch)
+        return float(layer.running_mean.mean()) / 3
+
+    cases: dict[str, Any] = {"after 10 batches": (10, 0.1), "after 100 batches": (100, 0.1)}
+    return each(seeds, ratio, cases | {"after 10 batches, momentum=None": (10, None)})
+
+
+@claim(
+    "Before inference, fix the mean and the variance by moving averages over the minibatches of training.",
+    source="source text",
+    quantity="test accuracy with moving averages, less that with averages over frozen weights",
+    unit="points",
+    criterion=Method.MEAN.within(-2.0, 100.0, seeds=9),
+)
+def bn_moving_averages_suffice(seeds: Seeds) -> Effects:
+    data = double_digits(seeds[0])
+
+    def lost(steps: int, momentum: float, seed: int) -> float:
+        return -_recalibration_gain(data, _fit(data, seed, steps=steps, momentum=momentum))
+
+    return each(seeds, lost, {"150 steps, momentum 0.1": (150, 0.1), "20 steps, momentum 0.01": (20, 0.01)})
+
+
+@claim(
+    "Recomputing the statistics with frozen weights makes evaluation more accurate.",
+    source="Wu and Johnson (2021)",
+    quantity="gain in test accuracy, PyTorch's default momentum",
+    unit="points",
+    criterion=Method.MEAN.within(1.0, 100.0, seeds=64),
+    after_looking="the smallest gain that counts: one point instead of two",
+)
+def bn_recalibration_helps(seeds: Seeds) -> Effects:
+    data = double_digits(seeds[0])
+
+    def gain(steps: int, seed: int) -> float:
+        return _recalibration_gain(data, _fit(data, seed, steps=steps))
+
+    return each(seeds, gain, {f"after {steps} steps": steps for steps in (10, 150)})
+
+
+def _recalibration_gain(data: Split, net: nn.Module) -> float:
+    """What averages over batches with frozen weights gain in test accuracy, in points."""
+    fresh, whole = copy.deepcopy(net), len(data.x_train) // 128 * 128  # whole batches: all weigh the same
+    update_bn(data.x_train[:whole].split(128), fresh)
+    recalibrated, moving = (accuracy(one.eval(), data.x_test, data.y_test) for one in (fresh, net))
+    return 100 * (recalibrated - moving)
+
+
+@claim(
+    "Normalizing by the values that are input during inference is wrong.",
+    source="source text",
+    quantity="test accuracy that batch statistics cost against eval mode",
+    unit="points",
+    criterion=Method.MEAN.within(2.0, 100.0, seeds=9),  # wrong: it costs what one would notice
+)
+def bn_test_batch_statistics_are_wrong(seeds: Seeds) -> Effects:
+    data = double_digits(seeds[0])
+    y, nets = data.y_test, {seed: _fit(data, seed) for seed in seeds}
+
+    def cost(m: int, brightness: float, by_class: bool, seed: int) -> float:
+        net, x = nets[seed], data.x_test + brightness
+        order = y.argsort(stable=True) if by_class else torch.randperm(360, generator=seeded(seed))
+        return 100 * (accuracy(net.eval(), x, y) - _batch_accuracy(net, x, y, order, m))
+
+    cases = {"batches of 4": (4, 0.0, False), "batches of 120": (120, 0.0, False)}
+    cases |= {"batches of 36, sorted by class": (36, 0.0, True), "batches of 36, brighter images": (36, 2.0, False)}
+    return each(seeds, cost, cases)
+
+
+@claim(
+    "If the test images are shifted, the batch's statistics are more accurate than the fixed ones.",
+    source="Nado et al. (2020)",
+    quantity="gain in test accuracy by statistics of batches of 36",
+    unit="points",
+    criterion=Method.MEAN.within(2.0, 100.0, seeds=16),
+)
+def bn_batch_statistics_undo_a_shift(seeds: Seeds) -> Effects:
+    data = double_digits(seeds[0])
+    nets = {seed: _fit(data, seed) for seed in seeds}
+
+    def gain(noise: bool, seed: int) -> float:
+        net, generator = nets[seed], seeded(seed)
+        x = data.x_test + (normal(generator, 360, 64) if noise else 2)
+        batches = _batch_accuracy(net, x, data.y_test, torch.randperm(360, generator=generator), 36)
+        return 100 * (batches - accuracy(net.eval(), x, data.y_test))
+
+    return each(seeds, gain, {"brighter images": False, "noisy images": True})
+
+
+@claim(
+    "BatchNorm can be folded exactly into the layer before it.",
+    source="folklore; PyTorch docs: in eval mode",
+    quantity="largest difference of the outputs, relative to the largest output",
+    criterion=Method.RANGE.within(*ROUNDING, seeds=16),
+)
+def bn_folds_exactly(seeds: Seeds) -> Effects:
+    kinds: dict[str, Any] = {
+        "Linear": (lambda: nn.Linear(6, 8), nn.BatchNorm1d, fuse_linear_bn_eval, (32, 6)),
+        "Conv2d": (lambda: nn.Conv2d(6, 8, 3), nn.BatchNorm2d, fuse_conv_bn_eval, (32, 6, 5, 5)),
+    }
+
+    def difference(kind: str, mode: bool, seed: int) -> float:
+        layer, norm, fuse, shape = kinds[kind]
+        net = initialize_(nn.Sequential(layer(), norm(8)), "kaiming_normal", generator=seeded(seed)).double()
+        x = shifted_normal(seed + 1, *shape)
+        net(x)  # moves the running statistics
+        folded, expected = fuse(*net.eval())(x).detach(), net.train(mode)(x).detach()
+        return float((folded - expected).abs().max() / expected.abs().max())
+
+    cases = {f"{kind}, eval mode": (kind, False) for kind in kinds}
+    return each(seeds, difference, cases | {"Linear, training mode": ("Linear", True)})

@@ -1,0 +1,277 @@
+"""BatchNorm in training: what it does to values and gradients, and what becomes of scale and weight decay."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tutorial_utils import normalization
+from tutorial_utils.claims.experiments import (
+    ROUNDING,
+    WIDTH,
+    BuildNorm,
+    digits_network,
+    double_digits,
+    each,
+    final_loss,
+    on_both_layers,
+    parameter_gradients,
+    seeded,
+    shifted_normal,
+    train_on,
+)
+from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
+from tutorial_utils.data import Split
+from tutorial_utils.initializers import initialize_
+from tutorial_utils.networks import mlp
+
+HIDDEN = "linear1", "linear2", "linear3"  # the layers of a digits_network that a BatchNorm follows
+
+
+@claim(
+    "BatchNorm makes the activations Gaussian.",
+    source="folklore",
+    quantity="distance of the standardized fourth moment from a Gaussian's, behind BatchNorm over before it",
+    criterion=Method.RANGE.within(0.0, 0.5, seeds=16),  # it removes half of what is not Gaussian
+)
+def bn_makes_gaussian(seeds: Seeds) -> Effects:
+    x = double_digits(seeds[0]).x_train[:512]
+
+    def distance(values: Tensor) -> float:
+        centered = values - values.mean(0)
+        return float((centered.pow(4).mean(0) / centered.square().mean(0) ** 2 - 3).abs().mean())
+
+    def remaining(values: Tensor) -> float:
+        return distance(nn.BatchNorm1d(WIDTH).double()(values).detach()) / distance(values)
+
+    def exponential(seed: int) -> float:
+        uniform = torch.rand(2048, WIDTH, generator=seeded(seed), dtype=torch.float64)
+        return remaining(-torch.log1p(-uniform))
+
+    def hidden(seed: int) -> float:
+        return remaining(digits_network(seed, None)[0][:5](x).detach())
+
+    return each(seeds, exponential, {"exponential inputs": ()}) | each(
+        seeds, hidden, {"layer 3 of a network, digits": ()}
+    )
+
+
+@claim(
+    "In training, normalization is performed on each batch, so that the outputs are bounded.",
+    source="source text",
+    quantity="growth of the largest output of a batch with one outlier",
+    criterion=Method.MEAN.within(0.0, 2.0, seeds=32),  # anything bounded
+)
+def bn_outputs_bounded(seeds: Seeds) -> Effects:
+    def largest(outlier: float, m: int, seed: int) -> float:
+        x = shifted_normal(seed, m, 1)
+        x[0] = outlier
+        return float(nn.BatchNorm1d(1).double()(x).detach().abs().max())
+
+    def growth(outlier: float, m: int, seed: int) -> float:
+        return largest(outlier, m, seed) / largest(30.0, 64, seed)
+
+    cases = {"the outlier grows a millionfold": (3e7, 64), "the batch grows from 64 to 4096": (3e7, 4096)}
+    return each(seeds, growth, cases)
+
+
+@claim(
+    "The only bound on the normalized values of a batch of m is the square root of m - 1, and one outlier attains it.",
+    source="derivation",
+    quantity="largest normalized value over the square root of m - 1",
+    criterion=Method.RANGE.within(0.999, 1 + 1e-9, seeds=32),
+)
+def bn_bound_attained(seeds: Seeds) -> Effects:
+    def largest(norm: BuildNorm, m: int, seed: int) -> float:
+        x = shifted_normal(seed, m, 20)
+        x[0, 0] = 1e6
+        return float(norm(20).double()(x).detach().abs().max()) / math.sqrt(m - 1)
+
+    sizes = {f"m = {m}": (nn.BatchNorm1d, m) for m in (2, 16, 1024)}
+    return each(seeds, largest, sizes | {"from scratch, m = 16": (normalization.BatchNorm1d, 16)})
+
+
+@claim(
+    "Over the batch, the gradient with respect to the input of BatchNorm adds up to 0.",
+    source="derivation from Ioffe and Szegedy (2015), section 3",
+    quantity="sum over the batch, relative to the sum of absolute values; the largest of 20 units",
+    criterion=Method.RANGE.within(*ROUNDING, seeds=32),
+)
+def bn_gradient_sums_to_zero(seeds: Seeds) -> Effects:
+    def rest(norm: BuildNorm, seed: int) -> float:
+        x = shifted_normal(seed, 16, 20).requires_grad_()
+        (gradient,) = torch.autograd.grad(norm(20).double()(x), x, shifted_normal(seed + 1, 16, 20))
+        return float((gradient.sum(0).abs() / gradient.abs().sum(0)).max())
+
+    return on_both_layers(seeds, rest)
+
+
+@claim(
+    "A bias before BatchNorm gets no gradient and can be left out.",
+    source="Ioffe and Szegedy (2015), section 3.2",
+    quantity="norm of the bias's gradient over that of the weight's, largest of three layers",
+    criterion=Method.RANGE.within(*ROUNDING, seeds=16),
+)
+def bn_bias_gets_no_gradient(seeds: Seeds) -> Effects:
+    x, y, *_ = double_digits(seeds[0])
+
+    def share(norm: BuildNorm, seed: int) -> float:
+        found = parameter_gradients(digits_network(seed, norm)[0], x[:64], y[:64])
+        return max(float(found[f"{name}.bias"].norm() / found[f"{name}.weight"].norm()) for name in HIDDEN)
+
+    return on_both_layers(seeds, share)
+
+
+@claim(
+    "A weight before BatchNorm is orthogonal to its gradient.",
+    source="Arora, Li and Lyu (2019)",
+    quantity="cosine of a unit's weights and their gradient, the largest absolute value in three layers",
+    criterion=Method.RANGE.within(0.0, 1e-4, seeds=16),  # eps = 1e-5 leaves something
+)
+def bn_weight_orthogonal_to_gradient(seeds: Seeds) -> Effects:
+    x, y, *_ = double_digits(seeds[0])
+
+    def cosine(norm: BuildNorm, seed: int) -> float:
+        net, _ = digits_network(seed, norm)
+        found = parameter_gradients(net, x[:64], y[:64])
+        pairs = [(net.get_parameter(f"{name}.weight"), found[f"{name}.weight"]) for name in HIDDEN]
+        return max(torch.cosine_similarity(*pair).abs().max().item() for pair in pairs)
+
+    return on_both_layers(seeds, cosine)
+
+
+class _ConstantStatistics(nn.Module):
+    """BatchNorm in training mode whose statistics get no gradient."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(features)), nn.Parameter(torch.zeros(features))
+
+    def forward(self, z: Tensor) -> Tensor:
+        mean, var = z.detach().mean(0), z.detach().var(0, correction=0)
+        return functional.batch_norm(z, mean, var, self.weight, self.bias)
+
+
+@claim(
+    "The gradient must flow through the batch's statistics: a network that treats them as constants trains worse.",
+    source="Ioffe and Szegedy (2015), section 2",
+    quantity="final loss at rate 0.1, with constant statistics over with gradient",
+    criterion=Method.MEDIAN.within(1.25, math.inf, seeds=9),  # worse by what one would notice
+)
+def bn_constant_statistics_hurt(seeds: Seeds) -> Effects:
+    data = double_digits(seeds[0])
+
+    def ratio(depth: int, seed: int) -> float:
+        constant, flowing = (
+            final_loss(data, norm, seed, depth=depth).item() for norm in (_ConstantStatistics, nn.BatchNorm1d)
+        )
+        return constant / flowing
+
+    return each(seeds, ratio, {"depth 8": 8, "depth 1": 1})
+
+
+@claim(
+    "With BatchNorm, weights times a and the learning rate times a² give the same loss curve.",
+    source="van Laarhoven (2017)",
+    quantity="largest difference of two loss curves over 40 steps",
+    criterion=Method.RANGE.within(0.0, 1e-6, seeds=8),
+)
+def bn_scale_is_a_rate(seeds: Seeds) -> Effects:
+    data = double_digits(seeds[0])
+
+    def difference(norm: BuildNorm, a: float, seed: int) -> float:
+        matched, plain = (_loss_curve(data, norm, scale, [0.1 * scale**2] * 40, seed) for scale in (a, 1.0))
+        return float((matched - plain).abs().max())
+
+    scales = {f"a = {a}": (nn.BatchNorm1d, a) for a in (0.1, 10.0)}
+    return each(seeds, difference, scales | {"from scratch, a = 10": (normalization.BatchNorm1d, 10.0)})
+
+
+@claim(
+    "With BatchNorm, weight decay does to the function what an exponentially growing learning rate does.",
+    source="Li and Arora (2020)",
+    quantity="largest difference of two loss curves over 80 steps",
+    criterion=Method.RANGE.within(0.0, 1e-6, seeds=8),
+)
+def bn_decay_is_a_growing_rate(seeds: Seeds) -> Effects:
+    data, lr, decay, steps = double_digits(seeds[0]), 0.5, 0.02, 80
+    growing = [lr * (1 - lr * decay) ** (-2 * t - 1) for t in range(steps)]
+
+    def difference(seed: int) -> float:
+        decayed = _loss_curve(data, nn.BatchNorm1d, 1.0, [lr] * steps, seed, decay)
+        return float((_loss_curve(data, nn.BatchNorm1d, 1.0, growing, seed) - decayed).abs().max())
+
+    return each(seeds, difference, {"all weights before a BatchNorm": ()})
+
+
+@claim(
+    "With BatchNorm and weight decay, every step turns the weights by √(2ηλ) in the long run, whatever their start.",
+    source="Wan et al. (2021)",
+    quantity="angle of a step of the first layer over √(2ηλ), mean of steps 150 to 200",
+    criterion=Method.MEAN.within(0.75, 1.25, seeds=8),
+)
+def bn_decay_equilibrium(seeds: Seeds) -> Effects:
+    data, lr, decay = double_digits(seeds[0]), 0.5, 0.04
+
+    def angle(a: float, seed: int) -> float:
+        (net, generator), weights = _invariant(nn.BatchNorm1d, a, seed), []
+        sgd = partial(train_on, data, net, generator, lr=lr, weight_decay=decay)
+        sgd(steps=150)
+        for _ in range(50):
+            sgd(steps=1)
+            weights.append(net.get_parameter("linear1.weight").detach().flatten().clone())
+        w = torch.stack(weights)
+        return float(torch.cosine_similarity(w[1:], w[:-1]).acos().mean()) / math.sqrt(2 * lr * decay)
+
+    return each(seeds, angle, {f"start times {a}": a for a in (0.3, 3.0)})
+
+
+def _invariant(norm: BuildNorm, a: float, seed: int) -> tuple[nn.Sequential, torch.Generator]:
+    """A network all of whose weights, He's times a, stand before a BatchNorm without eps."""
+    generator, bare = seeded(seed), partial(norm, eps=1e-20, affine=False)
+    net = mlp([64, WIDTH, WIDTH, 10], norm=bare, bias=False).append(bare(10)).double()
+    return initialize_(net, "kaiming_normal", nonlinearity=2**0.5 * a, generator=generator), generator
+
+
+def _loss_curve(
+    data: Split, norm: BuildNorm, a: float, rates: Sequence[float], seed: int, decay: float = 0.0
+) -> Tensor:
+    """The losses of steps with these rates, from weights times a."""
+    step = partial(train_on, data, *_invariant(norm, a, seed), steps=1, weight_decay=decay)
+    return torch.cat([step(lr=rate) for rate in rates])
+
+
+@claim(
+    "BatchNorm does not break symmetry: units that start with equal weights stay equal.",
+    source="derivation",
+    quantity="rank of the second layer's weights after 50 steps",
+    criterion=Method.RANGE.within(1.0, 1.0, seeds=8),
+)
+def bn_equal_units_stay_equal(seeds: Seeds) -> Effects:
+    data = double_digits(seeds[0])
+
+    def rank(norm: BuildNorm, seed: int) -> float:
+        net, generator = digits_network(seed, norm)
+        initialize_(net, "constant", val=0.1)
+        train_on(data, net, generator, steps=50)
+        return float(torch.linalg.matrix_rank(net.get_parameter("linear2.weight"), rtol=1e-9))
+
+    return on_both_layers(seeds, rank)
+
+
+@claim(
+    "Behind BatchNorm the deviation is 1, whatever the scale of the weights before it.",
+    source="Ioffe and Szegedy (2015), section 3.3",
+    quantity="deviation of the output",
+    criterion=Method.MEAN.within(0.95, 1.05, seeds=16),
+)
+def bn_invariant_to_scale(seeds: Seeds) -> Effects:
+    def deviation(scale: float, seed: int) -> float:
+        x = scale * (shifted_normal(seed, 256, 20) - 3) / 2
+        return float(nn.BatchNorm1d(20).double()(x).detach().std())
+
+    scales = {"100": 100.0, "1": 1.0, "√eps": 1e-5**0.5, "0.0001": 1e-4}
+    return each(seeds, deviation, {f"input of deviation {name}": scale for name, scale in scales.items()})

@@ -1,0 +1,265 @@
+"""What the measurements of several topics share: seeds to effects, networks at initialization, sweeps over digits.
+
+Layers are looked up when a claim is measured, never when a module is imported: a class that a test puts in the place of
+``nn.BatchNorm1d``, or of the package's own, is measured instead.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tutorial_utils import normalization
+from tutorial_utils.claims.registry import Effects, Seeds
+from tutorial_utils.data import Split, digits
+from tutorial_utils.initializers import Model, initialize_
+from tutorial_utils.networks import mlp
+from tutorial_utils.propagation import propagate
+from tutorial_utils.sweep import Sweep, train_many
+from tutorial_utils.training import train
+
+Build = Callable[[], nn.Module]
+#: Makes a normalization from its number of features and, for some, options such as ``eps``.
+BuildNorm = Callable[..., Any]
+
+WIDTH, BATCH = 32, 32  # of networks on digits, unless a claim says otherwise
+ROUNDING = (0.0, 1e-9)  # what float64 leaves of an equality
+WIDENED = "the tolerance was widened so that few seeds suffice; the verdict is the same under the narrower one"
+
+
+# Seeds to effects
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A stream of random numbers of its own."""
+    return torch.Generator().manual_seed(seed)
+
+
+def each(
+    seeds: Seeds, measure: Callable[..., float], conditions: Mapping[str, Any] | None = None
+) -> dict[str, list[float]]:
+    """Measure every seed under every condition; without conditions, under a single one without a name.
+
+    Args:
+        seeds: the last argument of ``measure``.
+        measure: gives one effect.
+        conditions: their names, and what comes before the seed: one argument, or a tuple of several.
+
+    >>> each([1, 2], lambda factor, seed: factor * seed, {"once": 1, "twice": 2})
+    {'once': [1.0, 2.0], 'twice': [2.0, 4.0]}
+    """
+    return {
+        name: [float(measure(*(condition if isinstance(condition, tuple) else (condition,)), seed)) for seed in seeds]
+        for name, condition in (conditions or {"": ()}).items()
+    }
+
+
+def on_both_layers(seeds: Seeds, measure: Callable[[BuildNorm, int], float]) -> Effects:
+    """Measure torch's BatchNorm and the one that this package writes from scratch."""
+    return each(seeds, measure, {"torch.nn": nn.BatchNorm1d, "from scratch": normalization.BatchNorm1d})
+
+
+# Tensors
+
+
+def normal(generator: torch.Generator, *shape: int) -> Tensor:
+    """Draw standard normal values in float64."""
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def unit_inputs(generator: torch.Generator, *shape: int) -> Tensor:
+    """Draw inputs, one a row, each of second moment 1."""
+    x = normal(generator, *shape)
+    return x / x.square().mean(1, keepdim=True).sqrt()
+
+
+def shifted_normal(seed: int, *shape: int) -> Tensor:
+    """Draw values of mean 3 and standard deviation 2, far from the statistics that a BatchNorm starts with."""
+    return 3 + 2 * normal(seeded(seed), *shape)
+
+
+def second_moment(tensor: Tensor) -> float:
+    """The mean of the squares of all entries."""
+    return float(tensor.detach().square().mean())
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    """The correlation of two tensors, entry by entry."""
+    return float(torch.corrcoef(torch.stack([one.detach().flatten(), other.detach().flatten()]))[0, 1])
+
+
+# Modules at initialization
+
+
+@contextmanager
+def constructing(seed: int) -> Iterator[None]:
+    """Seed torch's global generator, the only one that constructors draw from, and put it back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 1_000_000)  # inputs come from seeded(seed); they must not share the draws
+        yield
+
+
+def constructed(build: Build, seed: int) -> nn.Module:
+    """A module in float64 as its constructor initializes it."""
+    with constructing(seed):
+        return build().double()
+
+
+def undrawn(build: Callable[[], Model]) -> Model:
+    """Build a module in float64 without a draw; its parameters must be initialized before use."""
+    with torch.device("meta"):
+        module = build().double()
+    return module.to_empty(device="cpu")
+
+
+def initialized_mlp(
+    generator: torch.Generator,
+    widths: Sequence[int],
+    activation: Build,
+    scheme: str,
+    *,
+    bias: bool = False,
+    **options: Any,
+) -> nn.Sequential:
+    """A multilayer perceptron in float64, all of its numbers drawn from the generator."""
+    return initialize_(undrawn(lambda: mlp(widths, activation, bias=bias)), scheme, generator=generator, **options)
+
+
+def drawn_weight(generator: torch.Generator, n_in: int, n_out: int, scheme: str, **options: Any) -> Tensor:
+    """The weight of one linear layer, of shape (n_out, n_in)."""
+    net = initialized_mlp(generator, [n_in, n_out], nn.Identity, scheme, **options)
+    return net.get_parameter("linear1.weight").detach()
+
+
+def signals(
+    seed: int,
+    widths: Sequence[int],
+    activation: Build,
+    scheme: str,
+    *,
+    batch: int = 4,
+    gradients: bool = True,
+    **options: Any,
+) -> pd.DataFrame:
+    """Moments at every linear layer of an initialized network, and with ``gradients`` those of what comes back.
+
+    Inputs have second moment 1. The loss is linear in the outputs, so that the gradient at the top is independent of
+    the weights, as the derivations take it to be.
+    """
+    generator = seeded(seed)
+    net = initialized_mlp(generator, widths, activation, scheme, **options)
+    x = unit_inputs(generator, batch, widths[0])
+    if not gradients:
+        return propagate(net, x, layers=(nn.Linear,))
+    top = normal(generator, batch, widths[-1])
+    return propagate(net, x, lambda out: (out * top).sum(), layers=(nn.Linear,))
+
+
+def forward_factor(table: pd.DataFrame, *, skip: int = 0) -> float:
+    """The factor on the second moment per layer, the first ``skip`` layers left out: a geometric mean."""
+    moments = table.second_moment.iloc[skip:]
+    return float((moments.iloc[-1] / moments.iloc[0]) ** (1 / (len(moments) - 1)))
+
+
+def backward_factor(table: pd.DataFrame, *, skip: int = 0) -> float:
+    """The same of the gradient, from the last layer down."""
+    moments = table.grad_second_moment.iloc[skip:]
+    return float((moments.iloc[0] / moments.iloc[-1]) ** (1 / (len(moments) - 1)))
+
+
+def factors_per_layer(
+    seeds: Seeds, activation: Build, scheme: str, *, skip: int = 0, **options: Any
+) -> dict[str, list[float]]:
+    """The factors per layer on signal and gradient, ten layers of width 200."""
+    tables = [signals(seed, [200] * 11, activation, scheme, **options) for seed in seeds]
+    return {
+        "forward": [forward_factor(table, skip=skip) for table in tables],
+        "backward": [backward_factor(table, skip=skip) for table in tables],
+    }
+
+
+def log_spread(activation: Callable[[Tensor], Tensor], scheme: str, seed: int) -> float:
+    """The variance over 240 draws of the log of the signal's second moment after 4 layers of width 64."""
+    generator, h = seeded(seed), torch.ones(240, 64, 1, dtype=torch.float64)
+    for _ in range(4):  # one layer of all 240 networks at once: 240 square matrices below each other
+        h = activation(drawn_weight(generator, 64, 240 * 64, scheme).view(240, 64, 64) @ h)
+    return float(h.square().mean((1, 2)).log().var())
+
+
+def angle_gap(net: nn.Module, layer: int, x: Tensor) -> float:
+    """1 - cosine between the pre-activations of two inputs in one layer of a network, the mean over all pairs."""
+    below = nn.Sequential(*list(net.children())[: 2 * layer - 1])
+    with torch.no_grad():
+        z = functional.normalize(below(x), dim=1)
+    first, second = torch.triu_indices(len(x), len(x), 1)
+    return 1 - float((z @ z.T)[first, second].mean())
+
+
+# Networks that learn digits
+
+
+def double_digits(seed: int, n_train: int = 1437) -> Split:
+    """The digits in float64, split by the seed; the networks of one claim share the split of its first seed."""
+    x_train, y_train, x_test, y_test = digits(n_train, generator=seeded(seed))
+    return Split(x_train.double(), y_train, x_test.double(), y_test)
+
+
+def sweep(seeds: Seeds, *, steps: int, at: Sequence[int] | None = None, **axes: Any) -> Sweep:
+    """Train networks on digits, one for each seed and combination of the axes."""
+    configs = {"seed": list(seeds), "width": WIDTH, "batch_size": BATCH} | axes
+    return train_many(configs, double_digits(seeds[0]), steps=steps, at=at)
+
+
+def best_accuracy(table: pd.DataFrame, seeds: Seeds) -> NDArray[np.float64]:
+    """From the trainings of each seed the one of the lowest training loss; its test accuracy."""
+    best = table.sort_values("train_loss").groupby("seed").first()  # a loss that is not a number comes last
+    return np.asarray(best.test_accuracy.loc[list(seeds)], dtype=np.float64)
+
+
+def accuracy_gain(
+    seeds: Seeds, better: Mapping[str, Any], worse: Mapping[str, Any], *, steps: int, **axes: Any
+) -> list[float]:
+    """Test accuracy of one kind of training less that of another, each at the axes' best learning rate."""
+    first, second = (best_accuracy(sweep(seeds, steps=steps, **axes, **kind).table, seeds) for kind in (better, worse))
+    return list(first - second)
+
+
+def by_norm(table: pd.DataFrame, figure: str) -> pd.DataFrame:
+    """One figure of a sweep, a column for each norm and a row for each seed."""
+    return table.pivot(index="seed", columns="norm", values=figure)
+
+
+def digits_network(
+    seed: int, norm: BuildNorm | None, *, depth: int = 3, activation: Build = nn.ReLU, gain: float = 2**0.5
+) -> tuple[nn.Sequential, torch.Generator]:
+    """A network with He's initialization, and the generator that goes on to draw batches."""
+    generator = seeded(seed)
+    net = mlp([64] + [WIDTH] * depth + [10], activation, norm=norm).double()
+    return initialize_(net, "kaiming_normal", nonlinearity=gain, generator=generator), generator
+
+
+def train_on(
+    data: Split, net: nn.Module, generator: torch.Generator, *, steps: int, lr: float = 0.1, weight_decay: float = 0.0
+) -> Tensor:
+    """Train in place on minibatches that the generator draws; return the losses."""
+    sgd = partial(train, lr=lr, steps=steps, batch_size=BATCH, weight_decay=weight_decay, generator=generator)
+    return sgd(net, data.x_train, data.y_train)
+
+
+def final_loss(data: Split, norm: BuildNorm | None, seed: int, *, depth: int, lr: float = 0.1) -> Tensor:
+    """The mean loss of the last 20 of 100 steps."""
+    return train_on(data, *digits_network(seed, norm, depth=depth), steps=100, lr=lr)[-20:].mean()
+
+
+def parameter_gradients(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """The loss's gradient with respect to every parameter, by its name."""
+    parameters = dict(net.named_parameters())
+    loss = functional.cross_entropy(net(x), y)
+    return dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))

@@ -1,0 +1,134 @@
+"""Glorot's initialization: its variance, its gradients, its singular values, and what tanh makes of it."""
+
+import math
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from tutorial_utils.claims.experiments import (
+    WIDENED,
+    Build,
+    accuracy_gain,
+    drawn_weight,
+    each,
+    factors_per_layer,
+    forward_factor,
+    second_moment,
+    seeded,
+    signals,
+)
+from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
+
+
+@claim(
+    "At the start the weight gradients of all layers have the same size, even where the gradient sent back shrinks.",
+    source="Glorot and Bengio (2010), section 4.2.2 and figure 8",
+    quantity="root mean square of the weight gradient, layer 2 over layer 10",
+    criterion=Method.MEDIAN.within(0.5, 2, seeds=32),
+)
+def weight_gradients_equal_in_all_layers(seeds: Seeds) -> Effects:
+    def ratio(activation: Build, scheme: str, options: dict[str, Any], seed: int) -> float:
+        moments = signals(seed, [128] * 11, activation, scheme, **options).weight_grad_second_moment
+        return float((moments.iloc[1] / moments.iloc[-1]) ** 0.5)
+
+    networks: dict[str, tuple[Build, str, dict[str, Any]]] = {
+        "tanh, standard init": (nn.Tanh, "lecun_uniform", {"nonlinearity": 3**-0.5}),
+        "ReLU, Glorot": (nn.ReLU, "xavier_normal", {}),
+        "ReLU, PyTorch's default biases": (nn.ReLU, "default", {"bias": True}),
+    }
+    return each(seeds, ratio, networks)
+
+
+@claim(
+    "Glorot's weights have mean zero and a specific variance.",
+    source="source text; Glorot and Bengio (2010), equation 12",
+    quantity="second moment of a weight over 2 / (n_in + n_out), a layer from 300 to 100",
+    criterion=Method.MEAN.within(0.98, 1.02, seeds=20),  # a mean other than zero would add its square
+)
+def glorot_has_specific_variance(seeds: Seeds) -> Effects:
+    def ratio(scheme: str, seed: int) -> float:
+        return second_moment(drawn_weight(seeded(seed), 300, 100, scheme)) * (300 + 100) / 2
+
+    return each(seeds, ratio, {"normal": "xavier_normal", "uniform": "xavier_uniform"})
+
+
+@claim(
+    "Normally distributed weights train better than uniformly distributed ones.",
+    source="folklore",
+    quantity="test accuracy, He normal minus He uniform, 200 steps, three hidden layers",
+    criterion=Method.MEAN.within(0.02, 1, seeds=80),  # two points, as wherever accuracies are compared here
+    after_looking=WIDENED,
+)
+def normal_beats_uniform(seeds: Seeds) -> Effects:
+    normal, uniform = {"scheme": "kaiming_normal"}, {"scheme": "kaiming_uniform"}
+    return {"equal variance": accuracy_gain(seeds, normal, uniform, steps=200, depth=3, lr=0.1)}
+
+
+@claim(
+    "A square Glorot matrix has mean singular value 8 / (3 π), the paper's 0.8.",
+    source="derivation from Marchenko and Pastur (1967); cf. Glorot and Bengio (2010), section 4.2.2",
+    quantity="mean singular value over 8 / (3 π), width 200",
+    criterion=Method.MEAN.within(0.99, 1.01, seeds=16),
+)
+def quarter_circle(seeds: Seeds) -> Effects:
+    def ratio(seed: int) -> float:
+        values: Tensor = torch.linalg.svdvals(drawn_weight(seeded(seed), 200, 200, "xavier_uniform"))
+        return float(values.mean()) / (8 / (3 * math.pi))
+
+    return each(seeds, ratio)
+
+
+@claim(
+    "A mean singular value of 0.8 means that each layer takes a fifth of the signal's size.",
+    source="folklore",
+    quantity="root mean square of a linear layer's outputs over that of its inputs, width 200",
+    criterion=Method.MEAN.within(0.75, 0.85, seeds=24),
+)
+def singular_value_below_one_is_loss(seeds: Seeds) -> Effects:
+    def size(seed: int) -> float:
+        return math.sqrt(forward_factor(signals(seed, [200] * 6, nn.Identity, "xavier_uniform")))
+
+    return each(seeds, size)
+
+
+@claim(
+    "With tanh and Glorot's start the second moment decays like 1 / (2 l).",
+    source="derivation; cf. Schoenholz et al. (2017)",
+    quantity="2 l q at layer l = 40",
+    criterion=Method.MEAN.within(0.8, 1.2, seeds=64),  # 5/6 ln l, the next term, and the width take some percent
+    after_looking=WIDENED,
+)
+def tanh_glorot_decay(seeds: Seeds) -> Effects:
+    return each(seeds, lambda seed: 2 * 40 * float(_tanh_moments(seed)[39]))
+
+
+@claim(
+    "With tanh and Glorot's start the signal settles at a fixed size.",
+    source="folklore",
+    quantity="second moment at layer 40 over that at layer 10",
+    criterion=Method.MEAN.within(0.8, 1.25, seeds=24),
+)
+def tanh_glorot_settles(seeds: Seeds) -> Effects:
+    def ratio(seed: int) -> float:
+        moments = _tanh_moments(seed)
+        return float(moments[39] / moments[9])
+
+    return each(seeds, ratio)
+
+
+def _tanh_moments(seed: int) -> "pd.Series[float]":
+    """The second moment at 40 layers of a tanh network under Glorot's initialization."""
+    return signals(seed, [200] * 41, nn.Tanh, "xavier_normal", batch=64, gradients=False).second_moment
+
+
+@claim(
+    "Under Glorot's start each ReLU layer halves the second moment of signal and gradient.",
+    source="He et al. (2015), section 2.2",
+    quantity="factor on the second moment per layer",
+    criterion=Method.MEAN.within(0.45, 0.55, seeds=64),
+    after_looking=WIDENED,
+)
+def glorot_relu_halves(seeds: Seeds) -> Effects:
+    return factors_per_layer(seeds, nn.ReLU, "xavier_normal")

@@ -1,0 +1,212 @@
+"""He's initialization: the second moment that ReLU needs, the two fans, depth, angles, and the single draw."""
+
+import math
+from collections.abc import Callable
+from itertools import chain, pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tutorial_utils.claims.experiments import (
+    WIDENED,
+    Build,
+    accuracy_gain,
+    angle_gap,
+    drawn_weight,
+    each,
+    factors_per_layer,
+    initialized_mlp,
+    log_spread,
+    normal,
+    seeded,
+    signals,
+    undrawn,
+)
+from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
+from tutorial_utils.gains import gaussian_mean
+from tutorial_utils.initializers import initialize_
+
+
+@claim(
+    "The gain of an activation is x.std() / f(x).std() for normal x.",
+    source="folklore; pytorch issue 24991",
+    quantity="factor on the second moment per layer under that gain",
+    criterion=Method.MEAN.within(0.9, 1.1, seeds=32),
+    after_looking="four first layers are left out, in which the signal has not settled",
+)
+def gain_from_standard_deviations(seeds: Seeds) -> Effects:
+    def factors(activation: Build, f: Callable[[Tensor], Tensor]) -> list[float]:
+        gain = float((gaussian_mean(lambda s: f(s).square()) - gaussian_mean(f) ** 2) ** -0.5)
+        return factors_per_layer(seeds, activation, "lecun_normal", skip=4, nonlinearity=gain)["forward"]
+
+    return {"ReLU": factors(nn.ReLU, torch.relu), "tanh": factors(nn.Tanh, torch.tanh)}
+
+
+@claim(
+    "He's start keeps the second moment of signal and gradient through ReLU layers.",
+    source="He et al. (2015), equations 10 and 14",
+    quantity="factor on the second moment per layer",
+    criterion=Method.MEAN.within(0.9, 1.1, seeds=64),
+    after_looking=WIDENED,
+)
+def he_keeps_second_moment(seeds: Seeds) -> Effects:
+    return factors_per_layer(seeds, nn.ReLU, "kaiming_normal")
+
+
+@claim(
+    "The size of He's weights depends on the size of the previous layer.",
+    source="source text",
+    quantity="n_in Var[w] / 2, a layer from 256 to 64",
+    criterion=Method.MEAN.within(0.95, 1.05, seeds=20),
+)
+def he_weights_follow_previous_layer(seeds: Seeds) -> Effects:
+    modes = {"fan_in, PyTorch's default": "kaiming_normal", "fan_out, as the paper trained": "kaiming_normal_fan_out"}
+
+    def ratio(scheme: str, seed: int) -> float:
+        return float(256 * drawn_weight(seeded(seed), 256, 64, scheme).var() / 2)
+
+    return each(seeds, ratio, modes)
+
+
+@claim(
+    "With fan_in or with fan_out, the other direction drifts by one ratio of widths in the whole network.",
+    source="He et al. (2015), section 2.2",
+    quantity="drift over that ratio, widths from 512 to 128 in five layers",
+    criterion=Method.MEAN.within(0.8, 1.25, seeds=120),
+)
+def either_fan_suffices(seeds: Seeds) -> Effects:
+    def ratio(scheme: str, column: str, seed: int) -> float:
+        moments = signals(seed, [512, 512, 256, 256, 128, 128], nn.ReLU, scheme, batch=16)[column]
+        return float(moments.iloc[-1] / moments.iloc[0]) / 4
+
+    directions = {
+        "fan_in, gradient": ("kaiming_normal", "grad_second_moment"),
+        "fan_out, signal": ("kaiming_normal_fan_out", "second_moment"),
+    }
+    return each(seeds, ratio, directions)
+
+
+@claim(
+    "Standard deviation 0.01 in a VGG-like stack makes the gradient 1.7 · 10⁴ times smaller from conv10 to conv2.",
+    source="He et al. (2015), section 2.2",
+    quantity="the root mean square's fall over 1.7 · 10⁴",
+    criterion=Method.MEAN.within(0.8, 1.25, seeds=8),
+)
+def small_constant_std_shrinks_gradients(seeds: Seeds) -> Effects:
+    channels = [64, 64, 128, 128, 256, 256, 512, 512, 512, 512]
+
+    def stack() -> nn.Module:  # on images that wrap around, so that every pixel has the full fan
+        wrap: dict[str, Any] = {"padding": 1, "padding_mode": "circular", "bias": False}
+        pairs = [(nn.ReLU(), nn.Conv2d(*both, 3, **wrap)) for both in pairwise(channels)]
+        return nn.Sequential(*chain.from_iterable(pairs))
+
+    def ratio(seed: int) -> float:
+        generator = seeded(seed)
+        net = initialize_(undrawn(stack), "normal", generator=generator, std=0.01)
+        z, top = (normal(generator, 1, c, 4, 4) for c in (64, 512))
+        (back,) = torch.autograd.grad(net(z.requires_grad_()), z, top)
+        return float((top.square().mean() / back.square().mean()) ** 0.5) / 1.7e4
+
+    return each(seeds, ratio)
+
+
+@claim(
+    "Where both starts converge, He's and Glorot's end at the same accuracy.",
+    source="He et al. (2015), section 4",
+    quantity="test accuracy, He minus Glorot, three hidden ReLU layers on digits, 300 steps",
+    criterion=Method.MEDIAN.within(-0.02, 0.02, seeds=48),
+)
+def he_and_glorot_alike_when_shallow(seeds: Seeds) -> Effects:
+    return {"": _he_over_glorot(seeds, depth=3, lr=[0.1, 0.3], steps=300)}
+
+
+@claim(
+    "A ReLU network of 30 layers trains from He's start, and stalls from Glorot's.",
+    source="He et al. (2015), figure 3",
+    quantity="test accuracy, He minus Glorot, on digits, 200 steps at rate 0.003, momentum 0.9",
+    criterion=Method.MEDIAN.within(0.1, 1, seeds=8),  # ten points: what stalls is as accurate as guessing, 0.1
+    after_looking="rate, width and steps, so that He's start learns; and the smallest gap that counts",
+)
+def thirty_layers_need_he(seeds: Seeds) -> Effects:
+    return {"30 hidden layers": _he_over_glorot(seeds, depth=30, width=48, lr=0.003, momentum=0.9, steps=200)}
+
+
+@claim(
+    "Glorot is the start for tanh and He for ReLU.",
+    source="folklore",
+    quantity="test accuracy, the recommended start minus the other, 100 steps, best of three rates",
+    criterion=Method.MEDIAN.within(0.02, 1, seeds=8),
+    after_looking="the settings, of three tried",
+)
+def glorot_for_tanh_he_for_relu(seeds: Seeds) -> Effects:
+    def better(activation: str, depth: int) -> list[float]:
+        sign = 1 if activation == "relu" else -1
+        gains = _he_over_glorot(seeds, activation=activation, depth=depth, lr=[0.03, 0.1, 0.3], steps=100)
+        return [sign * gain for gain in gains]
+
+    return {f"{name}, {depth} layers": better(name, depth) for name in ("tanh", "relu") for depth in (3, 12)}
+
+
+def _he_over_glorot(seeds: Seeds, *, steps: int, **axes: Any) -> list[float]:
+    return accuracy_gain(seeds, {"scheme": "kaiming_normal"}, {"scheme": "xavier_normal"}, steps=steps, **axes)
+
+
+@claim(
+    "He's start keeps inputs as far apart as they are.",
+    source="folklore",
+    quantity="1 - cosine of two inputs, layer 30 over layer 1",
+    criterion=Method.MEDIAN.within(0.5, 2, seeds=24),
+)
+def he_keeps_angles(seeds: Seeds) -> Effects:
+    def closing(seed: int) -> float:
+        generator = seeded(seed)
+        net = initialized_mlp(generator, [128] * 31, nn.ReLU, "kaiming_normal")
+        x = normal(generator, 2, 128)
+        return angle_gap(net, 30, x) / angle_gap(net, 1, x)
+
+    return each(seeds, closing)
+
+
+@claim(
+    "Under He's start orthogonal inputs close in as the arc-cosine kernel says.",
+    source="Cho and Saul (2009); derivation",
+    quantity="1 - cosine in layer 6 over that of the kernel, width 512, mean of 120 pairs",
+    criterion=Method.MEAN.within(0.85, 1.15, seeds=80),  # the kernel is the limit of infinite width
+)
+def arc_cosine_kernel(seeds: Seeds) -> Effects:
+    cosine = 0.0  # of orthogonal inputs; five layers of ReLU follow before the sixth matrix
+    for _ in range(5):
+        cosine = (math.sqrt(1 - cosine**2) + (math.pi - math.acos(cosine)) * cosine) / math.pi
+    x = torch.eye(16, 512, dtype=torch.float64)
+
+    def ratio(seed: int) -> float:
+        net = initialized_mlp(seeded(seed), [512] * 7, nn.ReLU, "kaiming_normal")
+        return angle_gap(net, 6, x) / (1 - cosine)
+
+    return each(seeds, ratio)
+
+
+@claim(
+    "In a ReLU network of L layers and width n the log of the second moment has variance 5 L / n over draws.",
+    source="derivation; cf. Hanin and Rolnick (2018)",
+    quantity="variance over that prediction, n = 64, L = 4",
+    criterion=Method.MEAN.within(0.8, 1.25, seeds=40),
+)
+def he_spread_is_depth_over_width(seeds: Seeds) -> Effects:
+    return each(seeds, lambda seed: log_spread(torch.relu, "kaiming_normal", seed) / (5 * 4 / 64))
+
+
+@claim(
+    "The variance that one ReLU layer of width n adds is 5 / n + 18.5 / n².",
+    source="derivation",
+    quantity="measured variance over that prediction, n = 64",
+    criterion=Method.MEAN.within(0.97, 1.03, seeds=80),  # 5 / n alone is 5.5 percent short
+    after_looking=WIDENED,
+)
+def he_spread_next_order(seeds: Seeds) -> Effects:
+    def ratio(seed: int) -> float:
+        z = normal(seeded(seed), 8000, 64)
+        return float(z.relu().square().mean(1).log().var()) / (5 / 64 + 18.5 / 64**2)
+
+    return each(seeds, ratio)

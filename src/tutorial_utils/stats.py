@@ -1,0 +1,65 @@
+"""Compare the mean of a sample with what theory says, in the sample's own standard errors."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Comparison(NamedTuple):
+    """A measured mean or ratio, its standard error, and the value it is held against."""
+
+    measured: float
+    error: float
+    theory: float
+
+    @property
+    def z(self) -> float:
+        """How many standard errors the measurement lies above the theory."""
+        distance = self.measured - self.theory
+        return distance / self.error if self.error else math.copysign(math.inf, distance) if distance else 0.0
+
+    @property
+    def agrees(self) -> bool:
+        """Whether they are within four standard errors; an honest sample is not, about once in 16,000 times."""
+        return abs(self.z) <= 4
+
+    def __str__(self) -> str:
+        """One line to print behind a name."""
+        return f"{self.measured:8.3g} ± {self.error:<7.1g} theory {self.theory:8.3g}  within 4 SE: {self.agrees}"
+
+
+def compare_mean(samples: Tensor, theory: float, *, over: Tensor | None = None) -> Comparison:
+    r"""Hold the mean of independent samples, or a ratio of two means, against a theory.
+
+    The mean of N samples of deviation s has the standard error :math:`s / \sqrt N`. The ratio
+    :math:`r = \bar a / \bar b` of paired samples has, to first order,
+    :math:`\operatorname{sd}(a - r b) / (\sqrt N\, |\bar b|)`.
+
+    Args:
+        samples: independent samples, of any shape; each entry counts as one.
+        theory: the expected mean, or the expected ratio.
+        over: the samples b of the denominator, paired with ``samples``.
+
+    Returns:
+        A :class:`Comparison`; print it for one line.
+
+    Raises:
+        ValueError: for fewer than two samples, or if ``over`` has another shape or the mean 0.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> compare_mean(torch.randn(10_000, generator=g, dtype=torch.float64).square(), 1.0).agrees
+    True
+    """
+    a = samples.detach().double()
+    b = torch.ones_like(a) if over is None else over.detach().double()
+    if a.numel() < 2 or a.shape != b.shape or b.mean() == 0:
+        raise ValueError(
+            f"{a.numel()} samples of shape {tuple(a.shape)} over {tuple(b.shape)} of mean {b.mean():.3g};"
+            " there must be at least two, in equal shapes, and the denominator's mean not 0"
+        )
+    ratio = a.mean() / b.mean()
+    error = (a - ratio * b).std() / (b.mean().abs() * math.sqrt(a.numel()))
+    rounding = 4 * torch.finfo(torch.float64).eps * ratio.abs()  # samples without any spread still round
+    return Comparison(ratio.item(), max(error, rounding).item(), theory)

@@ -1,0 +1,44 @@
+import math
+
+import pytest
+import torch
+from randomness import seeded
+
+from tutorial_utils.stats import Comparison, compare_mean
+
+
+def test_mean_and_standard_error_by_hand() -> None:
+    found = compare_mean(torch.tensor([1.0, 2.0, 3.0, 6.0]), 3.0)
+    assert found == pytest.approx((3.0, math.sqrt(14 / 3) / 2, 3.0))
+
+
+def test_the_error_of_a_mean_is_the_spread_of_means() -> None:
+    draws = torch.rand(4000, 100, generator=seeded(), dtype=torch.float64)
+    z = torch.tensor([compare_mean(row, 0.5).z for row in draws])
+    assert z.std() == pytest.approx(1, abs=0.06) and z.mean().abs() < 5 / math.sqrt(4000)
+
+
+def test_the_error_of_a_ratio_is_the_spread_of_ratios() -> None:
+    b = 1 + torch.rand(4000, 100, generator=seeded(1), dtype=torch.float64)
+    a = 3 * b + torch.randn(4000, 100, generator=seeded(2), dtype=torch.float64)
+    z = torch.tensor([compare_mean(x, 3.0, over=y).z for x, y in zip(a, b, strict=True)])
+    assert z.std() == pytest.approx(1, abs=0.06)
+
+
+def test_verdicts() -> None:
+    assert Comparison(1.0, 0.1, 1.39).agrees and not Comparison(1.0, 0.1, 1.41).agrees
+    assert compare_mean(torch.ones(5), 1.0).agrees and not compare_mean(torch.ones(5), 1.1).agrees
+    assert (
+        compare_mean(torch.ones(5), 1.1).z < -1e6
+        and compare_mean(torch.full((1000,), 0.1, dtype=torch.float64), 0.1).agrees
+    )
+    assert Comparison(0.0, 0.0, 1.0).z == -math.inf and Comparison(0.0, 0.0, 0.0).z == 0
+    assert str(Comparison(0.501, 0.002, 0.5)) == "   0.501 ± 0.002   theory      0.5  within 4 SE: True"
+
+
+@pytest.mark.parametrize(
+    ("samples", "over"), [([1.0], None), ([1.0, 2.0], [1.0, 2.0, 3.0]), ([1.0, 2.0], [-1.0, 1.0]), ([], None)]
+)
+def test_bad_input_is_repeated_in_the_error(samples: list[float], over: list[float] | None) -> None:
+    with pytest.raises(ValueError, match=r"samples of shape \(\d,\) over \(\d,\) of mean .*; there must be"):
+        compare_mean(torch.tensor(samples), 0.0, over=None if over is None else torch.tensor(over))
