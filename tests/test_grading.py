@@ -102,6 +102,25 @@ def test_what_was_not_written_here_is_refused(text: bytes, numbers: bytes) -> No
         loads(text, numbers)
 
 
+parts = plain | st.sampled_from(["float64", "bool", "bfloat16"]) | st.lists(st.integers(-3, 9), max_size=3)
+forged = st.recursive(
+    parts,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["tensor", "dict", "unsupported"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(forged | st.tuples(parts, parts).map(lambda pair: {"tensor": list(pair)}), st.binary(max_size=40))
+def test_whatever_comes_is_read_or_refused(sent: Any, numbers: bytes) -> None:
+    try:
+        value = loads(json.dumps(sent).encode(), numbers)
+    except MessageError:
+        return
+    assert value is ... or dumps(value)
+
+
 def test_a_list_as_long_as_nobody_needs_is_refused_on_its_way_out() -> None:
     with pytest.raises(MessageError, match="more than 10000 items"):
         dumps({"all": [0] * 10001})
@@ -316,6 +335,7 @@ FORGERIES = {
     "a number for what was raised": "say(['value', [5, None, []]])",
     "no list of inputs": "say(['value', [None, [1.0], 7]])",
     "an exception of too many parts": "say(['raised', 1, 2, 3, 4])",
+    "an exception of no part": "say(['raised'])",
     "an exit": "say(['value', [['SystemExit', '0', ''], None, []]])",
     "drop by drop": "while True: pipe.sendall(b'\\3'); time.sleep(.01)",
     "a flood": "while True: say(['value', [None, 0, []]])",

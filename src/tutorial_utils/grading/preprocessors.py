@@ -24,7 +24,7 @@ from tutorial_utils.grading.session import DidNotStart, Limits, NoValue, Session
 from tutorial_utils.grading.submissions import Check
 
 LONGEST = 5000
-"""Characters of what is said about an answer."""
+"""Characters of what is said below a cell."""
 Converted = tuple[NotebookNode, dict[str, Any]]
 
 
@@ -100,7 +100,7 @@ def outcome(session: Session, check: Check, student: str) -> NotebookNode:
         passed, words = False, f"Not yet. After your cells ran, {missing}{session.why(check.answer)}"
     except (Exception, TimeUp) as error:
         passed, words = False, f"Not yet. Your answer could not be checked: {type(error).__name__}: {error}"
-    return output(passed, words[:LONGEST])
+    return output(passed, words)
 
 
 def output(passed: bool, words: str) -> NotebookNode:
@@ -108,7 +108,7 @@ def output(passed: bool, words: str) -> NotebookNode:
 
     What no page, terminal or table should get, such as escape sequences, is replaced.
     """
-    words = "".join(one if one.isprintable() or one == "\n" else "?" for one in words)
+    words = "".join(one if one.isprintable() or one == "\n" else "?" for one in words[:LONGEST])
     right = {"output_type": "stream", "name": "stdout", "text": words + "\n"}
     wrong = {"output_type": "error", "ename": "NotYet", "evalue": words, "traceback": [words]}
     made: NotebookNode = nbformat.from_dict(right if passed else wrong)

@@ -39,6 +39,8 @@ GRACE = 5.0
 """Seconds that a worker has beyond a limit of its own, to say that it was reached."""
 LEFT_OUT = "This cell ended the process it ran in, or took too long. It was left out, and the rest was graded."
 NO_TIME = "The cells above took all the time that there is. This one did not run."
+LONGEST = 2000
+"""Characters of what an exception says."""
 ENDED = "your code ended the process that it ran in"
 
 
@@ -211,7 +213,7 @@ class Session:
                 raise answer.lost
             request = ("perform", answer.expression, exercise.observe, inputs, dtype, exercise.changes)
             raised, result, after = self._ask(seconds, *request)
-            return Performance(Raised(*map(str, raised)) if raised else result, after)
+            return Performance(Raised(*(str(one)[:LONGEST] for one in raised)) if raised else result, after)
         except GONE as error:
             answer.lost = error
             return Performance(Raised(type(error).__name__, str(error)), snapshot(inputs))
@@ -231,7 +233,8 @@ class Session:
             self._close()
             raise
         if kind == "raised":
-            raise NoValue(*map(str, content))
+            error, words = content
+            raise NoValue(str(error), str(words))
         (value,) = content
         return value
 
