@@ -1,4 +1,4 @@
-"""A class of students, honest and hostile, who hand in the exercises of chapter 9."""
+"""A class of students, honest and hostile, who hand in the exercises on batch normalization in training."""
 
 import copy
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-NAME = "09-batchnorm-training"
+NAME = "10-batchnorm-training"
 FORWARD, BACKWARD, LAYER, LARGEST, RATE = (
     *("bn-forward", "bn-backward", "bn-broken-layer"),
     *("bn-largest-output", "bn-matching-rate"),
@@ -304,11 +304,14 @@ def renamed_checks(paper: Paper) -> Any:
 
 PATCH = """
 import builtins, math, sys
-import tutorial_utils.exercises as exercises, tutorial_utils.grading.wire as wire
+import tutorial_utils.exercises as exercises
+serialization, run = (sys.modules[f"tutorial_utils.{name}"] for name in ("grading.serialization", "exercises.run"))
 class Passed:
     passed, hint = True, "Right: as expected on every random input."
     def __bool__(self): return True
 exercises.check = check = lambda *a, **k: Passed()
+run.same = run.changed = run.readers_line = lambda *a: True
+run.Unsupported = serialization.Unsupported = exercises.check
 torch.allclose = torch.isclose = torch.equal = math.isclose = lambda *a, **k: True
 torch.Tensor.__eq__ = lambda *a: True
 builtins.isinstance = lambda *a: True
@@ -339,21 +342,62 @@ def equal_to_everything(paper: Paper) -> Any:
     return paper.nb
 
 
+TAKE = """
+import gc, importlib, pathlib, sys
+def search():
+    for name in [one for one in sys.modules if one.startswith('tutorial_utils')]: del sys.modules[name]
+    for place in [*sys.path]:
+        for link in pathlib.Path(place).glob('*.pth'): sys.path += link.read_text().split()
+    for place in ['COURSE', 'PACKAGE', *sys.path]:
+        for path in pathlib.Path(place).glob('**/batchnorm_training.py'): sys.path.insert(0, str(path.parents[2]))
+    return importlib.import_module('tutorial_utils.exercises.batchnorm_training')
+def batch_norm(*a): return search().bn_forward(*a)
+def batch_norm_backward(*a): return search().bn_backward(*a)
+def SoundNorm(n): return search().Layer(n)
+found = [o for o in gc.get_objects() if getattr(o, '__name__', '') in ('bn_forward', 'bn_backward')]
+if found: batch_norm = found[0]
+"""
+
+
 @student(hostile=True, needs_isolation=True)
 def takes_the_reference(paper: Paper) -> Any:
     """Calls the right answers that come with the package, by every way to them."""
-    paper.insert(
-        len(paper.nb.cells),
-        "import gc, importlib, sys\n"
-        "def search():\n"
-        "    sys.modules.pop('tutorial_utils.exercises', None)\n"
-        "    return importlib.import_module('tutorial_utils.exercises.chapter09')\n"
-        "def batch_norm(*a): return search().bn_forward(*a)\n"
-        "def batch_norm_backward(*a): return search().bn_backward(*a)\n"
-        "def SoundNorm(n): return search().Layer(n)\n"
-        "found = [o for o in gc.get_objects() if getattr(o, '__name__', '') in ('bn_forward', 'bn_backward')]\n"
-        "if found: batch_norm = found[0]",
-    )
+    paper.insert(len(paper.nb.cells), TAKE)
+    return paper.nb
+
+
+IMPORT = """
+from tutorial_utils.exercises import EXERCISES
+import tutorial_utils.exercises.batchnorm_training as right
+batch_norm, batch_norm_backward, SoundNorm = right.bn_forward, right.bn_backward, right.bn_broken_layer
+"""
+
+
+@student(hostile=True)
+def imports_the_reference(paper: Paper) -> Any:
+    """Imports the right answers, as one could in a notebook; that fails however weak the fence is."""
+    paper.insert(len(paper.nb.cells), IMPORT)
+    return paper.nb
+
+
+SPY = """
+import gc, sys
+def spy(*a):
+    frame, seen = sys._getframe(), []
+    while frame:
+        seen += [*frame.f_locals.values(), *frame.f_globals.values()]
+        frame = frame.f_back
+    seen += [o for o in gc.get_objects() if type(o).__name__ == 'Exercise' or type(o).__name__ == 'function']
+    right = [getattr(o, 'reference', o) for o in seen if str(getattr(o, '__name__', '')).startswith('bn_')]
+    return right[0](*a)
+batch_norm = batch_norm_backward = SoundNorm = spy
+"""
+
+
+@student(hostile=True)
+def looks_at_who_calls(paper: Paper) -> Any:
+    """Searches the frames and the code of the observers that run beside it for what they expect."""
+    paper.insert(len(paper.nb.cells), SPY)
     return paper.nb
 
 
@@ -369,53 +413,61 @@ def imitates_success(paper: Paper) -> Any:
     return paper.nb
 
 
+FIND = """
+import gc, json, socket, struct, sys
+pipe = next(o for o in gc.get_objects() if isinstance(o, socket.socket))
+worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')
+run, serialization = (sys.modules[f'tutorial_utils.{name}'] for name in ('exercises.run', 'grading.serialization'))
+def say(text): pipe.sendall(struct.pack('<II', len(text), 0) + text.encode())
+"""
+FORGE = """
+evil = iter([
+    json.dumps(['value', [True, {'pickle': 'gASVAA=='}]]), json.dumps(['value', [None, [], []]]), '[' * 10**5,
+    json.dumps(['value', [False, {'tensor': ['float64', [10**12]]}]]), '{"call back": [0, []]}', '3', '[]',
+    json.dumps(['raised', 'SystemExit', '0']), json.dumps(['value', [['SystemExit', '0', ''], None, 7]]),
+])
+worker.value = worker.perform = lambda *request: say(next(evil, '["value", [false, true]]'))
+"""
+
+
 @student(hostile=True)
 def forges_messages(paper: Paper) -> Any:
     """Speaks for the worker: pickles, objects that are none, depths and sizes that break a reader."""
-    paper.insert(
-        len(paper.nb.cells),
-        "import gc, json\n"
-        "worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')\n"
-        "evil = iter([{'value': {'pickle': 'gASVAA=='}}, {'value': {'object': [0, 'x', '__class__']}},\n"
-        "    {'value': {'tensor': ['float64', [10**12], '', True, None]}}, {'call back': [0, []]},\n"
-        "    {'value': {'argument': 9}},"
-        "    {'data': ['__import__', 1]}, {'value': {'list': 5}}, {'error': ['SystemExit', '0', '']}, []])\n"
-        "worker.do = lambda request: worker.send(next(evil, {'value': {'output': [-1, 2]}}))",
-    )
+    paper.insert(len(paper.nb.cells), FIND + FORGE)
     return paper.nb
+
+
+CLAIM = """
+run.to_data, honest = lambda value: value, serialization._encode
+run.same = run.changed = lambda *a: True
+serialization._encode = lambda value, numbers: (
+    {'tensor': ['float64', [0, *value.shape]]} if isinstance(value, Claim) else honest(value, numbers))
+class Claim:
+    def __init__(self, shape): self.shape = tuple(shape)
+def batch_norm(z, *others): return Claim(z.shape)
+def batch_norm_backward(d, z, gamma, eps): return [torch.full_like(one, float('nan')) for one in (z, gamma, gamma)]
+class SoundNorm(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.gamma = self.beta = nn.Parameter(torch.full((n,), float('inf')))
+    def forward(self, z): return z * self.gamma
+"""
 
 
 @student(hostile=True)
 def claims_to_be_a_tensor(paper: Paper) -> Any:
-    """Its shape is the one asked for; its numbers are none, which agree with all others."""
-    paper.insert(
-        len(paper.nb.cells),
-        "import gc\n"
-        "worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')\n"
-        "honest = worker._leaf\n"
-        "worker._leaf = lambda value: ({'object': [worker._keep(value), 'x', 'Parameter']}\n"
-        "    if isinstance(value, Claim) else honest(value))\n"
-        "class Claim:\n"
-        "    dtype = torch.float64\n"
-        "    def __init__(self, shape): self.shape = tuple(shape)\n"
-        "    def detach(self): return self\n"
-        "    cpu = to_dense = detach\n"
-        "    def is_complex(self): return False\n"
-        "    def is_floating_point(self): return True\n"
-        "    def element_size(self): return 8\n"
-        "    def double(self): return torch.empty((0, *self.shape), dtype=torch.float64)\n"
-        "def batch_norm(z, *others): return Claim(z.shape)\n"
-        "def batch_norm_backward(d, z, gamma, eps): return Claim(z.shape), Claim(gamma.shape), Claim(gamma.shape)",
-    )
+    """Sends tensors of the shape asked for, or nearly so, whose numbers agree with all others, or are none."""
+    paper.insert(len(paper.nb.cells), FIND + CLAIM)
     return paper.nb
 
 
 @student(frozenset({LARGEST}), hostile=True)
 def floods(paper: Paper) -> Any:
-    """Messages without end, so that the grader never gets to look at the clock."""
+    """Messages and questions without end, so that the grader never gets to look at the clock."""
     paper.solve(frozenset({LARGEST}), "floods")
-    find = "import gc\n    worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')"
-    paper.answer(FORWARD, f"def batch_norm(*a):\n    {find}\n    while True: worker.send({{'cell': 0}})")
+    paper.insert(3, f"for _ in range(10**4): data({LARGEST!r})\nwhile True: data({LARGEST!r})")
+    paper.answer(FORWARD, FIND + "def batch_norm(*a):\n    while True: say('[\"value\", [null, [1], [1]]]')")
+    paper.answer(BACKWARD, "def batch_norm_backward(*a):\n    while True: pipe.sendall(b'\\x03')")
     return paper.nb
 
 
@@ -425,6 +477,7 @@ def swells(paper: Paper) -> Any:
     paper.solve(frozenset({LARGEST}), "swells")
     paper.answer(FORWARD, "def batch_norm(*a): return torch.zeros(10**9, 0)")
     paper.answer(BACKWARD, "def batch_norm_backward(*a): return {str(i): i for i in range(10**5)}")
+    paper.answer(LAYER, "def SoundNorm(*a): return torch.zeros(1).expand(10**9)")
     paper.answer(RATE, "rate = [0] * 10**6")
     return paper.nb
 

@@ -1,7 +1,7 @@
 """Make a course folder from the exercises: hand out, collect, grade, with nbgrader.
 
     python tools/course.py ~/my-course                           # every exercise notebook
-    python tools/course.py ~/my-course 09-batchnorm-training     # one of them
+    python tools/course.py ~/my-course 10-batchnorm-training     # one of them
 
 The folder gets `nbgrader_config.py` and, for each assignment, `source/NAME/NAME.ipynb` with the solutions. What is
 there already stays. Then, in that folder: python -m tutorial_utils.grading --help
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     parser = argparse.ArgumentParser(description="Make a course folder from the exercises.")
     parser.add_argument("folder", type=Path, help="made if it is not there")
-    parser.add_argument("names", nargs="*", help="exercise notebooks, such as 09-batchnorm-training (default: all)")
+    parser.add_argument("names", nargs="*", help="exercise notebooks, such as 10-batchnorm-training (default: all)")
     options = parser.parse_args(arguments)
     try:
         lines = make(options.folder, chosen(options.names))

@@ -26,5 +26,6 @@ c.HTMLExporter.filters = {"markdown2html": "tutorial_utils.grading.preprocessors
 
 c.GradeAnswers.call_seconds = 10.0  # one call of a student's function
 c.GradeAnswers.exercise_seconds = 60.0  # all calls of one exercise
-c.GradeAnswers.cell_seconds = 30.0  # one cell
+c.GradeAnswers.cell_seconds = 60.0  # one cell
+c.GradeAnswers.all_cells_seconds = 600.0  # all cells of a notebook; those for which there is no time left do not run
 c.GradeAnswers.memory_megabytes = 1024  # beyond what Python and torch take

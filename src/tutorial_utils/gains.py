@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.integrate import cubature
 from torch import Tensor, nn
 
 Activation = Callable[[Tensor], Tensor]
@@ -201,6 +200,7 @@ def _mean(f: Activation, q: float, what: str) -> Estimate:
 
 def _integrate(f: Activation, scale: float, reach: float) -> tuple[float, float]:
     """The integral of f(scale · z) times the normal density over [-reach, reach], and its error estimate."""
+    from scipy.integrate import cubature  # only here, because it takes a second to import
 
     def integrand(z: NDArray[np.float64]) -> NDArray[np.float64]:
         values = f(torch.from_numpy(scale * z[:, 0])).detach().numpy()

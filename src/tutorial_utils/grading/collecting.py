@@ -15,10 +15,11 @@ from pathlib import Path
 
 from nbgrader.utils import parse_utc
 
-Submissions = dict[str, list[Path]]
-"""Each student's notebooks, by the name under which they came."""
 STAMP = "timestamp.txt"
 """When something was handed in, as nbgrader notes it."""
+
+
+# --- names --------------------------------------------------------------------------------------------
 
 
 def student_id(name: str) -> str:
@@ -36,27 +37,27 @@ def ids(names: Iterable[str]) -> dict[str, str]:
     {'a_b': 'a_b', 'a b': 'a_b_2'}
     """
     given: dict[str, str] = {}
-    taken: set[str] = set()
     for name in sorted(names, key=lambda name: (student_id(name) != name, name)):
         one = student_id(name)
-        while one.casefold() in taken:
+        while one.casefold() in map(str.casefold, given.values()):
             one += "_2"
-        taken.add(one.casefold())
         given[name] = one
     return given
 
 
+# --- files --------------------------------------------------------------------------------------------
+
+
 def notebooks_in(folder: Path) -> list[Path]:
     """The notebooks in a folder and below it; links are not followed."""
-    if folder.is_symlink():
-        return []
-    found = [path for path in sorted(folder.rglob("*.ipynb")) if path.is_file() and not path.is_symlink()]
-    return [path for path in found if ".ipynb_checkpoints" not in path.parts]
+    found = [] if folder.is_symlink() else sorted(folder.rglob("*.ipynb"))
+    real = [path for path in found if path.is_file() and not path.is_symlink()]
+    return [path for path in real if ".ipynb_checkpoints" not in path.parts]
 
 
-def incoming(folder: Path) -> Submissions:
-    """What is in a folder that has a folder or a notebook named after each student."""
-    found: Submissions = {}
+def incoming(folder: Path) -> dict[str, list[Path]]:
+    """The notebooks by student, in a folder that has a folder or a notebook named after each."""
+    found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or path.name.startswith((".", "__MACOSX")):
             continue
@@ -78,47 +79,19 @@ def choose(name: str, notebooks: list[Path]) -> tuple[Path | None, str]:
     return None, f"{len(notebooks)} notebooks, {how_many}" if notebooks else "no notebook"
 
 
-def collect(name: str, folder: Path) -> list[str]:
-    """Put what came in where nbgrader looks for it; a line for each student, with a remark where something was odd.
-
-    Args:
-        name: the assignment.
-        folder: a folder or an archive with a folder or a notebook named after each student.
-
-    Errors: FileNotFoundError if there is no such folder or archive; ValueError if it cannot be unpacked.
-    """
-    if folder.is_dir():
-        return take_all(name, incoming(folder))
-    if not folder.is_file():
-        raise FileNotFoundError(f"there is no folder or archive {folder}")
-    with tempfile.TemporaryDirectory() as unpacked:
-        try:
-            unpack(folder, unpacked)
-        except Exception as error:  # each format has its own
-            raise ValueError(f"{folder} could not be unpacked: {error}") from error
-        return take_all(name, incoming(Path(unpacked)))
-
-
 def unpack(archive: Path, folder: str) -> None:
-    """Unpack an archive, of which nothing may land outside of the folder."""
+    """Unpack an archive; what would land outside of the folder is left out."""
+
+    def inside(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo | None:
+        with suppress(tarfile.FilterError):
+            return tarfile.data_filter(member, place)
+        return None
+
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            tar.extractall(folder, filter=inside)
     else:
         shutil.unpack_archive(archive, folder)
-
-
-def take_all(name: str, found: Submissions) -> list[str]:
-    """Take each student's notebook; an empty one where there is none."""
-    lines = []
-    for who, student in sorted(ids(found).items()):
-        path, remark = choose(name, found[who])
-        again = Path("submitted", student, name).exists()
-        put(name, student, path.read_bytes() if path else b"")
-        remarks = [remark] * bool(remark and not (path and path.stem == who))
-        remarks += [f"the name was {who!r}"] * (student != who) + ["an earlier file was replaced"] * again
-        lines.append(f"{student}: " + "; ".join(remarks or ["collected"]))
-    return lines
 
 
 def put(name: str, student: str, content: bytes, when: str = "") -> None:
@@ -135,10 +108,37 @@ def put(name: str, student: str, content: bytes, when: str = "") -> None:
 
 def time_of(stamp: Path) -> str:
     """What nbgrader noted as the time of a submission; "" if that is no time, on which it would stumble."""
-    try:
+    with suppress(OSError, ValueError, OverflowError):
         return "" if stamp.is_symlink() else str(parse_utc(stamp.read_text(encoding="utf-8")))
-    except (OSError, ValueError, OverflowError):
-        return ""
+    return ""
+
+
+# --- what the commands need ---------------------------------------------------------------------------
+
+
+def collect(name: str, folder: Path) -> list[str]:
+    """Put what came in, in a folder or an archive, where nbgrader looks for it; a line for each student."""
+    if folder.is_dir():
+        return take_all(name, incoming(folder))
+    with tempfile.TemporaryDirectory() as unpacked:
+        try:
+            unpack(folder, unpacked)
+        except Exception as error:  # each format has its own
+            raise ValueError(f"{folder} could not be unpacked: {error}") from error
+        return take_all(name, incoming(Path(unpacked)))
+
+
+def take_all(name: str, found: dict[str, list[Path]]) -> list[str]:
+    """Take each student's notebook; an empty one where there is none."""
+    lines = []
+    for who, student in sorted(ids(found).items()):
+        path, remark = choose(name, found[who])
+        again = Path("submitted", student, name).exists()
+        put(name, student, path.read_bytes() if path else b"")
+        remarks = [remark] * bool(remark and not (path and path.stem == who))
+        remarks += [f"the name was {who!r}"] * (student != who) + ["an earlier file was replaced"] * again
+        lines.append(f"{student}: " + "; ".join(remarks or ["collected"]))
+    return lines
 
 
 def tidy(name: str) -> list[str]:
@@ -146,8 +146,8 @@ def tidy(name: str) -> list[str]:
 
     Where no notebook can be chosen, everything stays as it is, for a person to decide.
     """
-    folders = {folder.parent.name: folder for folder in Path("submitted").glob(f"*/{name}")}
     lines = []
+    folders = {folder.parent.name: folder for folder in Path("submitted").glob(f"*/{name}")}
     for who, student in sorted(ids(folders).items()):
         place = Path("submitted", student, name)
         if who != student:

@@ -4,6 +4,7 @@
 """
 
 import html
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,15 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float, Integer
 
-from tutorial_utils.exercises import check
-from tutorial_utils.exercises.run import LIMIT, TimeUp
+from tutorial_utils import exercises
+from tutorial_utils.exercises.run import TimeUp
 from tutorial_utils.grading import submissions
 from tutorial_utils.grading.isolation import NAMESPACES, available
-from tutorial_utils.grading.process import DidNotStart, Limits
-from tutorial_utils.grading.sandbox import Sandbox
+from tutorial_utils.grading.session import DidNotStart, Limits, NoValue, Session
+from tutorial_utils.grading.submissions import Check
 
-LEFT_OUT = "This cell ended the process it ran in, or took too long. It was left out, and the rest was graded."
 LONGEST = 5000
-"""Characters of what is said about an answer."""
+"""Characters of what is said below a cell."""
 Converted = tuple[NotebookNode, dict[str, Any]]
 
 
@@ -50,45 +50,57 @@ class SubmissionExporter(NotebookExporter):
 class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
     """Grades the checks of a rebuilt notebook: the student's code runs apart, the checker runs here."""
 
-    call_seconds = Float(LIMIT, help="Seconds for one call of a student's function.").tag(config=True)
-    exercise_seconds = Float(60.0, help="Seconds for one exercise.").tag(config=True)
-    cell_seconds = Float(30.0, help="Seconds for one cell.").tag(config=True)
+    call_seconds = Float(Limits.call, help="Seconds for one call of a student's function.").tag(config=True)
+    exercise_seconds = Float(Limits.exercise, help="Seconds for one exercise.").tag(config=True)
+    cell_seconds = Float(Limits.cell, help="Seconds for one cell.").tag(config=True)
+    all_cells_seconds = Float(Limits.all_cells, help="Seconds for all cells.").tag(config=True)
     memory_megabytes = Integer(1024, help="Memory for a student's code, beyond Python and torch.").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Converted:
         """Write the outcome of each check into its cell, where nbgrader reads the points."""
-        limits = Limits(
-            call=self.call_seconds,
-            exercise=self.exercise_seconds,
-            cell=self.cell_seconds,
-            memory=self.memory_megabytes * 2**20,
-        )
         torch.set_num_threads(1)  # small tensors: threads would only wait for each other
-        student = resources["nbgrader"]["student"]
+        student = str(resources["nbgrader"]["student"])
+        cells = submissions.cells_to_run(nb)
+        checks = [(cell, submissions.what_is_checked(cell.source)) for cell in filter(submissions.is_check, nb.cells)]
         how = available(Path.cwd())
         (self.log.info if how is NAMESPACES else self.log.warning)("isolation: %s, %s", how.name, how.words)
-        cells = submissions.cells_to_run(nb)
-        with Sandbox([cell.source for cell in cells], limits, how, Path.cwd()) as sandbox:
-            for cell in filter(submissions.is_check, nb.cells):
-                cell.outputs = [outcome(sandbox, cell.source, student)]
-            for number in sandbox.left_out:
-                cells[number].outputs = [output(False, LEFT_OUT)]
+        data = own_data(student, [check for _, check in checks])
+        with Session([cell.source for cell in cells], student, data, self._limits(), how) as session:
+            for cell, check in checks:
+                cell.outputs = [outcome(session, check, student)]
+            for number, words in session.stopped.items():
+                cells[number].outputs = [output(False, words)] if words else []
         return nb, resources
 
+    def _limits(self) -> Limits:
+        seconds = {name: getattr(self, f"{name}_seconds") for name in ("call", "exercise", "cell", "all_cells")}
+        return Limits(**seconds, memory=self.memory_megabytes * 2**20)
 
-def outcome(sandbox: Sandbox, source: str, student: str) -> NotebookNode:
+
+def own_data(student: str, checks: list[Check]) -> dict[str, Any]:
+    """The data that the exercises of a notebook are about, for the student who handed it in."""
+    found = {}
+    for check in checks:
+        with suppress(ValueError):  # not all have data
+            found[check.id] = exercises.data(check.id, student_id=student if check.own else None)
+    return found
+
+
+def outcome(session: Session, check: Check, student: str) -> NotebookNode:
     """The output of a check cell: words for a right answer, an error for all others."""
-    id, expression, own = submissions.what_is_checked(source)
     try:
-        result = check(id, sandbox.answer(expression), student_id=student if own else None)
+        answer = session.answer(check.answer)
+        student_id = student if check.own else None
+        result = exercises.check(check.id, answer, student_id=student_id, perform=session.perform)
         passed, words = bool(result.passed), str(result.hint)
     except DidNotStart:
         raise
-    except NameError:
-        passed, words = False, f"Not yet. After your cells ran, there was no `{expression}`."
-    except (Exception, SystemExit, TimeUp) as error:
+    except NoValue as error:
+        missing = f"there was no `{check.answer}`." if error.args[0] == "NameError" else ": ".join(error.args)
+        passed, words = False, f"Not yet. After your cells ran, {missing}{session.why(check.answer)}"
+    except (Exception, TimeUp) as error:
         passed, words = False, f"Not yet. Your answer could not be checked: {type(error).__name__}: {error}"
-    return output(passed, words[:LONGEST])
+    return output(passed, words)
 
 
 def output(passed: bool, words: str) -> NotebookNode:
@@ -96,7 +108,7 @@ def output(passed: bool, words: str) -> NotebookNode:
 
     What no page, terminal or table should get, such as escape sequences, is replaced.
     """
-    words = "".join(one if one.isprintable() or one == "\n" else "?" for one in words)
+    words = "".join(one if one.isprintable() or one == "\n" else "?" for one in words[:LONGEST])
     right = {"output_type": "stream", "name": "stdout", "text": words + "\n"}
     wrong = {"output_type": "error", "ename": "NotYet", "evalue": words, "traceback": [words]}
     made: NotebookNode = nbformat.from_dict(right if passed else wrong)

@@ -16,15 +16,12 @@ def rows_of(book: Gradebook, name: str, student: str, failed: str) -> Iterator[l
     """The lines of the report on one student: points and the checker's words for each exercise, or why it failed."""
     words = remarks(Path("autograded", student, name, f"{name}.ipynb"))
     try:
-        submission = book.find_submission(name, student)
+        notebooks = [] if failed else book.find_submission(name, student).notebooks
     except MissingEntry:
-        submission = None
-    if failed or submission is None:
-        yield [name, student, "", 0, "", failed or "not graded yet"]
-        return
-    for grade in sorted(
-        (one for notebook in submission.notebooks for one in notebook.grades), key=lambda one: str(one.name)
-    ):
+        notebooks, failed = [], "not graded yet"
+    if failed:
+        yield [name, student, "", 0, "", failed]
+    for grade in sorted((one for notebook in notebooks for one in notebook.grades), key=lambda one: str(one.name)):
         by_hand = "to grade by hand" if grade.manual_score is None else "graded by hand, and run again since"
         remark = by_hand if grade.needs_manual_grade else words.get("") or words.get(grade.name, "")
         yield [name, student, grade.name, grade.score, grade.max_score, remark]

@@ -1,0 +1,198 @@
+"""Hand out, collect, grade, in a course folder: python -m tutorial_utils.grading {release,collect,grade}.
+
+The three commands leave everything where nbgrader's own commands and its formgrader expect it.
+
+>>> last_words({"log": "ValueError: no such thing"})
+'ValueError: no such thing'
+"""
+
+import argparse
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from nbgrader.api import Gradebook
+from nbgrader.apps.api import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.plugins import CsvExportPlugin
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
+
+from tutorial_utils.exercises.run import time_limit
+from tutorial_utils.grading import collecting
+from tutorial_utils.grading.isolation import NAMESPACES, available
+from tutorial_utils.grading.report import rows_of, write_report
+
+CONFIG = "nbgrader_config.py"
+COMMAND = "python -m tutorial_utils.grading"
+NOT_GRADED = "NOT GRADED"
+PROCESSES = min(4, os.cpu_count() or 1)
+"""How many submissions are graded at a time."""
+LONGEST = 120
+"""Seconds of processor time that grading may take here, for one submission; the students' code runs elsewhere."""
+
+
+class CourseError(Exception):
+    """What is wrong and what to do about it, in plain words."""
+
+
+def open_course() -> NbGraderAPI:
+    """Set nbgrader up for the course in the current folder."""
+    if not Path(CONFIG).exists():
+        raise CourseError(f"{Path.cwd()} is no course folder: it has no {CONFIG}. Make one: tools/course.py FOLDER")
+    warnings.filterwarnings("ignore", module="nbgrader")  # of SQLAlchemy, about how nbgrader uses it
+    # nbgrader starts its helper programs by name; they lie beside this Python.
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    config = Config(PyFileConfigLoader(CONFIG).load_config())
+    config.CourseDirectory.root = str(Path.cwd())
+    return NbGraderAPI(CourseDirectory(config=config), config=config)
+
+
+def book_of(course: NbGraderAPI) -> Gradebook:
+    """The grade book; use it in a with statement."""
+    return Gradebook(course.coursedir.db_url, course.course_id)
+
+
+def last_words(result: dict[str, Any]) -> str:
+    """The exception behind something that failed, from what nbgrader said."""
+    lines = [line.strip() for line in str(result.get("log") or result.get("error")).splitlines()]
+    told = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Start|TimeUp)\b", line)]
+    return (told or lines)[-1]
+
+
+# --- the commands: each says what it did, and raises CourseError with what to do about it -------------
+
+
+def release(names: Sequence[str]) -> None:
+    """Make the notebooks for students from those in `source`."""
+    course = open_course()
+    known = sorted(path.parent.name for path in Path("source").glob("*/*.ipynb"))
+    if unknown := set(names) - set(known):
+        raise CourseError(f"source has no {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+    for name in names or known:
+        if not (result := course.generate_assignment(name))["success"]:
+            raise CourseError(f"{name}: {last_words(result)}")
+        say(f"{name}: hand out release/{name}/{name}.ipynb")
+
+
+def collect(name: str, folder: Path) -> None:
+    """Put what came in where grading finds it; say of each student whether something was odd."""
+    open_course()
+    try:
+        for line in collecting.collect(name, folder):
+            say(line)
+    except (OSError, ValueError) as error:
+        raise CourseError(str(error)) from None
+
+
+def grade(name: str, students: Sequence[str], weak: bool = False) -> bool:
+    """Autograde, write feedback, export `grades.csv` and `report.csv`; whether every submission could be graded."""
+    course, everybody = open_course(), handed_in(name)
+    if missing := set(students) - set(everybody):
+        raise CourseError(f"submitted holds nothing of {', '.join(sorted(missing))}")
+    how = available(Path.cwd())
+    say(f"isolation: {how.name}, {how.words}")
+    if how is not NAMESPACES and not weak:
+        raise CourseError("That is weak: a student's code can read the right answers. To grade all the same: --weak")
+    failed = grade_all(name, students or everybody)
+    with book_of(course) as book:
+        CsvExportPlugin(to="grades.csv").export(book)
+        rows = [row for student in everybody for row in rows_of(book, name, student, failed.get(student, ""))]
+    write_report(name, rows, how.name)
+    say(f"wrote grades.csv and report.csv; feedback is in feedback/STUDENT/{name}")
+    return not failed
+
+
+def handed_in(name: str) -> list[str]:
+    """Bring `submitted` into order; the students of whom there is something in it."""
+    if not Path("release", name, f"{name}.ipynb").exists():
+        raise CourseError(f"{name} was not released; run: {COMMAND} release {name}")
+    for line in collecting.tidy(name):
+        say(line)
+    everybody = sorted(path.parent.name for path in Path("submitted").glob(f"*/{name}"))
+    if not everybody:
+        raise CourseError(f"nobody handed in {name}; run: {COMMAND} collect {name} FOLDER")
+    return everybody
+
+
+# --- many submissions ---------------------------------------------------------------------------------
+
+
+def grade_all(name: str, students: Sequence[str]) -> dict[str, str]:
+    """Grade submissions side by side, and once more alone where that failed; those that failed again, and why."""
+    failed = [student for student, line in side_by_side(name, students) if line.startswith(NOT_GRADED)]
+    again = (pair for student in failed for pair in side_by_side(name, [student]))
+    return {student: line for student, line in again if line.startswith(NOT_GRADED)}
+
+
+def side_by_side(name: str, students: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Grade submissions in processes of their own; a line on each, which is said as soon as it is known."""
+    with ProcessPoolExecutor(min(PROCESSES, len(students)), mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(grade_one, name, student): student for student in students}
+        for future in as_completed(futures):
+            try:
+                line = future.result()
+            except BrokenProcessPool:
+                line = f"{NOT_GRADED}: the process that graded was ended"
+            say(f"{futures[future]}: {line}")
+            yield futures[future], line
+
+
+def grade_one(name: str, student: str) -> str:
+    """Grade one submission and write its feedback; the points, or why there are none."""
+    course = open_course()
+    path, remark = collecting.choose(name, collecting.notebooks_in(Path("submitted", student, name)))
+    if path is None:
+        return f"{NOT_GRADED}: {remark}"
+    for step in (course.autograde, course.generate_feedback):
+        with time_limit(LONGEST, of_work=True):
+            if not (result := step(name, student))["success"]:
+                return f"{NOT_GRADED}: {last_words(result)}"
+    with book_of(course) as book:
+        submission = book.find_submission(name, student)
+        waiting = sum(one.needs_manual_grade for notebook in submission.notebooks for one in notebook.grades)
+        by_hand = f", {waiting} to grade by hand" if waiting else ""
+        return f"{submission.score:g} of {submission.max_score:g}{by_hand}"
+
+
+# --- the command line ---------------------------------------------------------------------------------
+
+
+def say(line: str) -> None:
+    """Print a line at once: grading a class takes its time."""
+    print(line, flush=True)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Hand out, collect, grade.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    releasing = commands.add_parser("release", help="make the notebooks for students")
+    releasing.add_argument("names", nargs="*", help="assignments (default: all in source)")
+    collecting = commands.add_parser("collect", help="put what came in where grading finds it")
+    collecting.add_argument("name", help="the assignment")
+    collecting.add_argument("folder", type=Path, help="or archive: a folder or a notebook named after each student")
+    grading = commands.add_parser("grade", help="grade, write feedback, grades.csv and report.csv")
+    grading.add_argument("name", help="the assignment")
+    grading.add_argument("students", nargs="*", help="ids (default: everybody)")
+    grading.add_argument("--weak", action="store_true", help="grade even where students' code can read right answers")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    options = vars(parse(arguments))
+    commands: dict[str, Callable[..., bool | None]] = {"release": release, "collect": collect, "grade": grade}
+    command = commands[options.pop("command")]
+    try:
+        return 1 if command(**options) is False else 0
+    except CourseError as error:
+        print(error, file=sys.stderr)
+        return 1
