@@ -1,24 +1,13 @@
 """Exercises about BatchNorm at inference."""
 
-from functools import partial
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tutorial_utils.exercises.registry import Inputs, Mistake, exercise
+from tutorial_utils.exercises.registry import Function, Inputs, exercise
 from tutorial_utils.exercises.toolbox import between, normal, sizes, uniform
 
 Pair = tuple[Tensor, Tensor]
-
-
-def _per_channel(values: Tensor, like: Tensor) -> Tensor:
-    return values.view(1, -1, *[1] * (like.dim() - 2))
-
-
-def _dims(z: Tensor) -> list[int]:
-    return [dim for dim in range(z.dim()) if dim != 1]
-
 
 # --- the warm-up --------------------------------------------------------------------------------------
 
@@ -29,8 +18,8 @@ def _warm_up(*, generator: torch.Generator) -> Inputs:
     return rho, between(2, 3, generator=generator), float(between(6, 12, generator=generator))
 
 
-def _average(rho: float, t: int, variance: float) -> float:
-    return (1 - rho) ** t + (1 - (1 - rho) ** t) * variance
+def _average(rho: float, t: int, variance: float, *, initial: float = 1.0) -> float:
+    return (1 - rho) ** t * initial + (1 - (1 - rho) ** t) * variance
 
 
 @exercise(
@@ -38,188 +27,138 @@ def _average(rho: float, t: int, variance: float) -> float:
     value=True,
     inputs=_warm_up,
     rtol=3e-3,
-    right="the start keeps the weight (1 - rho)^t, and the batches share the rest.",
-    mistakes=(
-        Mistake(
-            "You took `momentum` for the weight of the old value, as Keras and Flax do. In PyTorch it is the weight of "
-            "the new one.",
-            lambda rho, t, variance: _average(1 - rho, t, variance),
+    right="the initial value keeps the weight (1 - rho)^t, and the batches share the rest.",
+    mistakes={
+        "You took `momentum` for the weight of the old value, as Keras and Flax do. In PyTorch it is the weight of the "
+        "new one.": lambda rho, t, variance: _average(1 - rho, t, variance),
+        "You left out the initial value, a running variance of 1 that still counts.": lambda rho, t, variance: _average(
+            rho, t, variance, initial=0
         ),
-        Mistake(
-            "You left out the start, a running variance of 1 that still counts.", lambda rho, t, v: v - _rest(rho, t, v)
+        "That is the weight of the initial value, not the running variance.": lambda rho, t, variance: (1 - rho) ** t,
+        "One batch too few: after t batches the initial value has been multiplied t times.": lambda rho, t, variance: (
+            _average(rho, t - 1, variance)
         ),
-        Mistake("That is the weight of the start, not the running variance.", lambda rho, t, variance: (1 - rho) ** t),
-        Mistake(
-            "One batch too few: after t batches the start has been multiplied t times.",
-            lambda r, t, v: _average(r, t - 1, v),
-        ),
-        Mistake(
-            "That is the variance of the data. After so few batches the average is not there yet.", lambda r, t, v: v
-        ),
-        Mistake(
-            "You exchanged the two: (1 - rho)^t is the weight of the start, which is 1, and the rest that of the "
-            "batches.",
-            lambda rho, t, v: v - (_average(rho, t, v) - 1),
-        ),
-        Mistake(
-            "The weights of the batches do not add up linearly: each batch also shrinks what was there.",
-            lambda r, t, v: 1 - r * t + r * t * v,
-        ),
-    ),
+        "That is the variance of the data. After so few batches the average is not there "
+        "yet.": lambda rho, t, variance: variance,
+        "You exchanged the two: (1 - rho)^t is the weight of the initial value, which is 1, and the rest is that of "
+        "the batches.": lambda rho, t, variance: 1 + variance - _average(rho, t, variance),
+        "The weights of the batches do not add up linearly: each batch also shrinks what "
+        "was there.": lambda rho, t, variance: 1 - rho * t + rho * t * variance,
+    },
 )
 def eval_warm_up(rho: float, t: int, variance: float) -> float:
     """The expected running variance after t batches, from 1."""
     return _average(rho, t, variance)
 
 
-def _rest(rho: float, t: int, variance: float) -> float:
-    return (1 - rho) ** t * variance
-
-
 # --- one update ---------------------------------------------------------------------------------------
+
+
+def _statistics(channels: int, *, generator: torch.Generator) -> Pair:
+    return normal(channels, generator=generator), normal(channels, generator=generator).square() + 0.5
 
 
 def _vectors(*, generator: torch.Generator) -> Inputs:
     n, channels = sizes(2, 3, 5, generator=generator)
     z = normal(n, channels, generator=generator, mean=2)
-    return (*_statistics(channels, generator=generator), z, uniform(0.1, 0.4, generator=generator))
+    return *_statistics(channels, generator=generator), z, uniform(0.1, 0.4, generator=generator)
 
 
 def _images(*, generator: torch.Generator) -> Inputs:
     n, channels, height, width = sizes(4, 2, 6, generator=generator)
     z = normal(n, channels, height, width, generator=generator, mean=2)
-    return (*_statistics(channels, generator=generator), z, uniform(0.1, 0.4, generator=generator))
+    return *_statistics(channels, generator=generator), z, uniform(0.1, 0.4, generator=generator)
 
 
-def _statistics(channels: int, *, generator: torch.Generator) -> Inputs:
-    return normal(channels, generator=generator), normal(channels, generator=generator).square() + 0.5
+def _with_pixels(z: Tensor) -> Tensor:
+    """A batch in the shape (images, channels, pixels); a vector is an image of one pixel."""
+    return z.reshape(*z.shape[:2], -1)
 
 
-def _updated(
-    mean: Tensor, var: Tensor, z: Tensor, momentum: float, correction: int = 1, over: list[int] | None = None
-) -> Pair:
-    dims = _dims(z) if over is None else over
-    new_mean, new_var = z.mean(dims), z.var(dims, correction=correction)
-    return torch.lerp(mean, new_mean, momentum), torch.lerp(var, new_var, momentum)
+def _update(
+    var: Function = lambda z: z.var((0, 2)),
+    *,
+    mean: Function = lambda z: z.mean((0, 2)),
+    weights: Function = lambda momentum: (1 - momentum, momentum),
+) -> Function:
+    """An answer, right unless told otherwise: the batch's statistics, and the weights of old and new."""
+
+    def update(running_mean: Tensor, running_var: Tensor, z: Tensor, momentum: float) -> Pair:
+        old, new = weights(momentum)
+        z = _with_pixels(z)
+        return old * running_mean + new * mean(z), old * running_var + new * var(z)
+
+    return update
 
 
-def _deviation(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    new_mean, _ = _updated(mean, var, z, momentum)
-    return new_mean, torch.lerp(var, z.std(_dims(z)), momentum)
+def _count(z: Tensor) -> int:
+    return z[:, 0].numel()
 
 
-def _not_forgetting(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    new_mean, new_var = _updated(mean, var, z, momentum)
-    return new_mean + momentum * mean, new_var + momentum * var
+def _each_image(z: Tensor) -> Tensor:
+    return z.var(2).mean(0) if z.shape[2] > 1 else z.var((0, 2))
 
 
-def _replaced(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    return _updated(mean, var, z, 1.0)
+def _around(center: Function) -> Function:
+    """An answer whose variance is taken around ``center(running_mean, updated_mean)``."""
 
+    def update(running_mean: Tensor, running_var: Tensor, z: Tensor, momentum: float) -> Pair:
+        updated = torch.lerp(running_mean, _with_pixels(z).mean((0, 2)), momentum)
+        middle = center(running_mean, updated)[:, None]
+        answer = _update(lambda z: (z - middle).square().sum((0, 2)) / (_count(z) - 1))
+        result: Pair = answer(running_mean, running_var, z, momentum)
+        return result
 
-def _each_pixel(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    """Statistics of the batch for each pixel, then averaged over the pixels."""
-    rest = list(range(1, z.dim() - 1))
-    new_var = z.var(0).mean(rest) if rest else z.var(0)
-    return torch.lerp(mean, z.mean(_dims(z)), momentum), torch.lerp(var, new_var, momentum)
-
-
-def _square_around(center: Tensor, z: Tensor) -> Tensor:
-    return (z - _per_channel(center, z)).square().sum(_dims(z)) / (z.numel() // z.shape[1] - 1)
-
-
-def _around_the_old_mean(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    return torch.lerp(mean, z.mean(_dims(z)), momentum), torch.lerp(var, _square_around(mean, z), momentum)
-
-
-def _around_the_new_mean(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    new_mean = torch.lerp(mean, z.mean(_dims(z)), momentum)
-    return new_mean, torch.lerp(var, _square_around(new_mean, z), momentum)
-
-
-def _corrected_once_more(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    count = z.numel() // z.shape[1]
-    return torch.lerp(mean, z.mean(_dims(z)), momentum), torch.lerp(
-        var, count / (count - 1) * z.var(_dims(z)), momentum
-    )
-
-
-def _each_image(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    """Variances of each image by itself, averaged over the images; of vectors, that of the batch."""
-    inside = list(range(2, z.dim()))
-    new_var = z.var(inside).mean(0) if inside else z.var(0)
-    return torch.lerp(mean, z.mean(_dims(z)), momentum), torch.lerp(var, new_var, momentum)
-
-
-def _second_moment(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    new_mean, _ = _updated(mean, var, z, momentum)
-    return new_mean, torch.lerp(var, z.square().mean(_dims(z)), momentum)
-
-
-def _one_for_all(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    return mean + momentum * (z.mean() - mean), var + momentum * (z.var() - var)
-
-
-def _counted_by_images(mean: Tensor, var: Tensor, z: Tensor, momentum: float) -> Pair:
-    new_mean, _ = _updated(mean, var, z, momentum)
-    return new_mean, torch.lerp(var, z.var(_dims(z), correction=0) * len(z) / (len(z) - 1), momentum)
+    return update
 
 
 @exercise(
     "eval-running-update",
     inputs=(_vectors, _images),
+    observe=lambda answer, *inputs: answer(*inputs),
     changes=(0, 1),
-    observe=lambda answer, running_mean, running_var, z, momentum: answer(running_mean, running_var, z, momentum),
     parts=("running_mean", "running_var"),
     right="both statistics are those of nn.BatchNorm after one batch.",
-    mistakes=(
-        Mistake(
-            "You averaged the biased variance. PyTorch normalizes with it, and stores the unbiased one, divided by the "
-            "count less one.",
-            partial(_updated, correction=0),
+    mistakes={
+        "You averaged the biased variance. PyTorch normalizes with it, and stores the unbiased one, divided by the "
+        "count minus one.": _update(lambda z: z.var((0, 2), correction=0)),
+        "You took `momentum` for the weight of the old value, as Keras and Flax do. In PyTorch it is the weight of the "
+        "new one.": _update(weights=lambda momentum: (momentum, 1 - momentum)),
+        "You averaged standard deviations. `running_var` holds variances.": _update(lambda z: z.std((0, 2))),
+        "You added the new part without shrinking the old one by (1 - momentum).": _update(
+            weights=lambda momentum: (1, momentum)
         ),
-        Mistake(
-            "You took `momentum` for the weight of the old value, as Keras and Flax do. In PyTorch it is the weight of "
-            "the new one.",
-            lambda mean, var, z, momentum: _updated(mean, var, z, 1 - momentum),
+        "You replaced the old statistics by those of the batch: momentum has no effect.": _update(
+            weights=lambda momentum: (0, 1)
         ),
-        Mistake("You averaged standard deviations. `running_var` holds variances.", _deviation),
-        Mistake("You added the new part without shrinking the old one by (1 - momentum).", _not_forgetting),
-        Mistake("You replaced the old statistics by those of the batch: momentum has no effect.", _replaced),
-        Mistake(
-            "You took the variance over the batch for each pixel, then averaged. All pixels of a channel are one "
-            "sample: one variance over dimensions 0, 2 and 3, around one mean.",
-            _each_pixel,
+        "You took the variance over the batch for each pixel, then averaged. All pixels of a channel are one sample: "
+        "one variance over dimensions 0, 2 and 3, around one mean.": _update(lambda z: z.var(0).mean(1)),
+        "Your factor n / (n - 1) counts images. Every pixel counts: n is N * H * W.": _update(
+            lambda z: z.var((0, 2), correction=0) * len(z) / (len(z) - 1)
         ),
-        Mistake(
-            "Your factor n / (n - 1) counts images. Every pixel counts: n is N * H * W.",
-            _counted_by_images,
+        "Your variance is taken around the running mean. Take it around the mean of the batch.": _around(
+            lambda running_mean, updated: running_mean
         ),
-        Mistake(
-            "Your variance is taken around the running mean. Take it around the mean of the batch.",
-            _around_the_old_mean,
+        "Your variance is taken around the running mean, just updated. Take it around the mean of the batch.": _around(
+            lambda running_mean, updated: updated
         ),
-        Mistake(
-            "Your variance is taken around the running mean, just updated. Take it around the mean of the batch.",
-            _around_the_new_mean,
+        "The factor n / (n - 1) comes in twice: torch's var divides by n - 1 already.": _update(
+            lambda z: z.var((0, 2)) * _count(z) / (_count(z) - 1)
         ),
-        Mistake(
-            "The factor n / (n - 1) comes in twice: torch's var divides by n - 1 already.",
-            _corrected_once_more,
+        "You took the variance of each image by itself, then averaged. All pixels of a channel, of all images, are one "
+        "sample.": _update(_each_image),
+        "Your new variance is the mean of the squares. Subtract the mean of the batch first.": _update(
+            lambda z: z.square().mean((0, 2))
         ),
-        Mistake(
-            "You took the variance of each image by itself, then averaged. All pixels of a channel, of all images, are "
-            "one sample.",
-            _each_image,
+        "You used one mean and one variance for the whole batch. Every channel has its own.": _update(
+            torch.var, mean=torch.mean
         ),
-        Mistake("Your new variance is the mean of the squares. Subtract the mean of the batch first.", _second_moment),
-        Mistake("You used one mean and one variance for the whole batch. Every channel has its own.", _one_for_all),
-        Mistake("You left `running_var` as it was.", lambda m, v, z, rho: (_updated(m, v, z, rho)[0], v.clone())),
-        Mistake(
-            "Mean and variance have changed places: `running_mean` comes first.",
-            lambda *inputs: _updated(*inputs)[::-1],
+        "You left `running_var` as it was.": lambda running_mean, running_var, *batch: (
+            _update()(running_mean, running_var, *batch)[0],
+            running_var.clone(),
         ),
-    ),
+        "Mean and variance have changed places: `running_mean` comes first.": lambda *inputs: _update()(*inputs)[::-1],
+    },
 )
 def eval_running_update(running_mean: Tensor, running_var: Tensor, z: Tensor, momentum: float) -> Pair:
     """Both statistics after one batch, by PyTorch."""
@@ -231,78 +170,71 @@ def eval_running_update(running_mean: Tensor, running_var: Tensor, z: Tensor, mo
 # --- inference ----------------------------------------------------------------------------------------
 
 
-def _layer(*, generator: torch.Generator, images: bool = False) -> Inputs:
-    n, channels, height, width = sizes(4, 2, 6, generator=generator)
-    z = normal(n, channels, *((height, width) if images else ()), generator=generator, mean=2)
-    gamma, beta = normal(2, channels, generator=generator)
-    return z, *_statistics(channels, generator=generator), gamma, beta, uniform(0.3, 1, generator=generator)
+def _layer(*shape: int, generator: torch.Generator) -> Inputs:
+    """A batch of that shape, with statistics and parameters of a BatchNorm."""
+    gamma, beta = normal(2, shape[1], generator=generator)
+    z = normal(*shape, generator=generator, mean=2)
+    return z, *_statistics(shape[1], generator=generator), gamma, beta, uniform(0.3, 1, generator=generator)
 
 
-def _small(*, generator: torch.Generator) -> Inputs:
-    return _layer(generator=generator)
+def _layer_for_vectors(*, generator: torch.Generator) -> Inputs:
+    return _layer(*sizes(2, 2, 6, generator=generator), generator=generator)
 
 
-def _pictures(*, generator: torch.Generator) -> Inputs:
-    return _layer(generator=generator, images=True)
+def _layer_for_images(*, generator: torch.Generator) -> Inputs:
+    return _layer(*sizes(4, 2, 6, generator=generator), generator=generator)
 
 
-def _inferred(z: Tensor, mean: Tensor, scale: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-    mean, scale, gamma, beta = (_per_channel(values, z) for values in (mean, scale, gamma, beta))
-    return (z - mean) * scale * gamma + beta
+def _root(var: Tensor, eps: float) -> Tensor:
+    return (var + eps).sqrt()
+
+
+def _infer(
+    divisor: Function = _root,
+    *,
+    center: Function = lambda mean: mean,
+    scale: Function = lambda gamma, beta: gamma,
+    shift: Function = lambda gamma, beta: beta,
+) -> Function:
+    """BatchNorm in eval mode, right unless told otherwise."""
+
+    def infer(z: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+        z_hat = (z.transpose(1, -1) - center(mean)) / divisor(var, eps)
+        y: Tensor = scale(gamma, beta) * z_hat + shift(gamma, beta)
+        return y.transpose(1, -1)
+
+    return infer
 
 
 @exercise(
     "eval-inference",
-    inputs=(_small, _pictures),
-    right="the output is that of nn.BatchNorm in eval mode, and the same in any company.",
-    mistakes=(
-        Mistake(
-            "You normalized with the statistics of the batch. In use every answer would depend on its companions: take "
-            "the running ones.",
-            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, None, None, gamma, beta, True, 0.0, eps),
+    inputs=(_layer_for_vectors, _layer_for_images),
+    right="the output is that of nn.BatchNorm in eval mode, and the same whatever else is in the batch.",
+    mistakes={
+        "You normalized with the statistics of the batch. At inference every answer would then depend on the other "
+        "examples of its batch: take the running ones.": lambda z, mean, var, gamma, beta, eps: functional.batch_norm(
+            z, None, None, gamma, beta, training=True, eps=eps
         ),
-        Mistake(
-            "You added eps to the deviation. It belongs under the root: sqrt(running_var + eps).",
-            lambda z, m, v, gamma, beta, eps: _inferred(z, m, 1 / (v.sqrt() + eps), gamma, beta),
+        "You added eps to the standard deviation. It belongs under the root: sqrt(running_var + eps).": _infer(
+            lambda var, eps: var.sqrt() + eps
         ),
-        Mistake(
-            "You divided by the variance. Divide by its root.",
-            lambda z, m, v, gamma, beta, eps: _inferred(z, m, 1 / (v + eps), gamma, beta),
+        "You divided by the variance. Divide by its root.": _infer(lambda var, eps: var + eps),
+        "Your result has no eps.": _infer(lambda var, eps: var.sqrt()),
+        "You wrote 1e-5 in place of the `eps` that is given.": _infer(lambda var, eps: (var + 1e-5).sqrt()),
+        "Your result lacks gamma: gamma * z_hat + beta, per channel.": _infer(scale=lambda gamma, beta: 1),
+        "Your result lacks beta: gamma * z_hat + beta, per channel.": _infer(shift=lambda gamma, beta: 0),
+        "You multiplied beta by gamma, too. It is added last, as it is.": _infer(
+            shift=lambda gamma, beta: gamma * beta
         ),
-        Mistake("Your result has no eps.", lambda z, m, v, gamma, beta, eps: _inferred(z, m, v.rsqrt(), gamma, beta)),
-        Mistake(
-            "You wrote 1e-5 in place of the `eps` that is given.",
-            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, gamma, beta),
+        "You mixed up gamma and beta: gamma multiplies, beta is added.": _infer(
+            scale=lambda gamma, beta: beta, shift=lambda gamma, beta: gamma
         ),
-        Mistake(
-            "Your result lacks gamma: gamma * z_hat + beta, per channel.",
-            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, None, beta, eps=eps),
+        "You did not apply gamma and beta.": _infer(scale=lambda gamma, beta: 1, shift=lambda gamma, beta: 0),
+        "You did not subtract the running mean.": _infer(center=torch.zeros_like),
+        "You took running_var for a standard deviation: take its root.": _infer(
+            lambda var, eps: (var.square() + eps).sqrt()
         ),
-        Mistake(
-            "Your result lacks beta: gamma * z_hat + beta, per channel.",
-            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, gamma, eps=eps),
-        ),
-        Mistake(
-            "You multiplied beta by gamma, too. It is added last, as it is.",
-            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, gamma, gamma * beta, eps=eps),
-        ),
-        Mistake(
-            "You mixed up gamma and beta: gamma multiplies, beta is added.",
-            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, beta, gamma, eps=eps),
-        ),
-        Mistake(
-            "You did not apply gamma and beta.",
-            lambda z, m, v, gamma, beta, eps: functional.batch_norm(z, m, v, eps=eps),
-        ),
-        Mistake(
-            "You did not subtract the running mean.",
-            lambda z, m, v, gamma, beta, eps: _inferred(z, 0 * m, (v + eps).rsqrt(), gamma, beta),
-        ),
-        Mistake(
-            "You took running_var for a standard deviation: take its root.",
-            lambda z, m, v, gamma, beta, eps: _inferred(z, m, (v.square() + eps).rsqrt(), gamma, beta),
-        ),
-    ),
+    },
 )
 def eval_inference(
     z: Tensor, running_mean: Tensor, running_var: Tensor, gamma: Tensor, beta: Tensor, eps: float
@@ -321,54 +253,17 @@ def _batches(*, generator: torch.Generator) -> Inputs:
     return (normal(k, m, channels, generator=generator) + shift,)
 
 
-def _algorithm2(batches: Tensor) -> Pair:
-    return batches.mean((0, 1)), batches.var(1).mean(0)
+def _recalibrated(var: Function = lambda batches: batches.var(1).mean(0)) -> Function:
+    """An answer with the right mean."""
+    return lambda batches: (batches.mean((0, 1)), var(batches))
 
 
-def _pooled(batches: Tensor) -> Pair:
-    return batches.mean((0, 1)), batches.flatten(0, 1).var(0)
+def _with_factor(factor: Function, *, correction: int = 0) -> Function:
+    """An answer that multiplies the mean of the batches' variances by a factor of k and m."""
+    return _recalibrated(lambda batches: factor(*batches.shape[:2]) * batches.var(1, correction=correction).mean(0))
 
 
-def _pooled_biased(batches: Tensor) -> Pair:
-    return batches.mean((0, 1)), batches.flatten(0, 1).var(0, correction=0)
-
-
-def _mean_deviation(batches: Tensor) -> Pair:
-    return batches.mean((0, 1)), batches.std(1).mean(0)
-
-
-def _across_batches(batches: Tensor) -> Pair:
-    return batches.mean((0, 1)), batches.var(0).mean(0)
-
-
-def _biased(batches: Tensor) -> Pair:
-    return batches.mean((0, 1)), batches.var(1, correction=0).mean(0)
-
-
-def _shrunk(batches: Tensor) -> Pair:
-    m = batches.shape[1]
-    return batches.mean((0, 1)), (m - 1) / m * batches.var(1, correction=0).mean(0)
-
-
-def _corrected_twice(batches: Tensor) -> Pair:
-    m = batches.shape[1]
-    return batches.mean((0, 1)), m / (m - 1) * batches.var(1).mean(0)
-
-
-def _number_of_batches(batches: Tensor) -> Pair:
-    k = batches.shape[0]
-    return batches.mean((0, 1)), k / (k - 1) * batches.var(1, correction=0).mean(0)
-
-
-def _of_deviations(batches: Tensor) -> Pair:
-    return batches.mean((0, 1)), batches.std(1).mean(0).square()
-
-
-def _between_means(batches: Tensor) -> Pair:
-    return batches.mean((0, 1)), batches.mean(1).var(0)
-
-
-def _moved(batches: Tensor) -> Pair:
+def _moving_average(batches: Tensor) -> Pair:
     mean, var = torch.zeros_like(batches[0, 0]), torch.ones_like(batches[0, 0])
     for batch in batches:
         functional.batch_norm(batch, mean, var, training=True)
@@ -380,168 +275,118 @@ def _moved(batches: Tensor) -> Pair:
     inputs=_batches,
     parts=("mean", "var"),
     right="these are the statistics that momentum=None collects.",
-    mistakes=(
-        Mistake(
-            "You pooled all batches into one sample. Algorithm 2 averages the variances of the batches, each around "
-            "its own mean.",
-            _pooled,
+    mistakes={
+        "You pooled all batches into one sample. Algorithm 2 averages the variances of the batches, each around its "
+        "own mean.": _recalibrated(lambda batches: batches.flatten(0, 1).var(0)),
+        "You pooled all batches into one sample, and divided by its size. Algorithm 2 averages the variances of the "
+        "batches, each around its own "
+        "mean, with the factor m / (m - 1).": _recalibrated(lambda batches: batches.flatten(0, 1).var(0, correction=0)),
+        "You averaged standard deviations. The exercise asks for a variance.": _recalibrated(
+            lambda batches: batches.std(1).mean(0)
         ),
-        Mistake(
-            "You pooled all batches into one sample, and divided by its size. Algorithm 2 averages the variances of "
-            "the batches, each around its own mean, with the factor m / (m - 1).",
-            _pooled_biased,
+        "You took the variance over dimension 0, across the batches. Take it within each batch, over dimension 1, and "
+        "average over dimension 0.": _recalibrated(lambda batches: batches.var(0).mean(0)),
+        "Mean and variance have changed places: the mean comes first.": lambda batches: _recalibrated()(batches)[::-1],
+        "Your variance lacks the factor m / (m - 1): the mean of biased variances is too small by it.": _with_factor(
+            lambda k, m: 1
         ),
-        Mistake("You averaged standard deviations. Asked for is a variance.", _mean_deviation),
-        Mistake(
-            "You took the variance over dimension 0, across the batches. Take it within each batch, over dimension 1, "
-            "and average over dimension 0.",
-            _across_batches,
+        "Your variance is too large by m / (m - 1): torch's var "
+        "divides by m - 1 already, so the factor comes in twice.": _with_factor(lambda k, m: m / (m - 1), correction=1),
+        "Your factor is k / (k - 1), of the number of batches. What is biased is the variance within a batch, of m "
+        "examples: m / (m - 1).": _with_factor(lambda k, m: k / (k - 1)),
+        "Your factor is upside down. It is m / (m - 1), and makes the variance larger.": _with_factor(
+            lambda k, m: (m - 1) / m
         ),
-        Mistake(
-            "Mean and variance have changed places: the mean comes first.", lambda batches: _algorithm2(batches)[::-1]
+        "You averaged standard deviations and squared. Average the variances.": _recalibrated(
+            lambda batches: batches.std(1).mean(0).square()
         ),
-        Mistake(
-            "Your variance lacks the factor m / (m - 1): the mean of biased variances is too small by it.", _biased
+        "That is the variance between the means of the batches. Average the variances within them.": _recalibrated(
+            lambda batches: batches.mean(1).var(0)
         ),
-        Mistake(
-            "Your variance is too large by m / (m - 1): torch's var divides by m - 1 already, so the factor comes in "
-            "twice.",
-            _corrected_twice,
-        ),
-        Mistake(
-            "Your factor is k / (k - 1), of the number of batches. What is biased is the variance within a batch, of m "
-            "examples: m / (m - 1).",
-            _number_of_batches,
-        ),
-        Mistake("Your factor is upside down. It is m / (m - 1), and makes the variance larger.", _shrunk),
-        Mistake("You averaged standard deviations and squared. Average the variances.", _of_deviations),
-        Mistake(
-            "That is the variance between the means of the batches. Average the variances within them.", _between_means
-        ),
-        Mistake(
-            "You used a moving average that starts at 0 and 1. Algorithm 2 takes the plain average over all batches.",
-            _moved,
-        ),
-    ),
+        "You used a moving average that begins at 0 and 1. Algorithm 2 takes the plain average over all "
+        "batches.": _moving_average,
+    },
 )
 def eval_algorithm_2(batches: Tensor) -> Pair:
     """Mean and variance of shape (channels,), from batches of shape (batches, m, channels)."""
-    return _algorithm2(batches)
+    return batches.mean((0, 1)), batches.var(1).mean(0)
 
 
 # --- folding ------------------------------------------------------------------------------------------
 
 
-def _linear(*, generator: torch.Generator, kernel: tuple[int, ...] = ()) -> Inputs:
+def _linear(*kernel: int, generator: torch.Generator) -> Inputs:
     channels, fan_in = sizes(2, 2, 5, generator=generator)
     weight, bias = normal(channels, fan_in, *kernel, generator=generator), normal(channels, generator=generator)
     gamma, beta = normal(2, channels, generator=generator)
     return weight, bias, *_statistics(channels, generator=generator), gamma, beta, uniform(0.3, 1, generator=generator)
 
 
-def _conv(*, generator: torch.Generator) -> Inputs:
-    return _linear(generator=generator, kernel=(3, 2))
+def _convolution(*, generator: torch.Generator) -> Inputs:
+    return _linear(3, 2, generator=generator)
 
 
-def _scaled(weight: Tensor, scale: Tensor) -> Tensor:
-    return weight * scale.view(-1, *[1] * (weight.dim() - 1))
+def _fold(
+    new_bias: Function = lambda scale, bias, mean, beta: scale * (bias - mean) + beta,
+    *,
+    divisor: Function = _root,
+    factor: Function = lambda gamma: gamma,
+    new_weight: Function = lambda scale, weight: torch.einsum("o,o...->o...", scale, weight),
+) -> Function:
+    """Weight and bias of the folded layer, right unless told otherwise."""
 
+    def fold(weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
+        scale = factor(gamma) / divisor(var, eps)
+        return new_weight(scale, weight), new_bias(scale, bias, mean, beta)
 
-def _folded(weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
-    scale = gamma * (var + eps).rsqrt()
-    return _scaled(weight, scale), (bias - mean) * scale + beta
-
-
-def _bias_not_scaled(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
-    scale = gamma * (v + eps).rsqrt()
-    return _scaled(w, scale), b - mean * scale + beta
-
-
-def _bias_dropped(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
-    return _folded(w, 0 * b, mean, v, gamma, beta, eps)
-
-
-def _mean_forgotten(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
-    return _folded(w, b, 0 * mean, v, gamma, beta, eps)
-
-
-def _bias_as_it_was(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
-    return _folded(w, b, mean, v, gamma, beta, eps)[0], b
-
-
-def _mean_not_scaled(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
-    scale = gamma * (v + eps).rsqrt()
-    return _scaled(w, scale), b * scale - mean + beta
-
-
-def _beta_scaled(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
-    scale = gamma * (v + eps).rsqrt()
-    return _scaled(w, scale), (b - mean + beta) * scale
-
-
-def _eps_outside(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
-    return _folded(w, b, mean, (v.sqrt() + eps).square(), gamma, beta, 0.0)
-
-
-def _weight_as_it_was(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
-    return w.clone(), _folded(w, b, mean, v, gamma, beta, eps)[1]
-
-
-def _mean_added(w: Tensor, b: Tensor, mean: Tensor, v: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Pair:
-    return _folded(w, b, -mean, v, gamma, beta, eps)
+    return fold
 
 
 @exercise(
     "eval-fold",
-    inputs=(_linear, _conv),
+    inputs=(_linear, _convolution),
     parts=("weight", "bias"),
     right="the folded layer gives what layer and BatchNorm give together, linear or convolutional.",
-    mistakes=(
-        Mistake(
-            "Your bias is not multiplied by gamma / sqrt(running_var + eps). What the layer adds passes "
-            "BatchNorm, too.",
-            _bias_not_scaled,
+    mistakes={
+        "Your bias is not multiplied by gamma / sqrt(running_var + eps). What the layer adds passes through BatchNorm, "
+        "too.": _fold(lambda scale, bias, mean, beta: bias - scale * mean + beta),
+        "The layer's own bias is gone. It is part of what BatchNorm normalizes.": _fold(
+            lambda scale, bias, mean, beta: beta - scale * mean
         ),
-        Mistake("The layer's own bias is gone. It is part of what BatchNorm normalizes.", _bias_dropped),
-        Mistake("The running mean is missing in your bias. BatchNorm subtracts it.", _mean_forgotten),
-        Mistake(
-            "You left the bias as it was. BatchNorm shifts, too: by its running mean and by beta.", _bias_as_it_was
+        "The running mean is missing in your bias. BatchNorm subtracts it.": _fold(
+            lambda scale, bias, mean, beta: scale * bias + beta
         ),
-        Mistake("Your running mean is subtracted after scaling. BatchNorm subtracts it before.", _mean_not_scaled),
-        Mistake("You scaled beta, too. It is added last, as it is.", _beta_scaled),
-        Mistake("You added the running mean. BatchNorm subtracts it.", _mean_added),
-        Mistake(
-            "You added eps to the deviation. It belongs under the root: gamma / sqrt(running_var + eps).", _eps_outside
+        "You left the bias as it was. BatchNorm shifts, too: by its running mean and by beta.": _fold(
+            lambda scale, bias, mean, beta: bias
         ),
-        Mistake(
-            "You wrote 1e-5 in place of the `eps` that is given.",
-            lambda w, b, m, v, gamma, beta, eps: _folded(w, b, m, v, gamma, beta, 1e-5),
+        "Your running mean is subtracted after scaling. BatchNorm subtracts it before.": _fold(
+            lambda scale, bias, mean, beta: scale * bias - mean + beta
         ),
-        Mistake(
-            "Your bias lacks beta, which BatchNorm adds last.",
-            lambda w, b, m, v, gamma, beta, eps: _folded(w, b, m, v, gamma, torch.zeros_like(beta), eps),
+        "You scaled beta, too. It is added last, as it is.": _fold(
+            lambda scale, bias, mean, beta: scale * (bias - mean + beta)
         ),
-        Mistake(
-            "You left the weight as it was. BatchNorm scales what it gives: each row by gamma / sqrt(running_var + "
-            "eps).",
-            _weight_as_it_was,
+        "You added the running mean. BatchNorm subtracts it.": _fold(
+            lambda scale, bias, mean, beta: scale * (bias + mean) + beta
         ),
-        Mistake(
-            "Your scale has no eps: it is gamma / sqrt(running_var + eps).",
-            lambda w, b, m, v, gamma, beta, eps: _folded(w, b, m, v, gamma, beta, 0.0),
+        "You added eps to the standard deviation. It belongs under the root: gamma / sqrt(running_var + eps).": _fold(
+            divisor=lambda var, eps: var.sqrt() + eps
         ),
-        Mistake(
-            "You divided by the variance. The scale is gamma / sqrt(running_var + eps).",
-            lambda w, b, m, v, gamma, beta, eps: _folded(w, b, m, (v + eps).square(), gamma, beta, 0.0),
+        "You wrote 1e-5 in place of the `eps` that is given.": _fold(divisor=lambda var, eps: (var + 1e-5).sqrt()),
+        "Your bias lacks beta, which BatchNorm adds last.": _fold(
+            lambda scale, bias, mean, beta: scale * (bias - mean)
         ),
-        Mistake(
-            "Your scale lacks gamma.",
-            lambda w, b, m, v, gamma, beta, eps: _folded(w, b, m, v, torch.ones_like(gamma), beta, eps),
+        "You left the weight as it was. BatchNorm scales "
+        "what it gives: each row by gamma / sqrt(running_var + eps).": _fold(new_weight=lambda scale, weight: weight),
+        "Your scale has no eps: it is gamma / sqrt(running_var + eps).": _fold(divisor=lambda var, eps: var.sqrt()),
+        "You divided by the variance. The scale is gamma / sqrt(running_var + eps).": _fold(
+            divisor=lambda var, eps: var + eps
         ),
-    ),
+        "Your scale lacks gamma.": _fold(factor=torch.ones_like),
+    },
 )
 def eval_fold(
     weight: Tensor, bias: Tensor, running_mean: Tensor, running_var: Tensor, gamma: Tensor, beta: Tensor, eps: float
 ) -> Pair:
     """Weight and bias of the folded layer."""
-    return _folded(weight, bias, running_mean, running_var, gamma, beta, eps)
+    result: Pair = _fold()(weight, bias, running_mean, running_var, gamma, beta, eps)
+    return result

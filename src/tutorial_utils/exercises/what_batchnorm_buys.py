@@ -2,100 +2,65 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from tutorial_utils.exercises.compare import Outcome
-from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
+from tutorial_utils.exercises.registry import Function, Inputs, exercise
 from tutorial_utils.exercises.toolbox import between, normal
 
-# --- the rate of an honest comparison -----------------------------------------------------------------
+# --- the learning rate of an honest comparison --------------------------------------------------------
 
 
 def _accuracies(*, generator: torch.Generator) -> Inputs:
-    """Accuracies of every rate and seed; no way of choosing finds what another one finds."""
+    """Accuracies of every learning rate and seed; no way of choosing finds what another one finds."""
     while True:
-        validation, test = (torch.rand(4, 5, generator=generator, dtype=torch.float64).round(decimals=2) for _ in "vt")
-        rates = {choice(validation, test) for choice in (_by_median, _by_mean, _on_test, _best_run)}
-        if len(rates) == 4 and not _has_ties(validation) and not _has_ties(test):
+        validation, test = torch.rand(2, 4, 5, generator=generator, dtype=torch.float64).round(decimals=2)
+        ways = _medians(validation), validation.mean(1), validation.amax(1), _medians(test)
+        ties = any(len(scores.unique()) < len(scores) for scores in (*ways, test.mean(1)))
+        if not ties and len({int(scores.argmax()) for scores in ways}) == len(ways):
             return validation, test
 
 
-def _has_ties(table: Tensor) -> bool:
-    distinct = (table.median(1).values.unique(), table.mean(1).unique())
-    return any(len(values) < len(table) for values in distinct)
+def _medians(table: Tensor) -> Tensor:
+    return table.median(1).values
 
 
-def _by_median(validation: Tensor, test: Tensor) -> int:
-    return int(validation.median(1).values.argmax())
-
-
-def _by_mean(validation: Tensor, test: Tensor) -> int:
-    return int(validation.mean(1).argmax())
-
-
-def _on_test(validation: Tensor, test: Tensor) -> int:
-    return int(test.median(1).values.argmax())
-
-
-def _best_run(validation: Tensor, test: Tensor) -> int:
-    return int(validation.argmax()) // validation.shape[1]
-
-
-def _per_seed(validation: Tensor, test: Tensor) -> Tensor:
-    return test.gather(0, validation.argmax(0, keepdim=True)).median()
+def _score(by: Function = lambda validation, test: _medians(validation), report: Function = torch.median) -> Function:
+    """An answer, right unless told otherwise: what it chooses the learning rate by, and what it reports."""
+    return lambda validation, test: report(test[by(validation, test).argmax()])
 
 
 @exercise(
     "buys-honest-rate",
     inputs=_accuracies,
-    right="the rate is chosen on validation data, by the median of the seeds, and reported on test data.",
-    mistakes=(
-        Mistake(
-            "You chose the rate by its test accuracy. Then the test digits have helped to train, and the score is too "
-            "high: choose on `validation`, report on `test`.",
-            lambda v, t: t[_on_test(v, t)].median(),
+    right="the learning rate is chosen on validation data, by the median of the seeds, and reported on test data.",
+    mistakes={
+        "You chose the learning rate by its test accuracy. Then the test digits have helped to train, and the score is "
+        "too high: choose on `validation`, report on `test`.": _score(by=lambda validation, test: _medians(test)),
+        "You reported the validation accuracy of the learning rate, by which it was chosen. The best of several is "
+        "lucky: report the test accuracy.": lambda validation, test: _medians(validation).max(),
+        "You chose a learning rate for each seed. A reader has one learning rate to set: choose one for all "
+        "seeds.": lambda validation, test: test.gather(0, validation.argmax(0, keepdim=True)).median(),
+        "You chose the learning rate by the mean. The chapter compares medians.": _score(
+            by=lambda validation, test: validation.mean(1)
         ),
-        Mistake(
-            "You reported the validation accuracy of the rate it was chosen by. The best of several is lucky: report "
-            "the test accuracy.",
-            lambda v, t: v[_by_median(v, t)].median(),
+        "You used means twice, to choose the learning rate and to report. The chapter compares medians.": _score(
+            by=lambda validation, test: validation.mean(1), report=torch.mean
         ),
-        Mistake(
-            "You chose a rate for each seed. A reader has one rate to set: choose one for all seeds.",
-            _per_seed,
-        ),
-        Mistake(
-            "You chose the rate by the mean. The chapter compares medians.", lambda v, t: t[_by_mean(v, t)].median()
-        ),
-        Mistake(
-            "You used means twice, to choose the rate and to report. The chapter compares medians.",
-            lambda v, t: t[_by_mean(v, t)].mean(),
-        ),
-        Mistake(
-            "You chose the rate of the best single run on validation. One lucky seed decides then: compare the medians "
-            "over the seeds.",
-            lambda v, t: t[_best_run(v, t)].median(),
-        ),
-        Mistake(
-            "You returned the number of the rate. Asked for is the accuracy that it reaches on `test`.",
-            lambda v, t: float(_by_median(v, t)),
-        ),
-        Mistake(
-            "You reported the mean of the seeds. The chapter reports the median.",
-            lambda v, t: t[_by_median(v, t)].mean(),
-        ),
-        Mistake(
-            "You reported the best seed. Another reader draws another seed: report the median.",
-            lambda v, t: t[_by_median(v, t)].max(),
-        ),
-    ),
+        "You chose the learning rate of the best single run on validation. One lucky seed decides then: compare the "
+        "medians over the seeds.": _score(by=lambda validation, test: validation.amax(1)),
+        "You returned the number of the learning rate. The exercise asks for the accuracy that it reaches on "
+        "`test`.": lambda validation, test: _medians(validation).argmax(),
+        "You reported the mean of the seeds. The chapter reports the median.": _score(report=torch.mean),
+        "You reported the best seed. Another reader draws another seed: report the median.": _score(report=torch.max),
+    },
 )
 def buys_honest_rate(validation: Tensor, test: Tensor) -> Tensor:
-    """The median test accuracy at the rate with the largest median validation accuracy."""
-    return test[_by_median(validation, test)].median()
+    """The median test accuracy at the learning rate with the largest median validation accuracy."""
+    return test[_medians(validation).argmax()].median()
 
 
 # --- the sign test ------------------------------------------------------------------------------------
@@ -124,118 +89,79 @@ def _even(*, generator: torch.Generator) -> Inputs:
     return a, a - torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(half)
 
 
-def _sign_test(a: Tensor, b: Tensor) -> float:
-    wins, losses = int((a > b).sum()), int((a < b).sum())
-    return float(stats.binomtest(wins, wins + losses).pvalue)
+def _counting(formula: Function) -> Function:
+    """An answer from the numbers of wins, losses and ties of `a`."""
+    return lambda a, b: formula(int((a > b).sum()), int((a < b).sum()), int((a == b).sum()))
 
 
-def _tail(wins: int, count: int) -> float:
-    return float(stats.binom.sf(wins - 1, count, 0.5))
+def _exactly(wins: int, throws: int) -> float:
+    return math.comb(throws, wins) * 0.5**throws
 
 
-def _one_sided(a: Tensor, b: Tensor) -> float:
-    return _tail(int((a > b).sum()), int((a != b).sum()))
+def _tail(wins: int, throws: int) -> float:
+    """The chance of at least so many wins with a fair coin."""
+    return sum(_exactly(number, throws) for number in range(wins, throws + 1))
 
 
-def _leader_only(a: Tensor, b: Tensor) -> float:
-    wins, losses = int((a > b).sum()), int((a < b).sum())
-    return _tail(max(wins, losses), wins + losses)
+def _two_sided(wins: int, losses: int) -> float:
+    return min(1.0, 2 * _tail(max(wins, losses), wins + losses))
 
 
-def _doubled(a: Tensor, b: Tensor) -> float:
-    return min(1.0, 2 * _one_sided(a, b))
+def _scipy(test: str) -> Function:
+    """An answer by another test."""
 
+    def answer(a: Tensor, b: Tensor) -> float:
+        from scipy import stats
 
-def _ties_thrown(a: Tensor, b: Tensor) -> float:
-    return min(1.0, 2 * _tail(max(int((a > b).sum()), int((a < b).sum())), len(a)))
+        return float(getattr(stats, test)(a, b).pvalue)
 
-
-def _ties_lose(a: Tensor, b: Tensor) -> float:
-    return float(stats.binomtest(int((a > b).sum()), len(a)).pvalue)
-
-
-def _ties_win(a: Tensor, b: Tensor) -> float:
-    return float(stats.binomtest(int((a >= b).sum()), len(a)).pvalue)
-
-
-def _strictly_more(a: Tensor, b: Tensor) -> float:
-    wins, losses = int((a > b).sum()), int((a < b).sum())
-    return 2 * _tail(max(wins, losses) + 1, wins + losses)
-
-
-def _lead(a: Tensor, b: Tensor) -> int:
-    return int((a > b).sum()) - int((a < b).sum())
-
-
-def _exactly(a: Tensor, b: Tensor) -> float:
-    return float(stats.binom.pmf(int((a > b).sum()), int((a != b).sum()), 0.5))
-
-
-def _not_capped(a: Tensor, b: Tensor) -> float:
-    wins, losses = int((a > b).sum()), int((a < b).sum())
-    return 2 * _tail(max(wins, losses), wins + losses)
+    return answer
 
 
 @exercise(
     "buys-sign-test",
     inputs=(_pairs, _behind, _even),
     right="the number is that of scipy's exact two-sided binomial test.",
-    mistakes=(
-        Mistake(
-            "You counted one side only. Without a direction stated before, so large a lead of the other one would "
-            "surprise as much: double the smaller tail.",
-            _leader_only,
+    mistakes={
+        "You counted one side only. Unless you said before which method would lead, an equally large lead of the other "
+        "one would surprise as "
+        "much: double the smaller tail.": _counting(lambda wins, losses, ties: _tail(max(wins, losses), wins + losses)),
+        "You asked how often `a` wins as much as here or more. `b` may have the lead, and that would surprise as much: "
+        "take "
+        "the tail of whichever leads, and double it.": _counting(lambda wins, losses, ties: _tail(wins, wins + losses)),
+        "You doubled the tail of `a`. Where `b` leads, that is most of the distribution: double the tail of whichever "
+        "leads.": _counting(lambda wins, losses, ties: min(1.0, 2 * _tail(wins, wins + losses))),
+        "Your coin is thrown for ties, too. A tie says nothing: leave it out of the throws.": _counting(
+            lambda wins, losses, ties: min(1.0, 2 * _tail(max(wins, losses), wins + losses + ties))
         ),
-        Mistake(
-            "You asked how often `a` wins as much as here or more. The lead may be that of `b`, and either would "
-            "surprise: take the tail of whichever leads, and double it.",
-            _one_sided,
+        "You counted ties among the throws, as losses. A tie says nothing: leave it out of both counts.": _counting(
+            lambda wins, losses, ties: _two_sided(wins, losses + ties)
         ),
-        Mistake(
-            "You doubled the tail of `a`. Where `b` leads, that is most of the distribution: double the tail of "
-            "whichever leads.",
-            _doubled,
+        "You counted ties as wins. A tie says nothing: leave it out of both counts.": _counting(
+            lambda wins, losses, ties: _two_sided(wins + ties, losses)
         ),
-        Mistake("Your coin is thrown for ties, too. A tie says nothing: leave it out of the throws.", _ties_thrown),
-        Mistake(
-            "You counted ties among the throws, as losses. A tie says nothing: leave it out of both counts.", _ties_lose
+        "You counted leads larger than the one you have, but not one that is as large. Include it: P(at least as many "
+        "wins).": _counting(lambda wins, losses, ties: 2 * _tail(max(wins, losses) + 1, wins + losses)),
+        "With as many wins as losses your number is above 1. The two tails then overlap: "
+        "no probability exceeds 1.": _counting(lambda wins, losses, ties: 2 * _tail(max(wins, losses), wins + losses)),
+        "That is the chance of exactly this many wins. Larger leads would be surprising as well: add up the whole "
+        "tail, and double it.": _counting(lambda wins, losses, ties: _exactly(wins, wins + losses)),
+        "You doubled the chance of exactly this many wins. Larger leads would be surprising as well: add up the whole "
+        "tail first.": _counting(lambda wins, losses, ties: 2 * _exactly(wins, wins + losses)),
+        "You took the normal distribution for the binomial one. So few pairs can be counted exactly.": _counting(
+            lambda wins, losses, ties: math.erfc(abs(wins - losses) / math.sqrt(2 * (wins + losses)))
         ),
-        Mistake("You counted ties as wins. A tie says nothing: leave it out of both counts.", _ties_win),
-        Mistake(
-            "You counted leads larger than the one you have, not those as large. Include it: P(at least as many wins).",
-            _strictly_more,
+        "That is Wilcoxon's test, which ranks the differences. The sign test only counts heads and tails.": _scipy(
+            "wilcoxon"
         ),
-        Mistake(
-            "With as many wins as losses your number is above 1. The two tails then overlap: no probability exceeds 1.",
-            _not_capped,
+        "You used the t-test. It assumes normal differences; the sign test only counts heads and tails.": _scipy(
+            "ttest_rel"
         ),
-        Mistake(
-            "That is the chance of exactly this many wins. Surprising are larger leads as well: add up the whole tail, "
-            "and double it.",
-            _exactly,
-        ),
-        Mistake(
-            "You doubled the chance of exactly this many wins. Surprising are larger leads as well: add up the whole "
-            "tail first.",
-            lambda a, b: 2 * _exactly(a, b),
-        ),
-        Mistake(
-            "You took the normal distribution for the binomial one. So few pairs can be counted exactly.",
-            lambda a, b: float(2 * stats.norm.sf(abs(_lead(a, b)) / math.sqrt(int((a != b).sum())))),
-        ),
-        Mistake(
-            "That is Wilcoxon's test, which ranks the differences. The sign test counts heads and tails only.",
-            lambda a, b: float(stats.wilcoxon(a, b).pvalue),
-        ),
-        Mistake(
-            "You used the t-test. It assumes normal differences; the sign test counts heads and tails only.",
-            lambda a, b: float(stats.ttest_rel(a, b).pvalue),
-        ),
-    ),
+    },
 )
 def buys_sign_test(a: Tensor, b: Tensor) -> float:
     """The two-sided p-value of the sign test, ties left out."""
-    return _sign_test(a, b)
+    return _two_sided(int((a > b).sum()), int((a < b).sum()))
 
 
 # --- an evaluation that disturbs ----------------------------------------------------------------------
@@ -271,38 +197,21 @@ def _share(net: nn.Module, x: Tensor, labels: Tensor) -> float:
         return float((net(x).argmax(1) == labels).double().mean())
 
 
-def _without_eval(net: nn.Module, x: Tensor, labels: Tensor) -> float:
-    return _share(net, x, labels)
+def _restore(net: nn.Module, modes: dict[nn.Module, bool]) -> None:
+    for module, training in modes.items():
+        module.training = training
 
 
-def _left_in_eval(net: nn.Module, x: Tensor, labels: Tensor) -> float:
-    return _share(net.eval(), x, labels)
+def _evaluate(afterward: Function = _restore, report: Function = lambda share, labels: share) -> Function:
+    """An answer, right unless told otherwise: what it does to the network after measuring, and what it reports."""
 
+    def answer(net: nn.Module, x: Tensor, labels: Tensor) -> Any:
+        modes = {module: module.training for module in net.modules()}
+        share = _share(net.eval(), x, labels)
+        afterward(net, modes)
+        return report(share, labels)
 
-def _always_to_training(net: nn.Module, x: Tensor, labels: Tensor) -> float:
-    share = _left_in_eval(net, x, labels)
-    net.train()
-    return share
-
-
-def _one_mode_for_all(net: nn.Module, x: Tensor, labels: Tensor) -> float:
-    before = net.training
-    share = _left_in_eval(net, x, labels)
-    net.train(before)
-    return share
-
-
-def _without_gradients(net: nn.Module, x: Tensor, labels: Tensor) -> float:
-    net.requires_grad_(False)
-    return float(evaluate(net, x, labels))
-
-
-def _count(net: nn.Module, x: Tensor, labels: Tensor) -> float:
-    return float(evaluate(net, x, labels) * len(labels))
-
-
-def _in_percent(net: nn.Module, x: Tensor, labels: Tensor) -> float:
-    return float(100 * evaluate(net, x, labels))
+    return answer
 
 
 @exercise(
@@ -311,39 +220,27 @@ def _in_percent(net: nn.Module, x: Tensor, labels: Tensor) -> float:
     observe=_evaluated,
     rtol32=None,
     right="the accuracy is that of eval mode, and the network is as it was.",
-    mistakes=(
-        Mistake(
-            "Your network is measured in the mode it is in. In training mode BatchNorm uses the statistics of the test "
-            "batch, and moves its running statistics: call `eval()`.",
-            _without_eval,
+    mistakes={
+        "Your network is measured in the mode it is in. In training mode BatchNorm uses the statistics of the test "
+        "batch, and moves its running statistics: call `eval()`.": _share,
+        "Your network is left in eval mode. If it was training, the steps that follow train without BatchNorm's batch "
+        "statistics: put the mode back.": _evaluate(lambda net, modes: None),
+        "Your network is always left in training mode. Put back the mode that each module was in.": _evaluate(
+            lambda net, modes: net.train()
         ),
-        Mistake(
-            "Your network is left in eval mode. If it was training, the steps that follow train without BatchNorm's "
-            "batch statistics: put the mode back.",
-            _left_in_eval,
+        "You put back one mode for all modules. A BatchNorm that is frozen, in eval mode in a network that trains, is "
+        "now training, too: remember the mode of each module.": _evaluate(lambda net, modes: net.train(modes[net])),
+        "The parameters have lost `requires_grad`, and no longer learn. `torch.no_grad()` switches gradients off for a "
+        "few lines only.": _evaluate(lambda net, modes: _restore(net.requires_grad_(False), modes)),
+        "You returned how many are right. The exercise asks for the share.": _evaluate(
+            report=lambda share, labels: share * len(labels)
         ),
-        Mistake(
-            "Your network is left in training mode always. Put back the mode that each module was in.",
-            _always_to_training,
+        "You returned a percentage. The exercise asks for the share, between 0 and 1.": _evaluate(
+            report=lambda share, labels: 100 * share
         ),
-        Mistake(
-            "You put one mode back everywhere. A BatchNorm that is frozen, in eval mode in a network that trains, is "
-            "now training, too: remember the mode of each module.",
-            _one_mode_for_all,
-        ),
-        Mistake(
-            "The parameters have lost `requires_grad`, and learn no more. `torch.no_grad()` switches gradients off for "
-            "a few lines only.",
-            _without_gradients,
-        ),
-        Mistake("You returned how many are right. Asked for is the share.", _count),
-        Mistake("You returned percent. Asked for is the share, between 0 and 1.", _in_percent),
-    ),
+    },
 )
 def evaluate(net: nn.Module, x: Tensor, labels: Tensor) -> float:
     """The share of right answers in eval mode; the mode of each module is put back."""
-    before = [(module, module.training) for module in net.modules()]
-    share = _share(net.eval(), x, labels)
-    for module, training in before:
-        module.training = training
+    share: float = _evaluate()(net, x, labels)
     return share
