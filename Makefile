@@ -1,6 +1,7 @@
 # `make` prints the targets. Every command runs in .venv, which tools/setup.py makes and keeps current.
 PYTHON ?= python3
 LOCKFLAGS ?=
+PORT ?= 8000
 VENV := .venv/bin/python
 NBVAL := $(VENV) -m pytest --nbval -n 2 book/chapters book/laboratory.ipynb exercises/instructor
 
@@ -27,8 +28,9 @@ notebooks: setup  ## Run chapters and exercises whose .md changed and store them
 	@$(VENV) tools/notebooks.py compile
 	@$(VENV) tools/editions.py
 
-serve: notebooks site  ## Build the site and serve it on localhost
-	@$(VENV) tools/website.py serve
+serve: notebooks site  ## Build the site and show it at http://127.0.0.1:8000 (PORT=8001 for another), to nobody else
+	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C here to stop"
+	@$(VENV) -m http.server --bind 127.0.0.1 --directory book/_build/html $(PORT)
 
 fragility: setup  ## Run notebooks and claims with two threads and the instructions of an older processor
 	@echo "== notebooks, plain instruction set"
@@ -68,7 +70,7 @@ setup:
 	@$(PYTHON) tools/setup.py
 
 site: setup
-	@$(VENV) tools/website.py build
+	@$(VENV) tools/website.py
 
 test-style: setup
 	@echo "== style"
