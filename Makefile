@@ -55,7 +55,7 @@ solving: setup  ## Measure how long the solutions of the exercises run; the page
 	@OMP_NUM_THREADS=1 PYTHONPATH=tools $(VENV) experiments/solving.py
 
 course: setup  ## Make a folder to hand out, collect and grade the exercises: make course DIR=~/my-course
-	@$(VENV) tools/course.py $(DIR)
+	@$(VENV) tools/course.py $(if $(DIR),"$(DIR)")
 
 lock:  ## Write requirements.lock from pyproject.toml (LOCKFLAGS=--upgrade: all to the newest)
 	@command -v uv > /dev/null || { echo "uv is needed: https://docs.astral.sh/uv" >&2; exit 1; }
