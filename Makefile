@@ -13,7 +13,7 @@ export TQDM_DISABLE := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup book notebooks serve site test test-style test-types test-code test-notebooks test-site \
+.PHONY: help setup book notebooks serve site test test-quick test-style test-types test-code test-notebooks test-site \
   fragility bench evidence shapeset laboratory solving course lock clean
 
 help:  ## Print this list
@@ -23,6 +23,10 @@ help:  ## Print this list
 book: notebooks site  ## Set up, run the chapters that changed, build the site, print where to open it
 
 test: test-style test-types test-code test-notebooks test-site  ## Everything that must hold: style, types, tests, notebooks, site
+
+test-quick: test-style test-types  ## Style, types, and the tests that are not marked slow: a minute or so, while you edit
+	@echo "== quick tests"
+	@$(VENV) -m pytest -n 2 --dist loadgroup --doctest-modules src tests --ignore=tests/site -m "not slow" --durations=5
 
 notebooks: setup  ## Run chapters and exercises whose .md changed and store them as .ipynb
 	@$(VENV) tools/notebooks.py compile

@@ -42,6 +42,7 @@ def project(tmp_path, monkeypatch):
     return root
 
 
+@pytest.mark.slow
 def test_build_again_and_break(project, capsys, monkeypatch):
     page = website.site(project) / "intro.html"
     write_page(project, BROKEN)
