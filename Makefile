@@ -1,6 +1,7 @@
 # `make` prints the targets. Every command runs in .venv, which tools/setup.py makes and keeps current.
 PYTHON ?= python3
 LOCKFLAGS ?=
+PORT ?= 8000
 VENV := .venv/bin/python
 NBVAL := $(VENV) -m pytest --nbval -n 2 book/*.ipynb book/chapters book/appendices exercises/instructor
 
@@ -12,7 +13,7 @@ export TQDM_DISABLE := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup book notebooks serve site test test-style test-types test-code test-notebooks test-site \
+.PHONY: help setup book notebooks serve site test test-quick test-style test-types test-code test-notebooks test-site \
   fragility bench evidence shapeset laboratory solving course lock clean
 
 help:  ## Print this list
@@ -23,12 +24,17 @@ book: notebooks site  ## Set up, run the chapters that changed, build the site, 
 
 test: test-style test-types test-code test-notebooks test-site  ## Everything that must hold: style, types, tests, notebooks, site
 
+test-quick: test-style test-types  ## Style, types, and the tests that are not marked slow: a minute or so, while you edit
+	@echo "== quick tests"
+	@$(VENV) -m pytest -n 2 --dist loadgroup --doctest-modules src tests --ignore=tests/site -m "not slow" --durations=5
+
 notebooks: setup  ## Run chapters and exercises whose .md changed and store them as .ipynb
 	@$(VENV) tools/notebooks.py compile
 	@$(VENV) tools/editions.py
 
-serve: notebooks site  ## Build the site and serve it on localhost
-	@$(VENV) tools/website.py serve
+serve: notebooks site  ## Build the site and show it at http://127.0.0.1:8000 (PORT=8001 for another), to nobody else
+	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C here to stop"
+	@$(VENV) -m http.server --bind 127.0.0.1 --directory book/_build/html $(PORT)
 
 fragility: setup  ## Run notebooks and claims with two threads and the instructions of an older processor
 	@echo "== notebooks, plain instruction set"
@@ -53,7 +59,7 @@ solving: setup  ## Measure how long the solutions of the exercises run; the page
 	@OMP_NUM_THREADS=1 PYTHONPATH=tools $(VENV) experiments/solving.py
 
 course: setup  ## Make a folder to hand out, collect and grade the exercises: make course DIR=~/my-course
-	@$(VENV) tools/course.py $(DIR)
+	@$(VENV) tools/course.py $(if $(DIR),"$(DIR)")
 
 lock:  ## Write requirements.lock from pyproject.toml (LOCKFLAGS=--upgrade: all to the newest)
 	@command -v uv > /dev/null || { echo "uv is needed: https://docs.astral.sh/uv" >&2; exit 1; }
@@ -68,7 +74,7 @@ setup:
 	@$(PYTHON) tools/setup.py
 
 site: setup
-	@$(VENV) tools/website.py build
+	@$(VENV) tools/website.py
 
 test-style: setup
 	@echo "== style"

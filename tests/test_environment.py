@@ -89,3 +89,9 @@ def test_every_extra_says_what_it_is_for(extra: str) -> None:
 def test_versions_of_the_project_agree() -> None:
     assert f"version: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text()
     assert PROJECT["version"] in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_contributing_says_of_every_tool_why_it_is_ours() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Tools, and why they are ours")[2]
+    tools = {path.name for folder in ("tools", "book/_ext") for path in (ROOT / folder).glob("*.py")}
+    assert set(re.findall(r"`(\w+\.py)`", table)) == tools

@@ -1,5 +1,7 @@
-"""Prove that nbval with the plug-in passes an untouched notebook and fails each way of tampering with it."""
+"""Prove that nbval with the plug-in passes an untouched notebook and fails each way of tampering with a cell."""
 
+import base64
+import io
 import os
 import subprocess
 import sys
@@ -11,120 +13,94 @@ import nbformat
 import pytest
 from myst import HEADER
 from nbformat import NotebookNode
+from PIL import Image, ImageOps
 
 import notebooks
-from notebook_lint import code_cells
+from notebook_lint import code_cells, content_name
 
-pytestmark = pytest.mark.xdist_group("nbval_strict")  # nbval runs once for all tests
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nbval_strict")]  # nbval runs once for all tests
 
-CHAPTER = (
-    HEADER
-    + """
-# A chapter
-
-```{code-cell} ipython3
+SETUP = """
 import matplotlib.pyplot as plt
+from ipywidgets import interact
 
 def draw(values):
     plt.figure(figsize=(4, 3))
     plt.plot(values)
     plt.ylim(0, 10)
     plt.show()
-
-print(f"{2 / 3:.3f}")
-```
-
-```{code-cell} ipython3
----
-mystnb:
-  image:
-    alt: A rising line.
----
-draw([1, 2, 4, 8])
-```
-
-```{code-cell} ipython3
----
-mystnb:
-  image:
-    alt: A falling line.
-tags: [nbval-ignore-output]
----
-draw([8, 4, 2, 1])
-```
-
-```{code-cell} ipython3
-from ipywidgets import interact
-
-_ = interact(lambda n: print(f"{n} layers"), n=3)
-```
 """
-)
-NUMBER, CURVE, IGNORED, WIDGET = range(4)
+NUMBER = 'print(f"{2 / 3:.3f}")'
+CURVE = "---\nmystnb:\n  image:\n    alt: A rising line.\n---\ndraw([1, 2, 4, 8])"
+IGNORED = CURVE.replace("\n---\ndraw", "\ntags: [nbval-ignore-output]\n---\ndraw")
+WIDGET = '_ = interact(lambda n: print(f"{n} layers"), n=3)'
 
 
-def change_number(cells: list[NotebookNode]) -> None:
-    cells[NUMBER].outputs[0].text = "0.668\n"
+def change_number(cell: NotebookNode) -> None:
+    cell.outputs[0].text = "0.668\n"
 
 
-def change_figure(cells: list[NotebookNode]) -> None:
-    cells[CURVE].outputs[0].data["image/png"] = cells[IGNORED].outputs[0].data["image/png"]
+def change_figure(cell: NotebookNode) -> None:
+    picture = Image.open(io.BytesIO(base64.b64decode(cell.outputs[0].data["image/png"])))
+    with io.BytesIO() as buffer:
+        ImageOps.invert(picture.convert("RGB")).save(buffer, "png")
+        cell.outputs[0].data["image/png"] = base64.b64encode(buffer.getvalue()).decode()
 
 
-def remove_picture(cells: list[NotebookNode]) -> None:
-    del cells[CURVE].outputs[0].data["image/png"]
+def remove_picture(cell: NotebookNode) -> None:
+    del cell.outputs[0].data["image/png"]
 
 
-def remove_ignored_picture(cells: list[NotebookNode]) -> None:
-    del cells[IGNORED].outputs[0].data["image/png"]
+def remove_ignored_picture(cell: NotebookNode) -> None:
+    del cell.outputs[0].data["image/png"]
 
 
-def strip_cell(cells: list[NotebookNode]) -> None:
-    cells[CURVE].update(outputs=[], execution_count=None)
+def strip_cell(cell: NotebookNode) -> None:
+    cell.update(outputs=[], execution_count=None)
 
 
-def misspell_tag(cells: list[NotebookNode]) -> None:
-    cells[CURVE].metadata["tags"] = ["nbval-ingore-output"]
+def misspell_tag(cell: NotebookNode) -> None:
+    cell.metadata["tags"] = ["nbval-ingore-output"]
 
 
-def skip_by_tag(cells: list[NotebookNode]) -> None:
-    cells[CURVE].metadata["tags"] = ["nbval-skip"]
+def skip_by_tag(cell: NotebookNode) -> None:
+    cell.metadata["tags"] = ["nbval-skip"]
 
 
-def edit_number(cells: list[NotebookNode]) -> None:
-    cells[NUMBER].source = cells[NUMBER].source.replace("2 / 3", "1 / 3")
+def edit_number(cell: NotebookNode) -> None:
+    cell.source = cell.source.replace("2 / 3", "1 / 3")
 
 
-def edit_curve(cells: list[NotebookNode]) -> None:
-    cells[CURVE].source = "draw([1, 2, 4, 7])"
+def edit_curve(cell: NotebookNode) -> None:
+    cell.source = "draw([1, 2, 4, 7])"
 
 
-def edit_ignored(cells: list[NotebookNode]) -> None:
-    cells[IGNORED].source = "draw([8, 4, 2, 2])"
+def edit_ignored(cell: NotebookNode) -> None:
+    cell.source = "draw([8, 4, 2, 2])"
 
 
 # The tampers below also give the edited cell the id of its new content: what fails must be the run itself.
-def end_with_semicolon(cells: list[NotebookNode]) -> None:
-    cells[CURVE].source += ";"
+def end_with_semicolon(cell: NotebookNode) -> None:
+    cell.source += ";"
 
 
-def skip_by_comment(cells: list[NotebookNode]) -> None:
-    cells[CURVE].source = "# NBVAL_SKIP\n" + cells[CURVE].source
+def skip_by_comment(cell: NotebookNode) -> None:
+    cell.source = "# NBVAL_SKIP\n" + cell.source
 
 
-def raise_where_output_is_ignored(cells: list[NotebookNode]) -> None:
-    cells[IGNORED].source += "\n1 / 0"
+def raise_where_output_is_ignored(cell: NotebookNode) -> None:
+    cell.source += "\n1 / 0"
 
 
-def raise_in_callback(cells: list[NotebookNode]) -> None:
-    cells[WIDGET].source = cells[WIDGET].source.replace('print(f"{n} layers")', "n / 0")
+def raise_in_callback(cell: NotebookNode) -> None:
+    cell.source = cell.source.replace('print(f"{n} layers")', "n / 0")
 
 
-def kill_kernel(cells: list[NotebookNode]) -> None:
-    cells[NUMBER].source = "import os\n\nos.kill(os.getpid(), 9)"
+def kill_kernel(cell: NotebookNode) -> None:
+    cell.source = "import os\n\nos.kill(os.getpid(), 9)"
 
 
-TAMPERS: dict[Callable[[list[NotebookNode]], None], tuple[int, str]] = {
+TAMPERS: dict[Callable[[NotebookNode], None], tuple[str, str]] = {
     change_number: (NUMBER, "Cell outputs differ"),
     change_figure: (CURVE, "picture 1 differs: distance"),
     remove_picture: (CURVE, "0 pictures stored, 1 drawn"),
@@ -139,78 +115,67 @@ TAMPERS: dict[Callable[[list[NotebookNode]], None], tuple[int, str]] = {
     skip_by_comment: (CURVE, "comment NBVAL_SKIP"),
     raise_where_output_is_ignored: (IGNORED, "Cell execution caused an exception"),
     raise_in_callback: (WIDGET, "Cell execution caused an exception"),
-    kill_kernel: (NUMBER, "the kernel died in this cell"),
+    kill_kernel: (NUMBER, "the kernel died in this cell"),  # the last, since no cell after it can run
 }
 EDITED_WITH_ID = (end_with_semicolon, skip_by_comment, raise_where_output_is_ignored, raise_in_callback, kill_kernel)
+CELLS = [SETUP, *(source for source, _ in TAMPERS.values())]
+CHAPTER = HEADER + "\n# A chapter\n" + "".join(f"\n```{{code-cell}} ipython3\n{cell.strip()}\n```\n" for cell in CELLS)
 
 
-def write_tampered(notebook: Path, tamper: Callable[[list[NotebookNode]], None]) -> None:
-    nb = nbformat.read(notebook, as_version=4)
-    tamper(code_cells(nb))
-    if tamper in EDITED_WITH_ID:
-        notebooks.set_ids(nb)
-    nbformat.write(nb, notebook.with_name(f"{tamper.__name__}.ipynb"))
+def write_tampered(untouched: Path, tampered: Path) -> None:
+    """Write a copy of a notebook in which each cell but the first is tampered with in its own way."""
+    nb = nbformat.read(untouched, as_version=4)
+    for number, (cell, tamper) in enumerate(zip(code_cells(nb)[1:], TAMPERS, strict=True)):
+        tamper(cell)
+        if tamper in EDITED_WITH_ID:
+            cell.id = f"{content_name(cell)}-{number}"
+    nbformat.write(nb, tampered)
 
 
-def run_nbval(folder: Path, workers: int = 2) -> ElementTree.Element:
+def run_nbval(folder: Path) -> ElementTree.Element:
     report = folder / "report.xml"
-    words = [
-        "-m",
-        "pytest",
-        "-c",
-        notebooks.ROOT / "pyproject.toml",
-        "--nbval",
-        f"-n{workers}",
-        f"--junitxml={report}",
-        folder,
-    ]
+    words = ["-m", "pytest", "-c", notebooks.ROOT / "pyproject.toml", "--nbval", f"--junitxml={report}", folder]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     run = subprocess.run([sys.executable, *words], env=environment, capture_output=True, encoding="utf-8")
     assert run.returncode == 1, run.stdout + run.stderr
     return ElementTree.parse(report).getroot()
 
 
+Cases = dict[str, list[ElementTree.Element]]
+
+
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], ElementTree.Element]:
-    """Run nbval once on a compiled notebook and its tampered copies: the result of each cell of each."""
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Cases:
+    """Run nbval once on a compiled notebook and its tampered copy: the results of the cells of each, in order."""
     folder = tmp_path_factory.mktemp("a path with spaces")
     source = folder / "untouched.md"
     source.write_text(CHAPTER, encoding="utf-8")
     notebooks.compile_chapter(source)
-    for tamper in TAMPERS:
-        write_tampered(source.with_suffix(".ipynb"), tamper)
-    root = run_nbval(folder)
-    return {
-        (case.attrib["classname"].split(".")[-2], int(case.attrib["name"].split()[-1])): case
-        for case in root.iter("testcase")
-    }
+    write_tampered(folder / "untouched.ipynb", folder / "tampered.ipynb")
+    results: Cases = {"untouched": [], "tampered": []}
+    for case in run_nbval(folder).iter("testcase"):
+        results[case.attrib["classname"].split(".")[-2]].append(case)
+    return results
 
 
-Cases = dict[tuple[str, int], ElementTree.Element]
+def failure(case: ElementTree.Element) -> str:
+    return "\n".join(found.text or "" for found in case.iter("failure"))
 
 
-def failures(cases: Cases, name: str) -> dict[int, str]:
-    found = {}
-    for (notebook, cell), case in cases.items():
-        for failure in case.iter("failure"):
-            if notebook == name:
-                found[cell] = failure.text or ""
-    return found
+def test_an_untouched_notebook_passes(cases: Cases) -> None:
+    assert [failure(case) for case in cases["untouched"]] == [""] * len(CELLS)
 
 
-def test_untouched_notebook_passes(cases: Cases) -> None:
-    assert [cell for notebook, cell in cases if notebook == "untouched"] == [NUMBER, CURVE, IGNORED, WIDGET]
-    assert failures(cases, "untouched") == {}
+def test_an_untouched_cell_passes_beside_others(cases: Cases) -> None:
+    assert len(cases["tampered"]) == len(CELLS)
+    assert failure(cases["tampered"][0]) == ""
 
 
 @pytest.mark.parametrize("tamper", TAMPERS, ids=lambda tamper: tamper.__name__)
-def test_tampered_notebook_fails(cases: Cases, tamper: Callable[[list[NotebookNode]], None]) -> None:
-    cell, message = TAMPERS[tamper]
-    found = failures(cases, tamper.__name__)
-    assert message in found[cell]
-    if tamper is not kill_kernel:
-        assert list(found) == [cell], "a tamper must fail its own cell alone"
+def test_a_tampered_cell_fails(cases: Cases, tamper: Callable[[NotebookNode], None]) -> None:
+    case = cases["tampered"][1 + list(TAMPERS).index(tamper)]
+    assert TAMPERS[tamper][1] in failure(case)
 
 
-def test_dead_kernel_is_noticed_at_once(cases: Cases) -> None:
-    assert float(cases["kill_kernel", NUMBER].attrib["time"]) < 15
+def test_a_dead_kernel_is_noticed_at_once(cases: Cases) -> None:
+    assert float(cases["tampered"][-1].attrib["time"]) < 15

@@ -2,8 +2,6 @@
 
 import json
 import subprocess
-import threading
-import urllib.request
 
 import pytest
 import yaml
@@ -44,6 +42,7 @@ def project(tmp_path, monkeypatch):
     return root
 
 
+@pytest.mark.slow
 def test_build_again_and_break(project, capsys, monkeypatch):
     page = website.site(project) / "intro.html"
     write_page(project, BROKEN)
@@ -133,34 +132,3 @@ def test_what_is_built_does_not_count(project):
     (project / "book" / "_build").mkdir()
     (project / "book" / "_build" / "x.html").write_text("x")
     assert website.digest(project) == before
-
-
-def test_serve_without_a_site(project, capsys):
-    assert website.serve(0, project) == 1
-    assert "make book" in capsys.readouterr().err
-
-
-def test_serve(project, capsys, monkeypatch):
-    website.site(project).mkdir(parents=True)
-    (website.site(project) / "index.html").write_text("hello")
-
-    class Once(website.ThreadingHTTPServer):
-        def serve_forever(self):
-            thread = threading.Thread(target=super().serve_forever)
-            thread.start()
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.server_port}/") as answer:
-                assert answer.read() == b"hello"
-            self.shutdown()
-            thread.join()
-
-    monkeypatch.setattr(website, "ThreadingHTTPServer", Once)
-    assert website.serve(0, project) == 0
-    assert "Open http://127.0.0.1:" in capsys.readouterr().out
-
-
-def test_serve_on_a_port_in_use(project, capsys):
-    website.site(project).mkdir(parents=True)
-    (website.site(project) / "index.html").write_text("hello")
-    with website.ThreadingHTTPServer(("127.0.0.1", 0), website.SimpleHTTPRequestHandler) as taken:
-        assert website.serve(taken.server_port, project) == 1
-    assert "cannot be used" in capsys.readouterr().err

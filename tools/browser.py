@@ -59,7 +59,7 @@ def install() -> None:
     root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     print("Playwright's cannot be had here: trying the system's package", flush=True)
     _try([*root, "apt-get", "update"])
-    _try([*root, "apt-get", "install", "-y", "chromium"])
+    _try([*root, "apt-get", "install", "-y", "--no-install-recommends", "chromium"])
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ there already stays. Then, in that folder: python -m tutorial_utils.grading --he
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from collections import Counter
@@ -88,7 +89,7 @@ def chosen(names: Sequence[str]) -> list[Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     parser = argparse.ArgumentParser(description="Make a course folder from the exercises.")
-    parser.add_argument("folder", type=Path, help="made if it is not there")
+    parser.add_argument("folder", type=lambda text: Path(text).expanduser(), help="made if it is not there")
     parser.add_argument("names", nargs="*", help="exercise notebooks, such as 10-batchnorm-training (default: all)")
     options = parser.parse_args(arguments)
     try:
@@ -97,7 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     print(*(f"wrote {options.folder / line}" for line in lines), sep="\n")
-    print(f"Next: cd {options.folder}; {os.path.abspath(sys.executable)} -m tutorial_utils.grading release")
+    folder, python = (shlex.quote(str(path)) for path in (options.folder, os.path.abspath(sys.executable)))
+    print(f"Next: cd {folder}; {python} -m tutorial_utils.grading release")
     return 0
 
 

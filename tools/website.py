@@ -1,15 +1,12 @@
-"""Build the site of the book, or show it.
+"""Build the site of the book.
 
-`python tools/website.py build` writes book/_build/html and prints the address to open; if nothing has changed since, it
-only prints. A build happens beside the site and replaces it when it is whole, so what is there is always complete.
-`python tools/website.py serve` shows the site at an address of this computer, which nobody else can reach.
+`python tools/website.py` writes book/_build/html and prints the address to open; if nothing has changed since, it only
+prints. A build happens beside the site and replaces it when it is whole, so what is there is always complete.
 
 The buttons for Binder, Colab and the repository lead to the GitHub repository that the book is built in: the book of a
 fork leads to the fork.
 """
 
-import argparse
-import functools
 import hashlib
 import os
 import re
@@ -17,13 +14,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-PORT = 8000
 DIGEST = "built-from.txt"
 INPUTS = ("book", "exercises", "src/tutorial_utils", "tools", "pyproject.toml", "requirements.lock")
 NOT_READ = {"_build", "__pycache__", ".ipynb_checkpoints"}
@@ -130,37 +125,5 @@ def _jupyter_book(root: Path, draft: Path) -> "subprocess.CompletedProcess[str]"
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | variables)
 
 
-def serve(port: int = PORT, root: Path = ROOT) -> int:
-    """Show the site on this computer until Ctrl+C; return the exit code."""
-    if not (site(root) / "index.html").exists():
-        print("There is no site yet. Run: make book", file=sys.stderr)
-        return 1
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(site(root)))
-    try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    except OSError as error:
-        print(
-            f"Port {port} cannot be used ({error.strerror}). Choose another: --port 0 takes a free one", file=sys.stderr
-        )
-        return 1
-    with server:
-        print(f"Open http://127.0.0.1:{server.server_port}/ and press Ctrl+C here to stop", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print()
-    return 0
-
-
-def main(arguments: list[str]) -> int:
-    """Build or serve, as the first argument says; return the exit code."""
-    parser = argparse.ArgumentParser(description="Build the site of the book, or show it.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("build", help="build the site if something has changed")
-    commands.add_parser("serve", help="show the site").add_argument("--port", type=int, default=PORT)
-    options = parser.parse_args(arguments)
-    return build() if options.command == "build" else serve(options.port)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(build())

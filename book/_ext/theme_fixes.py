@@ -123,25 +123,12 @@ class MendingTemplates(BuiltinTemplateLoader):
         return page
 
 
-def _mend_scripts(
-    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
-) -> None:
-    """Drop the second copy of each inline script and let no other script hold up the first paint.
-
-    Sphinx 7.4 keeps inline scripts under two names, and a ``let`` that runs twice is an error.
-    ``documentation_options.js`` stays as it is: inline scripts read it.
-    """
-    bodies: set[str] = set()
-    kept = []
+def _defer_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Let no script hold up the first paint; inline scripts read ``documentation_options.js``, so it stays as it is."""
     for script in context["script_files"]:
-        body, name = script.attributes.get("body", ""), str(script.filename or "")
-        if body and body in bodies:
-            continue
-        bodies.add(body)
+        name = str(script.filename or "")
         if name and "documentation_options" not in name and not {"defer", "async", "type"} & set(script.attributes):
             script.attributes["defer"] = "defer"
-        kept.append(script)
-    context["script_files"][:] = kept
 
 
 def _describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
@@ -155,6 +142,6 @@ def _describe(app: Sphinx, page: str, template: str, context: dict[str, Any], do
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the fixes; the setting ``template_bridge`` names ``MendingTemplates``."""
     # After the theme's own hooks (priority 500), which add scripts.
-    app.connect("html-page-context", _mend_scripts, priority=900)
+    app.connect("html-page-context", _defer_scripts, priority=900)
     app.connect("html-page-context", _describe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
