@@ -1,9 +1,11 @@
 """The checker on exercises made up here: what it says of answers that are no known mistake, and what it survives."""
 
+import itertools
 import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,16 +14,14 @@ import torch
 from randomness import seeded
 from torch import Tensor, nn
 
-from tutorial_utils.exercises import EXERCISES, Result, check, clues, data, running
-from tutorial_utils.exercises.draws import normal, sizes
-from tutorial_utils.exercises.individual import own_inputs, seed_of
-from tutorial_utils.exercises.outcomes import Estimate, agree, moments
-from tutorial_utils.exercises.registry import Inputs, Mistake, exercise, written
-from tutorial_utils.exercises.running import Raised, TimeUp, run, time_limit
-from tutorial_utils.exercises.weights import tensor
-from tutorial_utils.exercises.wording import show
-
-ABOUT: dict[str, Any] = {"chapter": "none", "title": "Made up", "goal": "Test.", "minutes": 1, "points": 1}
+from tutorial_utils.exercises import EXERCISES, Result, check, data, hints
+from tutorial_utils.exercises import run as running
+from tutorial_utils.exercises.checking import own_inputs, seed_of
+from tutorial_utils.exercises.compare import Estimate, agree
+from tutorial_utils.exercises.hints import show
+from tutorial_utils.exercises.registry import Inputs, When, exercise
+from tutorial_utils.exercises.run import Performance, Raised, TimeUp, Unsupported, perform, run, time_limit, to_data
+from tutorial_utils.exercises.toolbox import moments, normal, sizes, tensor
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def matrix(*, generator: torch.Generator) -> Inputs:
 def says(answer: Any, reference: Callable[..., Any], **options: Any) -> str:
     """What the checker says of an answer to an exercise about a matrix."""
     EXERCISES.pop("made-up", None)
-    exercise("made-up", **{"inputs": matrix} | ABOUT | options)(reference)
+    exercise("made-up", **{"inputs": matrix} | options)(reference)
     return " ".join(check("made-up", answer, generator=seeded()).hint.split())
 
 
@@ -188,10 +188,10 @@ def test_a_random_draw_is_judged_by_its_moments() -> None:
     def draw(*, generator: torch.Generator) -> Inputs:
         return (generator,)
 
-    def observe(answer: Callable[..., Tensor], generator: torch.Generator) -> dict[str, Estimate]:
-        return moments(answer(generator))
+    def describe(sample: Tensor, generator: torch.Generator) -> dict[str, Estimate]:
+        return moments(sample)
 
-    options = {"inputs": draw, "observe": observe}
+    options = {"inputs": draw, "describe": describe}
 
     def standard(g: torch.Generator) -> Tensor:
         return torch.randn(20_000, generator=g)
@@ -204,19 +204,19 @@ def test_a_random_draw_is_judged_by_its_moments() -> None:
 
 def test_an_observer_that_gets_nothing_asks_for_a_return() -> None:
     raised = Raised("AttributeError", "'NoneType' object has no attribute 'detach'")
-    assert clues.of_exception(raised) == clues.NO_RETURN
-    assert "cannot be used: AttributeError" in clues.of_exception(Raised("AttributeError", "no 'detach'"))
+    assert hints.of_exception(raised) == hints.NO_RETURN
+    assert "cannot be used: AttributeError" in hints.of_exception(Raised("AttributeError", "no 'detach'"))
 
 
 # --- mistakes -----------------------------------------------------------------------------------------
 
 TWO = {
     "parts": ("mean", "variance"),
-    "mistakes": (
-        Mistake("You averaged each row.", lambda x: (x.mean(1), x.var(0))),
-        Mistake("Your variance is biased.", lambda x: (x.mean(0), x.var(0, correction=0))),
-        Mistake("Your variance is negative.", when=lambda came, expected, x: bool((came["variance"] < 0).all())),
-    ),
+    "mistakes": {
+        "You averaged each row.": lambda x: (x.mean(1), x.var(0)),
+        "Your variance is biased.": lambda x: (x.mean(0), x.var(0, correction=0)),
+        "Your variance is negative.": When(lambda outcome, expected, x: bool((outcome["variance"] < 0).all())),
+    },
 }
 
 
@@ -241,10 +241,10 @@ def test_a_mistake_that_explains_some_inputs_only_is_not_named() -> None:
 
 
 def test_a_mistake_that_the_answer_contradicts_gives_way() -> None:
-    mistakes = (
-        Mistake("You doubled all.", lambda x: (2 * x.mean(0), 2 * x.var(0), 2 * x.sum(0))),
-        Mistake("You doubled the mean.", lambda x: (2 * x.mean(0), x.var(0), x.sum(0))),
-    )
+    mistakes = {
+        "You doubled all.": lambda x: (2 * x.mean(0), 2 * x.var(0), 2 * x.sum(0)),
+        "You doubled the mean.": lambda x: (2 * x.mean(0), x.var(0), x.sum(0)),
+    }
     options: dict[str, Any] = {"parts": ("mean", "variance", "sum")}
 
     def reference(x: Tensor) -> tuple[Tensor, ...]:
@@ -256,7 +256,7 @@ def test_a_mistake_that_the_answer_contradicts_gives_way() -> None:
     assert "You doubled the mean. Something else is wrong with variance." in says(
         answer, reference, mistakes=mistakes, **options
     )
-    alone = says(answer, reference, mistakes=mistakes[:1], **options)
+    alone = says(answer, reference, mistakes=dict(list(mistakes.items())[:1]), **options)
     assert "You doubled all. That is so for mean and variance only." in alone
 
 
@@ -264,7 +264,7 @@ def test_a_truth_value_alone_does_not_prove_a_mistake_that_is_refuted() -> None:
     def observe(answer: Callable[..., Any], x: Tensor) -> dict[str, Any]:
         return {"sum": (result := answer(x)).sum(), "has as many entries": result.shape == x.shape}
 
-    mistakes = (Mistake("You took one row.", lambda x: x[0]),)
+    mistakes = {"You took one row.": lambda x: x[0]}
     options = {"observe": observe, "mistakes": mistakes}
     assert "one row" in says(lambda x: x.clone()[0], lambda x: x, **options)
     assert "one row" not in says(lambda x: x.flatten(), lambda x: x, **options)
@@ -274,13 +274,13 @@ def test_an_estimate_that_is_near_a_mistake_by_chance_is_not_explained() -> None
     def draw(*, generator: torch.Generator) -> Inputs:
         return (generator,)
 
-    def observe(answer: Callable[..., Tensor], generator: torch.Generator) -> dict[str, Estimate]:
-        return moments(answer(generator))
+    def describe(sample: Tensor, generator: torch.Generator) -> dict[str, Estimate]:
+        return moments(sample)
 
     def scaled(factor: float) -> Callable[..., Tensor]:
         return lambda g: factor * torch.randn(5000, generator=g)
 
-    options = {"inputs": draw, "observe": observe, "mistakes": (Mistake("You doubled the variance.", scaled(2**0.5)),)}
+    options = {"inputs": draw, "describe": describe, "mistakes": {"You doubled the variance.": scaled(2**0.5)}}
     assert "You doubled" in says(lambda g: 2**0.5 * torch.randn(50, 100, generator=g).flip(0), scaled(1), **options)
     assert "You doubled" not in says(scaled(2.2**0.5), scaled(1), **options)
 
@@ -290,19 +290,19 @@ def test_a_structure_that_is_off_is_no_mistake() -> None:
         came = answer(x)
         return came if isinstance(came, dict) else {"mean": came, "inputs left": 0}
 
-    mistakes = (Mistake("You left inputs.", lambda x: {"mean": x.mean(0), "inputs left": 1}),)
+    mistakes = {"You left inputs.": lambda x: {"mean": x.mean(0), "inputs left": 1}}
     options = {"observe": observe, "mistakes": mistakes}
     assert "You left inputs" not in says(lambda x: {"mean": x.mean(0)}, lambda x: x.mean(0), **options)
 
 
-def test_an_observer_may_say_what_does_not_fit() -> None:
-    def observe(answer: Callable[..., Any], x: Tensor) -> Tensor:
-        return tensor(answer(x))
+def test_a_description_may_say_what_does_not_fit() -> None:
+    def describe(raw: Any, x: Tensor) -> Tensor:
+        return tensor(raw)
 
     assert "A tensor is asked for, and your function returned something of type str." in says(
-        lambda x: "mean", means, observe=observe
+        lambda x: "mean", means, describe=describe
     )
-    assert "Did you forget `return`?" in says(lambda x: None, means, observe=observe)
+    assert "Did you forget `return`?" in says(lambda x: None, means, describe=describe)
 
 
 def test_an_answer_that_fails_as_a_mistake_does_is_recognized() -> None:
@@ -312,20 +312,20 @@ def test_an_answer_that_fails_as_a_mistake_does_is_recognized() -> None:
         return 2 * x.mean(0)
 
     hint = "It works for wide ones only."
-    mistakes = (Mistake(hint, for_wide),)
+    mistakes = {hint: for_wide}
     assert hint in says(for_wide, means, mistakes=mistakes)
     assert hint not in says(lambda x: 1 / 0, means, mistakes=mistakes)
 
 
 def test_a_mistake_may_give_nan() -> None:
-    mistakes = (Mistake("You took the root of a negative number.", lambda x: (x - x.mean()).sqrt()),)
+    mistakes = {"You took the root of a negative number.": lambda x: (x - x.mean()).sqrt()}
     assert "negative number" in says(
         lambda x: torch.sqrt(x - x.sum() / x.numel()), lambda x: x.abs(), mistakes=mistakes
     )
 
 
 def test_a_mistake_that_itself_fails_explains_nothing() -> None:
-    mistakes = (Mistake("Nothing.", lambda x: 1 / 0), Mistake("Nor this.", when=lambda *all: 1 / 0))
+    mistakes = {"Nothing.": lambda x: 1 / 0, "Nor this.": When(lambda *all: 1 / 0)}
     assert "everywhere 2 times" in says(lambda x: 2 * means(x), means, mistakes=mistakes)
 
 
@@ -369,12 +369,8 @@ def test_data_for_which_a_mistake_gives_the_right_value_are_drawn_again() -> Non
     def digit(*, generator: torch.Generator) -> Inputs:
         return (int(torch.randint(10, (), generator=generator)),)
 
-    mistakes = (
-        Mistake("You squared it.", lambda n: n * n),
-        Mistake("That is 16.", 16),
-        Mistake("No.", lambda n: 1 / 0),
-    )
-    exercise("twice", value=True, inputs=digit, mistakes=mistakes, **ABOUT)(lambda n: 2 * n)
+    mistakes = {"You squared it.": lambda n: n * n, "That is 16.": 16, "No.": lambda n: 1 / 0}
+    exercise("twice", value=True, inputs=digit, mistakes=mistakes)(lambda n: 2 * n)
     assert {data("twice", student_id=str(n)) for n in range(200)} == {1, 3, 5, 6, 7, 9}
 
 
@@ -384,7 +380,7 @@ def number(*, generator: torch.Generator) -> Inputs:
 
 def own(answer: Any, student: str | None = None) -> Result:
     EXERCISES.pop("own", None)
-    exercise("own", value=True, inputs=number, **ABOUT)(lambda n: 2.0 * n)
+    exercise("own", value=True, inputs=number)(lambda n: 2.0 * n)
     return check("own", answer, student_id=student)
 
 
@@ -411,14 +407,14 @@ def test_a_wrong_value_is_told_its_direction(value: Any, sentence: str) -> None:
 
 
 def test_words_are_values_too() -> None:
-    exercise("word", value=True, mistakes=(Mistake("It grows.", "shrinks"),), **ABOUT)(lambda: "grows")
+    exercise("word", value=True, mistakes={"It grows.": "shrinks"})(lambda: "grows")
     assert check("word", " Grows").passed
     assert "It grows." in check("word", "shrinks").hint
     assert "is not right" in check("word", "stays").hint and "in quotes" in check("word", 3).hint
 
 
 def test_several_values_are_told_apart() -> None:
-    exercise("pair", value=True, parts=("first", "second"), **ABOUT)(lambda: (1.0, 2.0))
+    exercise("pair", value=True, parts=("first", "second"))(lambda: (1.0, 2.0))
     assert check("pair", (1, 2)).passed and check("pair", {"second": 2, "first": 1}).passed
     assert "second: 3 is too large" in check("pair", [1, 3]).hint
     assert "Asked for are 2 values: first and second" in check("pair", 1).hint
@@ -438,16 +434,15 @@ def test_no_value_breaks_the_checker(value: Any) -> None:
 
 
 def test_an_unknown_id_names_close_ones() -> None:
-    with pytest.raises(ValueError, match="no exercise 'bn-foward'; did you mean 'bn-forward'"):
+    with pytest.raises(ValueError, match=r"no exercise 'bn-foward' to check .*did you mean 'bn-forward'"):
         check("bn-foward", None)
-    with pytest.raises(ValueError, match="no exercise '§'; known are"):
+    with pytest.raises(ValueError, match=r"no exercise '§' to check .*known are"):
         check("§", None)
 
 
 def test_an_exercise_in_words_is_not_checked() -> None:
-    written("essay", kind="read", **ABOUT)
-    with pytest.raises(ValueError, match="graded by a person"):
-        check("essay", "words")
+    with pytest.raises(ValueError, match="a person grades answers in words"):
+        check("bn-useless-bias", "words")
 
 
 def test_only_exercises_with_data_have_data() -> None:
@@ -455,14 +450,15 @@ def test_only_exercises_with_data_have_data() -> None:
         data("bn-forward")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [({}, "registered already"), ({"kind": "guess"}, "guess"), ({"points": 0}, "0 points; both must be positive")],
-)
-def test_a_faulty_registration_is_refused(change: dict[str, Any], message: str) -> None:
-    exercise("taken", **ABOUT)(means)
-    with pytest.raises(ValueError, match=message):
-        exercise("taken" if not change else "free", **ABOUT | change)(means)
+def test_an_id_is_registered_once() -> None:
+    exercise("taken")(means)
+    with pytest.raises(ValueError, match="registered already"):
+        exercise("taken")(means)
+
+
+def test_a_topic_is_the_module_that_registers() -> None:
+    exercise("made-up")(means)
+    assert EXERCISES["made-up"].topic == "test-checker" and EXERCISES["bn-forward"].topic == "batchnorm-training"
 
 
 def test_a_faulty_reference_is_the_fault_of_the_exercise() -> None:
@@ -522,13 +518,29 @@ def test_the_default_dtype_is_that_of_the_inputs() -> None:
     assert len({x for x, _ in seen}) == 2 and all(x == default for x, default in seen)
 
 
-def test_another_attempt_may_run_the_answer_elsewhere() -> None:
-    def elsewhere(exercise: Any, answer: Any, inputs: Inputs, dtype: torch.dtype) -> tuple[Any, list[str]]:
-        return exercise.reference(*inputs), []
+def test_another_process_may_run_the_answer() -> None:
+    def elsewhere(exercise: Any, answer: Any, inputs: Inputs, dtype: torch.dtype) -> Performance:
+        return perform(exercise.observe, exercise.reference, inputs, dtype, exercise.changes)
 
-    assert check("bn-forward", print, attempt=elsewhere).passed
-    failed = check("bn-forward", print, attempt=lambda *all: (Raised("MemoryError", ""), []))
+    assert check("bn-forward", print, perform=elsewhere).passed
+    failed = check("bn-forward", print, perform=lambda *all: Performance(Raised("MemoryError", ""), []))
     assert "MemoryError" in failed.hint
+
+
+def test_what_an_answer_gives_becomes_data() -> None:
+    sparse, half = torch.eye(2).to_sparse(), np.float32(0.5)
+    given = to_data((sparse, half, {1: Decimal("0.5")}, iter("ab"), object(), np.ones(2), torch.ones(1) * 1j))
+    assert given[1:5] == [0.5, {"1": 0.5}, ["a", "b"], Unsupported("object")]
+    assert torch.equal(given[0], torch.eye(2)) and torch.equal(given[5], torch.ones(2, dtype=torch.float64))
+    assert given[6] == Unsupported("complex tensor")
+    assert len(to_data(itertools.count())) < 100_000
+
+
+def test_only_a_bare_stub_is_not_written_yet() -> None:
+    def unsupported(x: Tensor) -> Tensor:
+        raise NotImplementedError("no kernel")
+
+    assert "no kernel" in says(unsupported, means)
 
 
 # --- words --------------------------------------------------------------------------------------------
@@ -601,7 +613,7 @@ def test_inputs_keep_their_gradient_and_their_gaps() -> None:
 
 
 def test_nothing_is_no_known_mistake() -> None:
-    assert "Did you forget `return`?" in says(lambda x: None, means, mistakes=(Mistake("None.", lambda x: None),))
+    assert "Did you forget `return`?" in says(lambda x: None, means, mistakes={"None.": lambda x: None})
 
 
 def test_another_exception_than_the_mistakes_is_not_taken_for_it() -> None:
@@ -613,7 +625,7 @@ def test_another_exception_than_the_mistakes_is_not_taken_for_it() -> None:
 
         return answer
 
-    mistakes = (Mistake("The mistake.", tall(ValueError())),)
+    mistakes = {"The mistake.": tall(ValueError())}
     assert "The mistake." in says(tall(ValueError()), means, mistakes=mistakes)
     assert "The mistake." not in says(tall(KeyError()), means, mistakes=mistakes)
 

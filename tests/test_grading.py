@@ -19,11 +19,11 @@ from nbconvert.exporters import HTMLExporter
 from nbgrader.server_extensions.formgrader import handlers
 from randomness import seeded
 from torch import nn
+from tutorial_utils.exercises.running import TimeUp, time_limit
 
 import course
 import editions
 from tutorial_utils import exercises
-from tutorial_utils.exercises.running import TimeUp, time_limit
 from tutorial_utils.grading import collecting, desk, preprocessors, submissions
 from tutorial_utils.grading.isolation import NAMESPACES, OTHER_USER, USERS, Isolation, available, user
 from tutorial_utils.grading.process import DidNotStart, Limits, ProcessEnded

@@ -134,6 +134,15 @@ FACTS = f""":title: the heading
 :points: a whole number above 0"""
 
 
+def faults_of_facts(text: str) -> Iterator[str]:
+    """What is wrong with the facts of a master, one message for each exercise."""
+    for found in HEADING.finditer(text):
+        try:
+            read_facts(*found.groups())
+        except ChapterError as error:
+            yield str(error)
+
+
 def facts(master: Path) -> list[Facts]:
     """The facts of all exercises of a master, in its order."""
     return [read_facts(*found.groups()) for found in HEADING.finditer(master.read_text(encoding="utf-8"))]
@@ -180,10 +189,11 @@ def _code_cell(cell: NotebookNode, exercise: str) -> Cell:
 def read_master(path: Path) -> list[Cell]:
     """The cells of a master, with their roles; raises ChapterError if it is none."""
     cells: list[Cell] = []
-    for cell in notebooks.parse(path.read_text(encoding="utf-8"), show(path)).cells:
+    text = path.read_text(encoding="utf-8")
+    for cell in notebooks.parse(text, show(path)).cells:
         exercise = cells[-1].exercise if cells else ""
         cells += [_code_cell(cell, exercise)] if cell.cell_type == "code" else _markdown_cells(cell.source, exercise)
-    if findings := list(faults(cells, topic_of(path))):
+    if findings := [*faults_of_facts(text), *faults(cells, topic_of(path))]:
         raise ChapterError("\n".join(f"{show(path)}: {finding}" for finding in findings))
     return cells
 
@@ -222,9 +232,7 @@ def topic_of(master: Path) -> str:
 def about(one: Facts) -> str:
     """The heading of an exercise, with its facts."""
     points = f"{one.points} point{'s' if one.points > 1 else ''}"
-    return (
-        f"## {one.title}\n\n*`{one.id}`, {one.kind}, about {one.minutes} minutes, {points}.* **Goal.** {one.goal}\n"
-    )
+    return f"## {one.title}\n\n*`{one.id}`, {one.kind}, about {one.minutes} minutes, {points}.* **Goal.** {one.goal}\n"
 
 
 def total(own: Sequence[Facts]) -> str:

@@ -58,7 +58,7 @@ def find(id: str) -> Exercise:
         return EXERCISES[id]
     near = difflib.get_close_matches(str(id), EXERCISES, n=3, cutoff=0.4)
     known = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {', '.join(EXERCISES)}"
-    raise ValueError(f"there is no exercise {id!r} to check; {known}. A person grades the answers in words")
+    raise ValueError(f"there is no exercise {id!r} to check (a person grades answers in words); {known}")
 
 
 def check(

@@ -249,8 +249,10 @@ def reason(part: str, case: Case, cases: list[Case]) -> str:
 def _sizes(case: Case) -> dict[Place, int]:
     """The sizes that a factor may come from."""
     tensors = [(index, value) for index, value in enumerate(case.inputs) if isinstance(value, Tensor)]
-    axes = {(index, axis): size for index, value in tensors for axis, size in enumerate(value.shape) if size > 1}
-    return {**axes, TWO: 2}
+    axes: dict[Place, int] = {
+        (index, axis): size for index, value in tensors for axis, size in enumerate(value.shape) if size > 1
+    }
+    return axes | {TWO: 2}
 
 
 def _ratio(part: str, case: Case) -> float:

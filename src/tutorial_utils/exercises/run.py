@@ -153,8 +153,8 @@ def to_data(value: Any) -> Any:
 
 
 def _to_data(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, str, Unsupported)):
-        return value
+    if value is None or isinstance(value, (bool, str, Unsupported)) or type(value).__name__ == "Estimate":
+        return value  # Estimate: of observers in legacy.py, until they only collect
     if isinstance(value, Tensor):
         dense = value.detach().cpu().to_dense()
         return Unsupported("complex tensor") if dense.is_complex() else dense

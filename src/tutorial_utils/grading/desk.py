@@ -27,7 +27,7 @@ from nbgrader.utils import capture_log, temp_attrs
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-from tutorial_utils.exercises.running import time_limit
+from tutorial_utils.exercises.run import time_limit
 from tutorial_utils.grading import collecting
 from tutorial_utils.grading.isolation import available
 from tutorial_utils.grading.report import rows_of, write_report

@@ -16,7 +16,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Float, Integer
 
 from tutorial_utils.exercises import check
-from tutorial_utils.exercises.running import LIMIT, TimeUp
+from tutorial_utils.exercises.run import LIMIT, TimeUp
 from tutorial_utils.grading import submissions
 from tutorial_utils.grading.isolation import NAMESPACES, available
 from tutorial_utils.grading.process import DidNotStart, Limits

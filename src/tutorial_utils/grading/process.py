@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tutorial_utils.exercises.running import LIMIT, TimeUp
+from tutorial_utils.exercises.run import LIMIT, TimeUp
 from tutorial_utils.grading.isolation import Isolation, user
 from tutorial_utils.grading.wire import Json
 

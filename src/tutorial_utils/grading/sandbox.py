@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tutorial_utils.exercises.running import TimeUp
+from tutorial_utils.exercises.run import TimeUp
 from tutorial_utils.grading.isolation import NOTHING, Isolation
 from tutorial_utils.grading.process import DidNotStart, Limits, Process, ProcessEnded
 from tutorial_utils.grading.remote import Remote
