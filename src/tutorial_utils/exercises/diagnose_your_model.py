@@ -29,7 +29,7 @@ DRAWN: dict[str, tuple[str, Function]] = {
 
 
 def _drawn(*shape: int, generator: torch.Generator) -> Inputs:
-    """A weight of each kind, in random order."""
+    """A weight of each kind, in random order; they are the rows of one tensor."""
     weights = []
     for number in torch.randperm(len(DRAWN), generator=generator).tolist():
         kind, variance = list(DRAWN.values())[number]
@@ -37,7 +37,7 @@ def _drawn(*shape: int, generator: torch.Generator) -> Inputs:
         if kind == "uniform":
             weight.uniform_(-(3**0.5), 3**0.5, generator=generator)
         weights.append(weight * math.sqrt(variance(*fans(weight))))
-    return (weights,)
+    return (torch.stack(weights),)
 
 
 def _matrices(*, generator: torch.Generator) -> Inputs:
@@ -50,13 +50,14 @@ def _kernels(*, generator: torch.Generator) -> Inputs:
     return _drawn(2 * channels, channels, 3, 2, generator=generator)
 
 
-def _names_of(answer: Function, weights: list[Tensor]) -> list[Any]:
+def _names_of(answer: Function, weights: Tensor) -> list[Any]:
     return [answer(weight) for weight in weights]
 
 
-def _by_source(names: list[Any], weights: list[Tensor]) -> Outcome:
+def _by_source(names: list[Any], weights: Tensor) -> Outcome:
     """What an answer calls each weight, by how that was drawn; the numbers show it, so no answer needs to be told."""
-    return {_source(weight): name for name, weight in zip(names, weights, strict=True)}
+    found = dict(zip(map(_source, weights), names, strict=True))
+    return {source: found[source] for source in DRAWN}
 
 
 def _source(weight: Tensor) -> str:
