@@ -2,21 +2,20 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import init
 
 from tutorial_utils.exercises.compare import Outcome
-from tutorial_utils.exercises.registry import Function, Inputs, Mistake, When, exercise
-from tutorial_utils.exercises.toolbox import between, fans, listed, scramble, stream
+from tutorial_utils.exercises.registry import Function, Inputs, When, exercise
+from tutorial_utils.exercises.toolbox import between, fans, listed, normal, scramble
 
-# --- the name of a start ------------------------------------------------------------------------------
+# --- the name of an initialization --------------------------------------------------------------------
 
 #: Of each draw, the kind of distribution and the variance, a function of fan_in and fan_out.
-DRAWN: dict[str, tuple[str, Callable[[int, int], float]]] = {
+DRAWN: dict[str, tuple[str, Function]] = {
     "nn.Linear's own": ("uniform", lambda n, m: 1 / (3 * n)),
     "xavier_normal_": ("normal", lambda n, m: 2 / (n + m)),
     "xavier_uniform_": ("uniform", lambda n, m: 2 / (n + m)),
@@ -29,28 +28,43 @@ DRAWN: dict[str, tuple[str, Callable[[int, int], float]]] = {
 }
 
 
-def _wide(*, generator: torch.Generator) -> Inputs:
+def _drawn(*shape: int, generator: torch.Generator) -> Inputs:
+    """A weight of each kind, in random order; they are the rows of one tensor."""
+    weights = []
+    for number in torch.randperm(len(DRAWN), generator=generator).tolist():
+        kind, variance = list(DRAWN.values())[number]
+        weight = normal(*shape, generator=generator)
+        if kind == "uniform":
+            weight.uniform_(-(3**0.5), 3**0.5, generator=generator)
+        weights.append(weight * math.sqrt(variance(*fans(weight))))
+    return (torch.stack(weights),)
+
+
+def _matrices(*, generator: torch.Generator) -> Inputs:
     n = between(75, 90, generator=generator)
-    return (n, 2 * n), stream(generator=generator)
+    return _drawn(n, 2 * n, generator=generator)
 
 
 def _kernels(*, generator: torch.Generator) -> Inputs:
-    c = between(30, 36, generator=generator)
-    return (2 * c, c, 3, 2), stream(generator=generator)
+    channels = between(30, 36, generator=generator)
+    return _drawn(2 * channels, channels, 3, 2, generator=generator)
 
 
-def _named(answer: Function, shape: tuple[int, ...], generator: torch.Generator) -> Outcome:
-    """What an answer calls each of nine draws."""
-    outcome: Outcome = {}
-    for source, (kind, variance) in DRAWN.items():
-        std = math.sqrt(variance(*fans(torch.empty(shape, device="meta"))))
-        weight = torch.empty(shape)
-        if kind == "normal":
-            weight.normal_(std=std, generator=generator)
-        else:
-            weight.uniform_(-math.sqrt(3) * std, math.sqrt(3) * std, generator=generator)
-        outcome[source] = answer(weight)
-    return outcome
+def _names_of(answer: Function, weights: Tensor) -> list[Any]:
+    return [answer(weight) for weight in weights]
+
+
+def _by_source(names: list[Any], weights: Tensor) -> Outcome:
+    """What an answer calls each weight, by how that was drawn; the numbers show it, so no answer needs to be told."""
+    found = dict(zip(map(_source, weights), names, strict=True))
+    return {source: found[source] for source in DRAWN}
+
+
+def _source(weight: Tensor) -> str:
+    """The draw of the same kind whose variance is nearest to that of the weight."""
+    kind = "normal" if _is_normal(weight) else "uniform"
+    variances = {source: variance(*fans(weight)) for source, (of, variance) in DRAWN.items() if of == kind}
+    return min(variances, key=lambda source: abs(math.log(weight.square().mean() / variances[source])))
 
 
 def _is_normal(weight: Tensor) -> bool:
@@ -58,165 +72,138 @@ def _is_normal(weight: Tensor) -> bool:
     return bool(square.square().mean() / square.mean().square() > 2.4)
 
 
-def _names(
-    counted: Callable[[Tensor], tuple[int, int]] = fans,
-    shapes: bool = True,
+def _name(
+    *,
+    counted: Function = fans,
+    is_normal: Function = _is_normal,
+    glorot: Function = lambda n, m: 2 / (n + m),
     default: float = 1 / 3,
-    power: float = 0.5,
-    gap: float = 0.04,
+    default_is: tuple[str, ...] = ("uniform",),
     embedding: bool = True,
-    any_default: bool = False,
-    glorot: Callable[[int, int], float] = lambda n, m: 2 / (n + m),
-    is_normal: Callable[[Tensor], bool] = _is_normal,
+    power: float = 0.5,
+    tolerance: float = 0.04,
 ) -> Function:
-    """A function that names a start, with a choice of what it looks at."""
+    """A function that names an initialization, right unless told otherwise."""
 
     def name(weight: Tensor) -> str:
         n, m = counted(weight)
-        kind = "normal" if is_normal(weight) or not shapes else "uniform"
+        kind = "normal" if is_normal(weight) else "uniform"
         variances = {f"Glorot {kind}": glorot(n, m), f"He {kind}": 2 / n}
-        if kind == "uniform" or not shapes or any_default:
+        if kind in default_is:
             variances["default"] = default / n
         if kind == "normal" and embedding:
             variances["embedding"] = 1.0
-        came = weight.double().square().mean().item() ** power
-        gaps = {one: abs(came / value**0.5 - 1) for one, value in variances.items()}
+        size = weight.double().square().mean().item() ** power
+        gaps = {one: abs(size / variance**0.5 - 1) for one, variance in variances.items()}
         best = min(gaps, key=gaps.__getitem__)
-        return best if gaps[best] < gap else "other"
+        return best if gaps[best] < tolerance else "other"
 
     return name
 
 
 @exercise(
     "audit-name",
-    inputs=(_wide, _kernels),
-    observe=_named,
+    inputs=(_matrices, _kernels),
+    observe=_names_of,
+    describe=_by_source,
     cases=2,
     rtol32=None,
-    right="deviation and shape of the distribution, each with the right fans.",
-    mistakes=(
-        Mistake(
-            "You exchanged the fans. A weight has shape (outputs, inputs, ...): `shape[0]` counts outputs.",
-            _names(lambda weight: fans(weight)[::-1]),
+    right="standard deviation and shape of the distribution, each with the right fans.",
+    mistakes={
+        "You exchanged the fans. A weight has shape (outputs, inputs, ...): `shape[0]` counts outputs.": _name(
+            counted=lambda weight: fans(weight)[::-1]
         ),
-        Mistake(
-            "You forgot the kernel: both fans of a convolution contain the number of its entries.",
-            _names(lambda weight: (weight.shape[1], weight.shape[0])),
+        "You forgot the kernel: both fans of a convolution contain the number of its entries.": _name(
+            counted=lambda weight: (weight.shape[1], weight.shape[0])
         ),
-        Mistake(
-            "Your fan_out lacks the kernel: it is `shape[0]` times the number of the kernel's entries.",
-            _names(lambda weight: (fans(weight)[0], weight.shape[0])),
+        "Your fan_out lacks the kernel: it is `shape[0]` times the number of the kernel's entries.": _name(
+            counted=lambda weight: (fans(weight)[0], weight.shape[0])
         ),
-        Mistake(
-            "You took 1 / fan_in for Glorot's variance. It is 2 / (fan_in + fan_out), which is the same for square "
-            "matrices only.",
-            _names(glorot=lambda n, m: 1 / n),
+        "You took 1 / fan_in for Glorot's variance. It is 2 / (fan_in + fan_out), which is the same for square "
+        "matrices only.": _name(glorot=lambda n, m: 1 / n),
+        "You look at the standard deviation only, and take everything for normal. Uniform and normal draws of one "
+        "standard deviation differ in their largest entries, or in their kurtosis: 1.8 and 3.": _name(
+            is_normal=lambda weight: True, default_is=("normal",)
         ),
-        Mistake(
-            "You look at the deviation only, and take everything for normal. Uniform and normal draws of one "
-            "deviation differ in their largest entries, or in their kurtosis: 1.8 and 3.",
-            _names(shapes=False),
+        "You call a draw the default by its standard deviation alone. A normal one can be as large: the default is "
+        "uniform.": _name(default_is=("normal", "uniform")),
+        "You took 1 / sqrt(fan_in) for the default's standard deviation. It is its bound, and the standard deviation "
+        "is smaller by sqrt(3).": _name(default=1.0),
+        "You take everything for uniform. The largest entries of a normal draw of this size lie beyond three standard "
+        "deviations, those of a uniform one within sqrt(3).": _name(is_normal=lambda weight: False),
+        "You exchanged normal and uniform. Compared with its standard deviation a normal draw has the larger entries, "
+        "and the larger kurtosis: 3 against 1.8.": _name(is_normal=lambda weight: not _is_normal(weight)),
+        "You compare a variance with a standard deviation. Only where both are 1 does that find anything.": _name(
+            power=1.0
         ),
-        Mistake(
-            "You call a draw the default by its deviation alone. A normal one can be as large: the default is uniform.",
-            _names(any_default=True),
-        ),
-        Mistake(
-            "You took 1 / sqrt(fan_in) for the default's deviation. It is its bound, and the deviation is smaller by "
-            "sqrt(3).",
-            _names(default=1.0),
-        ),
-        Mistake(
-            "You take everything for uniform. The largest entries of a normal draw of this size lie beyond three "
-            "deviations, those of a uniform one within sqrt(3).",
-            _names(is_normal=lambda weight: False),
-        ),
-        Mistake(
-            "You exchanged normal and uniform. Compared with its deviation a normal draw has the larger entries, and "
-            "the larger kurtosis: 3 against 1.8.",
-            _names(is_normal=lambda weight: not _is_normal(weight)),
-        ),
-        Mistake(
-            "You compare a variance with a deviation. Only where both are 1 does that find anything.",
-            _names(power=1.0),
-        ),
-        Mistake(
-            "Your function says `other` to everything. Do you compare a variance with a deviation?",
-            wrong=When(lambda came, expected, *inputs: set(came.values()) == {"other"}),
-        ),
-        Mistake(
-            "Your function always finds a name, that of the nearest start. If none is within a few percent, say "
-            "`other`.",
-            _names(gap=math.inf),
-        ),
-        Mistake(
-            "You forgot the embedding, whose weights are standard normal whatever their shape.",
-            _names(embedding=False),
-        ),
-    ),
+        "Your function says `other` to everything. Do you compare a variance with a standard "
+        "deviation?": lambda weight: "other",
+        "Your function always finds a name, that of the nearest initialization. If none is within a few percent, say "
+        "`other`.": _name(tolerance=math.inf),
+        "You forgot the embedding, whose weights are standard normal whatever their shape.": _name(embedding=False),
+    },
 )
 def audit_name(weight: Tensor) -> str:
-    """The name of the start with this deviation and this kind of distribution."""
-    return str(_names()(weight))
+    """The name of the initialization with this standard deviation and this kind of distribution."""
+    return str(_name()(weight))
 
 
 # --- copies -------------------------------------------------------------------------------------------
 
 
+@torch.no_grad()
+def _changed(model: nn.Module, change: Function) -> nn.Module:
+    """A copy with another number for each that was drawn."""
+    own = copy.deepcopy(model)
+    for parameter in filter(_is_drawn, own.parameters()):
+        parameter.copy_(change(parameter))
+    return own
+
+
 def _stack(*, generator: torch.Generator) -> Inputs:
-    """Blocks of which two are copies of the first, one is drawn by itself, and one layer is tied to it."""
-    n = between(2, 4, generator=generator)
+    """Blocks of which two are copies of the first, two only resemble it, and one layer is tied to one of them."""
+    n = between(3, 4, generator=generator)
 
     def block() -> nn.Module:
-        layer = scramble(nn.Linear(n, n), generator=generator)
-        return nn.Sequential(layer, nn.LayerNorm(n).double(), nn.Linear(n, n, bias=False).double())
+        first, second = (scramble(nn.Linear(n, n, bias=bias), generator=generator) for bias in (True, False))
+        model = nn.Sequential(first, nn.LayerNorm(n).double(), second)
+        return _changed(model, lambda numbers: (numbers * 2**16).round() / 2**16)  # their sum is exact in any order
 
-    first, own = block(), block()
-    init.normal_(first[2].weight, generator=generator)  # type: ignore[index]
-    init.normal_(own[2].weight, generator=generator)  # type: ignore[index]
-    tied = nn.Linear(n, n, bias=False)
+    first, own, tied = block(), block(), nn.Linear(n, n, bias=False)
     tied.weight = own[0].weight  # type: ignore[index]
-    parts = {"a": first, "b": own, "c": copy.deepcopy(first), "d": copy.deepcopy(first), "tied": tied}
-    return (nn.ModuleDict(parts),)
+    copies = {"a": first, "b": own, "c": copy.deepcopy(first), "d": copy.deepcopy(first)}
+    negative, reordered = _changed(first, torch.neg), _changed(first, lambda numbers: numbers.flip(0))
+    return (nn.ModuleDict(copies | {"negative": negative, "reordered": reordered, "tied": tied}),)
 
 
-def _called(answer: Function, model: nn.Module) -> Outcome:
+def _names_from(answer: Function, model: nn.Module) -> list[str]:
+    return listed(answer(model))
+
+
+def _by_parameter(names: list[str], model: nn.Module) -> Outcome:
     """For each parameter, tied ones included, whether an answer calls it a copy."""
-    names = listed(answer(model))
     known = [name for name, _ in model.named_parameters(remove_duplicate=False)]
-    return {
-        "only names of parameters": set(names) <= set(known),
-        **{f"{name} is a copy": name in names for name in known},
-    }
+    verdicts = {f"{name} is a copy": name in names for name in known}
+    return {"only names of parameters": set(names) <= set(known), **verdicts}
 
 
 def _is_drawn(parameter: Tensor) -> bool:
-    return not torch.equal(parameter, parameter.flatten()[0].expand_as(parameter))
-
-
-def _pairs(model: nn.Module, *, tied: bool = False) -> Iterator[tuple[str, Tensor, str, Tensor]]:
-    """Each parameter with each earlier one."""
-    named = list(model.named_parameters(remove_duplicate=not tied))
-    for later, (name, parameter) in enumerate(named):
-        for earlier, other in named[:later]:
-            yield name, parameter, earlier, other
+    return len(parameter.unique()) > 1
 
 
 def _copies(
-    keep: Callable[[Tensor], bool] = _is_drawn,
-    same: Callable[[Tensor, Tensor], bool] = torch.equal,
     *,
+    keep: Function = _is_drawn,
+    same: Function = torch.equal,
     tied: bool = False,
-    named: Callable[[str, str], tuple[str, ...]] = lambda earlier, later: (later,),
+    named: Function = lambda earlier, later: [later],
 ) -> Function:
-    """A function that lists copies, with a choice of what counts as one, and of what is named of a pair."""
+    """A function that lists copies, right unless told otherwise."""
 
     def find(model: nn.Module) -> list[str]:
-        found: dict[str, None] = {}
-        for name, parameter, earlier, other in _pairs(model, tied=tied):
-            if same(parameter, other) and keep(parameter):
-                found |= dict.fromkeys(named(earlier, name))
-        return list(found)
+        pairs = combinations(model.named_parameters(remove_duplicate=not tied), 2)
+        found = [(one, two) for (one, first), (two, second) in pairs if same(first, second) and keep(second)]
+        return [name for pair in found for name in named(*pair)]
 
     return find
 
@@ -224,57 +211,42 @@ def _copies(
 @exercise(
     "audit-copies",
     inputs=_stack,
-    observe=_called,
+    observe=_names_from,
+    describe=_by_parameter,
     cases=2,
     right="each copy is named, no constant, no original and no tied weight.",
-    mistakes=(
-        Mistake(
-            "You named constants, too. Ones and zeros agree in any case, and nobody copied them.",
-            _copies(lambda parameter: True),
+    mistakes={
+        "You named constants, too. Ones and zeros agree in any case, and nobody copied them.": _copies(
+            keep=lambda parameter: True
         ),
-        Mistake(
-            "You left out zeros, but not ones: the scales of the normalizations are constants as well.",
-            _copies(lambda parameter: bool(parameter.any())),
+        "You left out zeros, but not ones: the scales of the normalizations are constants as well.": _copies(
+            keep=lambda parameter: bool(parameter.any())
         ),
-        Mistake(
-            "You named the originals as well. Asked for are the copies, which come later.",
-            _copies(named=lambda earlier, later: (earlier, later)),
+        "You named the originals as well. The exercise asks for the copies, which come later.": _copies(
+            named=lambda earlier, later: [earlier, later]
         ),
-        Mistake(
-            "You named the parameters of which a copy follows. Asked for are those that are copies of an earlier one.",
-            _copies(named=lambda earlier, later: (earlier,)),
+        "You named the parameters that have a copy later on. The exercise asks for those that are copies of an earlier "
+        "one.": _copies(named=lambda earlier, later: [earlier]),
+        "Not all of these are names of parameters. Give them as `named_parameters()` of the whole model lists "
+        "them.": When(lambda outcome, expected, *inputs: outcome["only names of parameters"] is False),
+        "You named the tied weight. That is one parameter with two names, not a copy: training keeps both alike. "
+        "`state_dict()` lists it twice, `named_parameters()` once.": _copies(tied=True),
+        "Your function finds nothing. Copies are other tensors with the same numbers: `is` and `data_ptr` do not see "
+        "them, `torch.equal` does. Compare each parameter with all earlier ones.": lambda model: [],
+        "You compared shapes. Two draws of one shape are not copies.": _copies(
+            same=lambda first, second: first.shape == second.shape
         ),
-        Mistake(
-            "Not all of these are names of parameters. Give them as `named_parameters()` of the whole model lists "
-            "them.",
-            wrong=When(lambda came, expected, *inputs: came["only names of parameters"] is False),
+        "You compared sums. Other numbers, or the same in another order, can have the same sum: compare entry by "
+        "entry, with `torch.equal`.": _copies(same=lambda first, second: first.sum() == second.sum()),
+        "You compared absolute values. A copy has the same signs, too.": _copies(
+            same=lambda first, second: torch.equal(first.abs(), second.abs())
         ),
-        Mistake(
-            "You named the tied weight. That is one parameter with two names, not a copy: training keeps both alike. "
-            "`state_dict()` lists it twice, `named_parameters()` once.",
-            _copies(tied=True),
+        "You looked at matrices only. PyTorch's default draws biases, too, and they are copied with the rest.": _copies(
+            keep=lambda parameter: parameter.dim() > 1
         ),
-        Mistake(
-            "Your function finds nothing. Copies are other tensors with the same numbers: `is` and `data_ptr` do not "
-            "see them, `torch.equal` does.",
-            lambda model: [],
-        ),
-        Mistake(
-            "You compared shapes. Two draws of one shape are no copies.",
-            _copies(same=lambda one, other: one.shape == other.shape),
-        ),
-        Mistake(
-            "You looked at matrices only. PyTorch's default draws biases, too, and they are copied with the rest.",
-            _copies(lambda parameter: parameter.dim() > 1),
-        ),
-    ),
+    },
 )
 def audit_copies(model: nn.Module) -> list[str]:
     """The names of the parameters with the numbers of an earlier one, constants left out."""
-    seen: dict[tuple[Any, ...], str] = {}
-    copies = []
-    for name, parameter in model.named_parameters():
-        numbers = tuple(parameter.flatten().tolist())
-        if len(set(numbers)) > 1 and seen.setdefault((parameter.shape, numbers), name) != name:
-            copies.append(name)
-    return copies
+    names: list[str] = _copies()(model)
+    return names

@@ -2,16 +2,15 @@
 
 import copy
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import init
 
 from tutorial_utils.exercises.compare import Outcome
-from tutorial_utils.exercises.registry import Function, Inputs, Mistake, exercise
-from tutorial_utils.exercises.toolbox import scramble, sizes
+from tutorial_utils.exercises.registry import Function, Inputs, exercise
+from tutorial_utils.exercises.toolbox import parameters_of, scramble, sizes
 
 # --- read the source ----------------------------------------------------------------------------------
 
@@ -23,24 +22,17 @@ def _layers(*, generator: torch.Generator) -> Inputs:
     return n_in + 4, hidden, width, kdim
 
 
-Size = Callable[[int, int, int, int], float]
-
-
-def _hidden(n: int, h: int, e: int, k: int) -> float:
-    return h
-
-
-def _packed(n: int, h: int, e: int, k: int) -> float:
-    return 4 * e / 6
-
-
-def _key(n: int, h: int, e: int, k: int) -> float:
-    return (e + k) / 6
-
-
-def _bounds(lstm: Size = _hidden, packed: Size = _packed, key: Size = _key) -> Function:
-    """The inverse roots of three sizes."""
-    return lambda *sizes: tuple(1 / math.sqrt(size(*sizes)) for size in (lstm, packed, key))
+def _bounds(
+    *,
+    lstm: Function = lambda n_in, hidden: hidden,
+    packed: Function = lambda width: 4 * width / 6,
+    key: Function = lambda width, kdim: (width + kdim) / 6,
+    factor: float = 1,
+) -> Function:
+    """The bounds as inverse roots of three sizes, right unless told otherwise."""
+    return lambda n_in, hidden, width, kdim: [
+        factor / math.sqrt(size) for size in (lstm(n_in, hidden), packed(width), key(width, kdim))
+    ]
 
 
 @exercise(
@@ -50,50 +42,34 @@ def _bounds(lstm: Size = _hidden, packed: Size = _packed, key: Size = _key) -> F
     rtol=5e-3,
     parts=("LSTM", "packed", "key"),
     right="the LSTM knows its hidden units only, and Glorot's formula takes each matrix as it is stored.",
-    mistakes=(
-        Mistake(
-            "The LSTM's bound does not depend on the number of inputs. `RNNBase.reset_parameters` says what it takes.",
-            _bounds(lambda n, h, e, k: n),
+    mistakes={
+        "The LSTM's bound does not depend on the number of inputs. `RNNBase.reset_parameters` says what it "
+        "takes.": _bounds(lstm=lambda n_in, hidden: n_in),
+        "For the LSTM you counted inputs and hidden units together. `RNNBase.reset_parameters` takes one of "
+        "them.": _bounds(lstm=lambda n_in, hidden: n_in + hidden),
+        "For the LSTM you counted the rows of all four gates. `RNNBase.reset_parameters` takes `hidden_size`.": _bounds(
+            lstm=lambda n_in, hidden: 4 * hidden
         ),
-        Mistake(
-            "For the LSTM you counted inputs and hidden units together. `RNNBase.reset_parameters` takes one of them.",
-            _bounds(lambda n, h, e, k: n + h),
+        "You gave the LSTM Glorot's bound. `RNNBase.reset_parameters` does not call `xavier_uniform_`; see what it "
+        "takes.": _bounds(lstm=lambda n_in, hidden: (n_in + 4 * hidden) / 6),
+        "You gave the packed matrix the bound of a separate one. Glorot's formula sees its 3 E rows.": _bounds(
+            packed=lambda width: 2 * width / 6
         ),
-        Mistake(
-            "For the LSTM you counted the rows of all four gates. `RNNBase.reset_parameters` takes `hidden_size`.",
-            _bounds(lambda n, h, e, k: 4 * h),
+        "You gave the packed matrix the bound of nn.Linear. `MultiheadAttention._reset_parameters` calls "
+        "`xavier_uniform_`.": _bounds(packed=lambda width: width),
+        "You gave the separate matrix of the keys the fans of a square one. It has shape (E, kdim).": _bounds(
+            key=lambda width, kdim: 2 * width / 6
         ),
-        Mistake(
-            "You gave the LSTM Glorot's bound. `RNNBase.reset_parameters` does not call `xavier_uniform_`; see what it "
-            "takes.",
-            _bounds(lambda n, h, e, k: (n + 4 * h) / 6),
+        "You gave the matrix of the keys the bound of nn.Linear. Separate matrices also get Glorot's bound.": _bounds(
+            key=lambda width, kdim: kdim
         ),
-        Mistake(
-            "You gave the packed matrix the bound of a separate one. Glorot's formula sees its 3 E rows.",
-            _bounds(packed=lambda n, h, e, k: 2 * e / 6),
+        "With another `kdim` the matrices are separate: that of the keys has E rows, not 3 E.": _bounds(
+            key=lambda width, kdim: (3 * width + kdim) / 6
         ),
-        Mistake(
-            "You gave the packed matrix the bound of nn.Linear. `MultiheadAttention._reset_parameters` calls "
-            "`xavier_uniform_`.",
-            _bounds(packed=lambda n, h, e, k: e),
+        "Those are standard deviations. The bound of a uniform draw is sqrt(3) times as large.": _bounds(
+            factor=3**-0.5
         ),
-        Mistake(
-            "You gave the separate matrix of the keys the fans of a square one. It has shape (E, kdim).",
-            _bounds(key=lambda n, h, e, k: 2 * e / 6),
-        ),
-        Mistake(
-            "You gave the matrix of the keys the bound of nn.Linear. Separate matrices are Glorot's, too.",
-            _bounds(key=lambda n, h, e, k: k),
-        ),
-        Mistake(
-            "With another `kdim` the matrices are separate: that of the keys has E rows, not 3 E.",
-            _bounds(key=lambda n, h, e, k: (3 * e + k) / 6),
-        ),
-        Mistake(
-            "Those are deviations. The largest entry of a uniform draw is sqrt(3) times as large.",
-            _bounds(lambda *s: 3 * _hidden(*s), lambda *s: 3 * _packed(*s), lambda *s: 3 * _key(*s)),
-        ),
-    ),
+    },
 )
 def audit_bounds(n_in: int, hidden: int, width: int, kdim: int) -> tuple[float, float, float]:
     """The bounds of the uniform draws, from the shapes of the weights."""
@@ -112,121 +88,88 @@ def _recurrent(*, generator: torch.Generator) -> Inputs:
     return (scramble(nn.LSTM(n_in, hidden, num_layers=2, bidirectional=True), generator=generator),)
 
 
-GATES = ("input", "forget", "cell", "output")
-
-
-def _forgetful(answer: Function, lstm: Any) -> Outcome:
-    """The forget gates' biases after an answer, layer by layer and direction by direction, and what else changed."""
+def _parameters_afterward(answer: Function, lstm: nn.LSTM) -> dict[str, Tensor]:
     own = copy.deepcopy(lstm)
     answer(own)
-    old, new = (dict(one.named_parameters()) for one in (lstm, own))
+    return parameters_of(own)
+
+
+def _gate_by_gate(new: dict[str, Tensor], lstm: nn.LSTM) -> Outcome:
+    """The forget gates' biases after an answer, layer by layer and direction by direction, and what else changed."""
+    old = parameters_of(lstm)
     outcome: Outcome = {}
-    for name in old:
-        if name.startswith("bias_ih"):
-            both = new[name] + new[name.replace("ih", "hh")]
-            outcome[f"forget gate {name.removeprefix('bias_ih_')}"] = both.view(4, -1)[1]
-    for number, gate in enumerate(GATES):
-        pairs = [(old[name].view(4, -1)[number], new[name].view(4, -1)[number]) for name in old if "bias" in name]
-        if gate != "forget":
-            outcome[f"the {gate} gate is as before"] = all(torch.equal(*pair) for pair in pairs)
-    weights = [torch.equal(old[name], new[name]) for name in old if "weight" in name]
-    return outcome | {"the weights are as before": all(weights)}
+    biases = [name for name in old if "bias" in name]
+    for name in biases[::2]:
+        total = new[name] + new[name.replace("ih", "hh")]
+        outcome[f"forget gate {name.removeprefix('bias_ih_')}"] = total.view(4, -1)[1]
+    for number, gate in {0: "input", 2: "cell", 3: "output"}.items():
+        pairs = [[parameters[name].view(4, -1)[number] for parameters in (old, new)] for name in biases]
+        outcome[f"the {gate} gate is as before"] = all(torch.equal(*pair) for pair in pairs)
+    weights = set(old) - set(biases)
+    return outcome | {"the weights are as before": all(torch.equal(old[name], new[name]) for name in weights)}
 
 
-def _remembering(
-    first: float | None = 1.0,
-    second: float | None = 0.0,
+def _set(
+    bias_ih: Function = lambda rows: 1.0,
+    bias_hh: Function = lambda rows: 0.0,
     *,
-    gate: int = 1,
-    keep: Callable[[str], bool] = lambda name: True,
-    rows: int = 1,
+    gates: slice = slice(1, 2),
+    of: Function = lambda name: True,
 ) -> Function:
-    """A function that sets one gate of both biases; None leaves it."""
+    """Sets gates of both bias vectors to numbers made from what stands there; right unless told otherwise."""
 
     @torch.no_grad()
-    def start(lstm: Any) -> None:
-        h = lstm.hidden_size
+    def remember(lstm: Any) -> None:
         for name, parameter in lstm.named_parameters():
-            value = first if "bias_ih" in name else second
-            if "bias" in name and keep(name) and value is not None:
-                parameter[gate * h : (gate + rows) * h] = value
+            if "bias" in name and of(name):
+                rows = parameter.view(4, -1)[gates]
+                rows[:] = (bias_ih if "ih" in name else bias_hh)(rows)
 
-    return start
-
-
-@torch.no_grad()
-def _added(lstm: Any) -> None:
-    h = lstm.hidden_size
-    for name, parameter in lstm.named_parameters():
-        if "bias_ih" in name:
-            parameter[h : 2 * h] += 1
+    return remember
 
 
-@torch.no_grad()
-def _attempted(lstm: Any) -> None:
-    h = lstm.hidden_size
-    lstm.bias_ih_l0[h : 2 * h] += 1
+def _as_it_is(rows: Tensor) -> Tensor:
+    return rows
 
 
 @exercise(
     "audit-forget",
     inputs=_recurrent,
-    observe=_forgetful,
+    observe=_parameters_afterward,
+    describe=_gate_by_gate,
     cases=3,
     right="each forget gate gets exactly 1, in every layer and direction, and all else stays.",
-    mistakes=(
-        Mistake(
-            "Your forget gates get 2: there are two bias vectors, and the gate sees their sum.",
-            _remembering(second=1.0),
+    mistakes={
+        "Your forget gates get 2: there are two bias vectors, and the gate sees their sum.": _set(
+            bias_hh=lambda rows: 1.0
         ),
-        Mistake(
-            "You added 1 to what was there. The sum of both biases shall be exactly 1: set one, and clear the other.",
-            _added,
+        "You added 1 to what was there. The sum of both biases should be exactly 1: set one, and clear the "
+        "other.": _set(lambda rows: rows + 1, _as_it_is),
+        "You set `bias_hh` and left `bias_ih` as it was. The gate sees their sum.": _set(_as_it_is, lambda rows: 1.0),
+        "You set `bias_ih` and left `bias_hh` as it was. The gate sees their sum.": _set(bias_hh=_as_it_is),
+        "You changed the input gate. The order is input, forget, cell, output: the forget gate has the second "
+        "quarter.": _set(gates=slice(0, 1)),
+        "You changed the third quarter, the cell. The order is input, forget, cell, output.": _set(gates=slice(2, 3)),
+        "You changed the output gate. The order is input, forget, cell, output: the forget gate has the second "
+        "quarter.": _set(gates=slice(3, 4)),
+        "This is the attempt as it was: it adds to what is there, and to one vector of one layer and direction.": _set(
+            lambda rows: rows + 1, _as_it_is, of=lambda name: name.endswith("l0")
         ),
-        Mistake("You set `bias_hh` and left `bias_ih` as it was. The gate sees their sum.", _remembering(None, 1.0)),
-        Mistake("You set `bias_ih` and left `bias_hh` as it was. The gate sees their sum.", _remembering(second=None)),
-        Mistake(
-            "You changed the input gate. The order is input, forget, cell, output: the forget gate has the second "
-            "quarter.",
-            _remembering(gate=0),
+        "You changed one layer and one direction only. `named_parameters()` lists the biases of all.": _set(
+            of=lambda name: name.endswith("l0")
         ),
-        Mistake(
-            "You changed the third quarter, the cell. The order is input, forget, cell, output.",
-            _remembering(gate=2),
+        "Your function changed nothing. Set the biases of `lstm` itself, in place.": _set(of=lambda name: False),
+        "You changed the first layer only. `named_parameters()` lists the biases of all.": _set(
+            of=lambda name: "l0" in name
         ),
-        Mistake(
-            "You changed the output gate. The order is input, forget, cell, output: the forget gate has the second "
-            "quarter.",
-            _remembering(gate=3),
+        "You forgot the backward direction, whose names end in `_reverse`.": _set(
+            of=lambda name: "reverse" not in name
         ),
-        Mistake(
-            "This is the attempt as it was: it adds to what is there, and to one vector of one layer and direction.",
-            _attempted,
-        ),
-        Mistake(
-            "You changed one layer and one direction only. `named_parameters()` lists the biases of all.",
-            _remembering(keep=lambda name: name.endswith("l0")),
-        ),
-        Mistake(
-            "Your function changed nothing. Set the biases of `lstm` itself, in place.",
-            _remembering(keep=lambda name: False),
-        ),
-        Mistake(
-            "You changed the first layer only. `named_parameters()` lists the biases of all.",
-            _remembering(keep=lambda name: "l0" in name),
-        ),
-        Mistake(
-            "You forgot the backward direction, whose names end in `_reverse`.",
-            _remembering(keep=lambda name: "reverse" not in name),
-        ),
-        Mistake(
-            "You changed whole vectors. Only the rows of the forget gate change, `[h : 2 * h]`.",
-            _remembering(gate=0, rows=4),
-        ),
-    ),
+        "You changed whole vectors. Only the rows of the forget gate change, `[h : 2 * h]`.": _set(gates=slice(0, 4)),
+    },
 )
 @torch.no_grad()
-def audit_forget(lstm: Any) -> None:
+def audit_forget(lstm: nn.LSTM) -> None:
     """Give the forget gates of an LSTM biases whose sum is 1, half in each vector."""
     for name, parameter in lstm.named_parameters():
         if name.startswith("bias"):
