@@ -6,7 +6,7 @@ Title, goal, time and points stand beside the text, in the Markdown of the exerc
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -21,23 +21,20 @@ class When:
     fits: Callable[..., bool]
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A typical wrong answer, and what a tutor says to it."""
+class Mistake(NamedTuple):
+    """What a tutor says to a typical wrong answer, and that answer: one like any other, or a :class:`When`."""
 
-    #: What the reader did and what is right, in one to three sentences; the checker adds input, result and expectation.
     hint: str
-    #: The mistake itself: an answer like any other, or a :class:`When`.
     wrong: Any
 
 
 def call(answer: Function, *inputs: Any) -> Any:
-    """Observe an answer that is a function: what it returns."""
+    """Observe what a function returns."""
     return answer(*inputs)
 
 
 def no_inputs(*, generator: torch.Generator) -> Inputs:
-    """Draw no inputs, for an answer that is a value and the same for everybody."""
+    """Draw nothing, for a value that is the same for everybody."""
     return ()
 
 
