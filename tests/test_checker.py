@@ -126,7 +126,7 @@ def test_a_truth_value_may_be_numpys_or_torchs(right: Any) -> None:
 
 def test_parts_in_another_order_are_recognized() -> None:
     text = says(lambda x: (x.var(0), x.mean(0)), lambda x: (x.mean(0), x.var(0)), parts=("mean", "variance"))
-    assert "in another order: the exercise asks for mean and variance" in text
+    assert "in the wrong order: the exercise asks for mean and variance" in text
 
 
 def test_a_vector_in_place_of_a_number_is_named() -> None:
@@ -176,7 +176,7 @@ def test_the_line_of_the_reader_is_shown() -> None:
 
 def test_the_parts_that_are_right_are_named() -> None:
     text = says(lambda x: (x.mean(0), 2 * x.var(0)), lambda x: (x.mean(0), x.var(0)), parts=("mean", "variance"))
-    assert "`variance` is everywhere 2 times" in text and "Right, on this input: mean" in text
+    assert "`variance` is everywhere 2 times" in text and "Right on this input: mean" in text
 
 
 def test_a_missing_part_is_named() -> None:
@@ -257,7 +257,7 @@ def test_a_mistake_that_the_answer_contradicts_gives_way() -> None:
         answer, reference, mistakes=mistakes, **options
     )
     alone = says(answer, reference, mistakes=dict(list(mistakes.items())[:1]), **options)
-    assert "You doubled all. That is so for mean and variance only." in alone
+    assert "You doubled all. This applies to mean and variance only." in alone
 
 
 def test_a_truth_value_alone_does_not_prove_a_mistake_that_is_refuted() -> None:
@@ -418,7 +418,7 @@ def test_several_values_are_told_apart() -> None:
     assert check("pair", (1, 2)).passed and check("pair", {"second": 2, "first": 1}).passed
     assert "second: 3 is too large" in check("pair", [1, 3]).hint
     assert "gave a single int; the exercise asks for 2: first and second" in check("pair", 1).hint
-    assert "in another order: the exercise asks for first" in check("pair", (2, 1)).hint
+    assert "in the wrong order: the exercise asks for first" in check("pair", (2, 1)).hint
     assert "gave 2 things; the exercise asks for one" in own([1, 2]).hint
     assert all("not written yet" in check("pair", answer).hint for answer in ((1, ...), {"first": ..., "second": 2}))
 

@@ -103,7 +103,7 @@ def try_function(
 ) -> Iterator[Case]:
     """Try a function on random inputs, until all are done or it took too long."""
     for number in range(exercise.cases):
-        # float64 and float32 take turns, once every kind of input has had its own
+        # float64 and float32 take turns, each for one round of all kinds of inputs
         single = number // len(exercise.inputs) % 2 and exercise.rtol32 is not None
         dtype = torch.float32 if single else torch.float64
         inputs = cast(exercise.inputs[number % len(exercise.inputs)](generator=generator), dtype)
@@ -140,7 +140,7 @@ def expectation(exercise: Exercise, inputs: Inputs, dtype: torch.dtype = torch.f
 
 
 def _verdict(cases: list[Case]) -> Result:
-    """Right, or what is wrong: at first what concerns the whole, then the values, then what is wrong beside them."""
+    """Right, or what is wrong: first whether the answer ran, then its values, then side effects and precision."""
     exercise, last = cases[0].exercise, cases[-1]
     if isinstance(last.result, Raised) and str(last.result) == "NotImplementedError":
         return _not_written(exercise)
@@ -157,7 +157,7 @@ def _verdict(cases: list[Case]) -> Result:
 
 
 def _explain(cases: list[Case]) -> Result:
-    """Say what is wrong: the known mistake, or what can be seen, and show the smallest wrong case."""
+    """Name the known mistake, or say what can be seen; show the smallest wrong case."""
     smallest, known = min((case for case in cases if case.wrong), key=lambda case: case.size), best_match(cases)
     shown = hints.shown(smallest, smallest.wrong)
     if known and not (known.contradicted and hints.exchanged(smallest)):

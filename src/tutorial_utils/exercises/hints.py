@@ -31,13 +31,13 @@ def of_kind(exercise: Exercise, answer: Any) -> str:
 
 def of_mistake(known: Explanation) -> str:
     """The hint of a known mistake, and which parts it does not explain."""
-    only = f" That is so for {sentence_list(known.explained)} only." if known.falsely_predicted else ""
+    only = f" This applies to {sentence_list(known.explained)} only." if known.falsely_predicted else ""
     more = f" Something else is wrong with {sentence_list(known.unexplained)}." if known.unexplained else ""
     return known.mistake.hint + only + more
 
 
 def of_cases(case: Case, cases: Sequence[Case]) -> str:
-    """What can be seen in a wrong case, in view of all."""
+    """What is wrong in a case, where no known mistake explains it; the other cases tell how general that is."""
     right = sum(not one.wrong for one in cases)
     return _of_case(case, cases) + (f" On {right} of {len(cases)} inputs it is right." if right else "")
 
@@ -50,19 +50,18 @@ def _of_case(case: Case, cases: Sequence[Case]) -> str:
     if not case.complete:
         return of_structure(case)
     if exchanged(case):
-        return f"The right things came out in another order: the exercise asks for {sentence_list(case.expected)}."
+        return f"The results are right, but in the wrong order: the exercise asks for {sentence_list(case.expected)}."
     part = case.wrong[0]
     if case.exercise.value:
         return (f"{part}: " if part else "") + of_value(part, case)
     right = [name for name in case.expected if name not in case.wrong]
-    beside = f" Right, on this input: {sentence_list(right)}." if right else ""
-    return of_part(part, case, cases) + beside
+    return of_part(part, case, cases) + (f" Right on this input: {sentence_list(right)}." if right else "")
 
 
 def of_exception(raised: Raised) -> str:
     """What an exception means."""
     where = f", in your line `{raised.line}`" if raised.line else ""
-    told = str(raised).rstrip(".")
+    error = str(raised).rstrip(".")
     known = {
         WrongType.__name__: raised.message,
         "TimeUp": f"Your code did not end within {LIMIT:g} seconds{where}. Is there a loop that never stops?",
@@ -72,13 +71,13 @@ def of_exception(raised: Raised) -> str:
     if raised.kind in known:
         return known[raised.kind]
     if where:
-        more = " A parameter is changed under `torch.no_grad()`." if "leaf Variable" in told else ""
-        return f"Your code raised {told}{where}.{more}"
+        more = " Change parameters under `torch.no_grad()`." if "leaf Variable" in error else ""
+        return f"Your code raised {error}{where}.{more}"
     if "NoneType" in raised.message:
         return NO_RETURN
     if raised.kind == "TypeError" and "argument" in raised.message:
-        return f"Your function cannot be called as the exercise does: {told}."
-    return f"What your function gave cannot be used: {told}."
+        return f"Your function cannot be called as the exercise does: {error}."
+    return f"What your function returned cannot be used: {error}."
 
 
 def of_structure(case: Case) -> str:
@@ -166,7 +165,7 @@ def of_numbers(name: str, result: Tensor, expected: Tensor, rtol: float, why: st
         return of_shape(name, result, expected)
     if broken := int((~torch.isfinite(result)).sum()):
         what = "NaN" if result.isnan().any() else "infinite"
-        return f"{name} is {what} in {broken} of {result.numel()} entries. Which division or root does it?"
+        return f"{name} is {what} in {broken} of {result.numel()} entries. Which division or root causes this?"
     ratio, offset, many = (
         common_ratio(result, expected, rtol),
         common_offset(result, expected, rtol),
@@ -187,7 +186,7 @@ def of_shape(name: str, result: Tensor, expected: Tensor) -> str:
     if len(given) == 2 and given[::-1] == asked:
         return f"{name} has shape {given}, the transpose of what it should be: {asked}."
     reduced = len(given) != len(asked) and result.numel() != expected.numel()
-    why = " Does a sum or mean over too many or too few dimensions do it?" if reduced else ""
+    why = " Did you sum or average over too many or too few dimensions?" if reduced else ""
     return f"{name} has shape {given}; it should have shape {asked}.{why}"
 
 
