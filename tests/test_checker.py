@@ -71,7 +71,7 @@ def means(x: Tensor) -> Tensor:
         (lambda x: means(x) / 0, "infinite"),
         (lambda x: means(x) * math.nan, "NaN"),
         (lambda x: torch.cat([x[:1, 0], means(x)[1:]]), "is wrong in 1 of"),
-        (lambda x: (means(x), means(x)), "returned 2 things; one is asked for"),
+        (lambda x: (means(x), means(x)), "returned 2 things; the exercise asks for one"),
         (lambda x: means(x).float().double() if x.dtype == torch.float64 else x[0], "On 3 of 6 inputs it is right"),
         (lambda x: means(x).float(), "float32 for inputs of float64"),
         (lambda x: x.mul_(1).sub_(1).add_(1).mean(0).add(x.zero_().sum()), "changes its input `x`"),
@@ -126,11 +126,11 @@ def test_a_truth_value_may_be_numpys_or_torchs(right: Any) -> None:
 
 def test_parts_in_another_order_are_recognized() -> None:
     text = says(lambda x: (x.var(0), x.mean(0)), lambda x: (x.mean(0), x.var(0)), parts=("mean", "variance"))
-    assert "in another order: asked for are mean and variance" in text
+    assert "in the wrong order: the exercise asks for mean and variance" in text
 
 
 def test_a_vector_in_place_of_a_number_is_named() -> None:
-    assert "has shape (3,); one number is asked for" in says(lambda x: torch.ones(3), lambda x: 2.0)
+    assert "has shape (3,); the exercise asks for one number" in says(lambda x: torch.ones(3), lambda x: 2.0)
 
 
 def test_a_parameter_changed_with_its_gradient_on_is_explained() -> None:
@@ -158,7 +158,7 @@ def test_a_ratio_is_explained_only_if_all_inputs_have_the_same_reason() -> None:
 
 
 def test_the_transpose_is_recognized() -> None:
-    assert "the transpose of what is asked" in says(lambda x: (x / 2).T, lambda x: x / 2)
+    assert "the transpose of what it should be" in says(lambda x: (x / 2).T, lambda x: x / 2)
 
 
 def test_input_result_and_expectation_are_shown() -> None:
@@ -176,12 +176,12 @@ def test_the_line_of_the_reader_is_shown() -> None:
 
 def test_the_parts_that_are_right_are_named() -> None:
     text = says(lambda x: (x.mean(0), 2 * x.var(0)), lambda x: (x.mean(0), x.var(0)), parts=("mean", "variance"))
-    assert "`variance` is everywhere 2 times" in text and "Right, on this input: mean" in text
+    assert "`variance` is everywhere 2 times" in text and "Right on this input: mean" in text
 
 
 def test_a_missing_part_is_named() -> None:
     text = says(lambda x: x.mean(0), lambda x: (x.mean(0), x.var(0)), parts=("mean", "variance"))
-    assert "returned one Tensor; asked for are 2: mean and variance" in text
+    assert "returned a single Tensor; the exercise asks for 2: mean and variance" in text
 
 
 def test_a_random_draw_is_judged_by_its_moments() -> None:
@@ -257,7 +257,7 @@ def test_a_mistake_that_the_answer_contradicts_gives_way() -> None:
         answer, reference, mistakes=mistakes, **options
     )
     alone = says(answer, reference, mistakes=dict(list(mistakes.items())[:1]), **options)
-    assert "You doubled all. That is so for mean and variance only." in alone
+    assert "You doubled all. This applies to mean and variance only." in alone
 
 
 def test_a_truth_value_alone_does_not_prove_a_mistake_that_is_refuted() -> None:
@@ -299,7 +299,7 @@ def test_a_description_may_say_what_does_not_fit() -> None:
     def describe(raw: Any, x: Tensor) -> Tensor:
         return tensor(raw)
 
-    assert "A tensor is asked for, and your function returned something of type str." in says(
+    assert "The exercise asks for a tensor, and your function returned something of type str." in says(
         lambda x: "mean", means, describe=describe
     )
     assert "Did you forget `return`?" in says(lambda x: None, means, describe=describe)
@@ -417,9 +417,9 @@ def test_several_values_are_told_apart() -> None:
     exercise("pair", value=True, parts=("first", "second"))(lambda: (1.0, 2.0))
     assert check("pair", (1, 2)).passed and check("pair", {"second": 2, "first": 1}).passed
     assert "second: 3 is too large" in check("pair", [1, 3]).hint
-    assert "Asked for are 2 values: first and second" in check("pair", 1).hint
-    assert "in another order than asked: first and second" in check("pair", (2, 1)).hint
-    assert "one value, and this is a list of 2" in own([1, 2]).hint
+    assert "gave a single int; the exercise asks for 2: first and second" in check("pair", 1).hint
+    assert "in the wrong order: the exercise asks for first" in check("pair", (2, 1)).hint
+    assert "gave 2 things; the exercise asks for one" in own([1, 2]).hint
     assert all("not written yet" in check("pair", answer).hint for answer in ((1, ...), {"first": ..., "second": 2}))
 
 

@@ -1,8 +1,8 @@
 """Exercises that say what is wrong with an answer.
 
-:mod:`~tutorial_utils.exercises.registry` says what an exercise is; one module for each topic registers its own;
-:mod:`~tutorial_utils.exercises.checking` tries an answer on random inputs, and compares what came out with a right
-answer and with the typical wrong ones, to name the misconception behind it.
+One module for each topic registers its exercises (:mod:`~tutorial_utils.exercises.registry`).
+:mod:`~tutorial_utils.exercises.checking` tries an answer on random inputs and compares the result with a right answer
+and with the typical wrong ones, to name the misconception behind it.
 
 >>> from tutorial_utils.exercises import check
 >>> check("bn-forward", lambda z, gamma, beta, eps: None)

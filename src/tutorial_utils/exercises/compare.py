@@ -3,16 +3,17 @@
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tutorial_utils.exercises.registry import Exercise, Inputs
-from tutorial_utils.exercises.run import Raised, Unsupported
+from tutorial_utils.exercises.run import Raised, Unsupported, tensors
 
 #: How many standard errors apart two estimates may be.
 STANDARD_ERRORS = 6.0
@@ -20,7 +21,8 @@ STANDARD_ERRORS = 6.0
 FLOOR = 1e-2
 
 
-class Estimate(NamedTuple):
+@dataclass(frozen=True)
+class Estimate:
     """A number that a random draw gave, and its standard error; such numbers agree within their errors."""
 
     value: float
@@ -66,52 +68,61 @@ class Case:
     @cached_property
     def wrong(self) -> list[str]:
         """The parts that are not as expected; all of them if other parts came."""
-        if not self.complete:
-            return list(self.expected)
-        return [name for name, value in self.expected.items() if not agree(self.outcome[name], value, self.rtol)]
+        return differing(self.outcome, self) if self.complete else list(self.expected)
 
     @property
     def size(self) -> int:
         """The number of entries of all inputs, and so how long it takes to read them."""
-        return sum(value.numel() if isinstance(value, Tensor) else 1 for value in self.inputs)
+        return sum(tensor.numel() for tensor in tensors(self.inputs))
+
+
+def differing(outcome: Outcome, case: Case) -> list[str]:
+    """The parts of an outcome that are not as expected."""
+    expected = case.expected.items()
+    return [name for name, value in expected if name in outcome and not agree(outcome[name], value, case.rtol)]
+
+
+# --- parts --------------------------------------------------------------------------------------------
 
 
 def named(result: Any, names: Sequence[str]) -> Outcome:
     """Give the items of a result names; a single one is called "". Several may come as the rows of one tensor."""
     if isinstance(result, Tensor) and len(names) > 1 and result.shape[:1] == (len(names),):
         result = list(result)
-    if isinstance(result, dict):
-        return {str(name): _vector(value) for name, value in result.items()}
-    if isinstance(result, (tuple, list)) and not isinstance(result, (Estimate, Unsupported)):
+    if isinstance(result, (tuple, list)):
         labels = names if len(names) == len(result) else [f"item {number}" for number in range(1, len(result) + 1)]
-        return {label: _vector(value) for label, value in zip(labels, result, strict=True)}
-    return {"": result}
+        result = dict(zip(labels, result, strict=True))
+    return {str(name): _stacked(value) for name, value in result.items()} if isinstance(result, dict) else {"": result}
 
 
 def fitted(result: Any, expected: Outcome) -> Outcome:
     """Name the items as those of what is expected; where that is one tensor, a list of numbers is one thing, too."""
-    whole, numbers = expected.get(""), _vector(result)
-    if isinstance(whole, Tensor) and isinstance(numbers, Tensor) and numbers.dim() == whole.dim():
-        return {"": numbers}
+    whole, stacked = expected.get(""), _stacked(result)
+    if isinstance(whole, Tensor) and isinstance(stacked, Tensor) and stacked.dim() == whole.dim():
+        return {"": stacked}
     return named(result, list(expected))
 
 
-def _vector(value: Any) -> Any:
+def _stacked(value: Any) -> Any:
     """A nested list of numbers as a tensor; anything else as it is, but for other lists."""
-    if not isinstance(value, (tuple, list)) or isinstance(value, (Estimate, Unsupported)):
+    if not isinstance(value, (tuple, list)):
         return value
-    try:
-        return torch.stack([_entry(item) for item in value])
-    except (TypeError, RuntimeError):
-        return Unsupported("list")
+    with suppress(TypeError, RuntimeError):  # of items that are no numbers, or not of one shape
+        return torch.stack([as_tensor(_stacked(item)) for item in value])
+    return Unsupported("list")
 
 
-def _entry(item: Any) -> Tensor:
-    """An item of a list of numbers as a tensor."""
-    value = _vector(item)
-    if not isinstance(value, (Tensor, Real)):
-        raise TypeError
-    return value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
+def as_tensor(value: Any) -> Tensor:
+    """A number, truth value or tensor as a tensor outside of any graph.
+
+    Raises:
+        TypeError: if it is nothing of that kind.
+    """
+    if isinstance(value, Tensor):
+        return value.detach()
+    if not isinstance(value, Real):
+        raise TypeError(type(value))
+    return torch.tensor(value) if isinstance(value, bool) else torch.tensor(float(value), dtype=torch.float64)
 
 
 def is_number(value: Any) -> bool:
@@ -132,9 +143,26 @@ def numeric(result: Any, expected: Any) -> bool:
     return both_tensors or (is_number(result) and is_number(expected))
 
 
-def as_tensor(value: Any) -> Tensor:
-    """A number or tensor as a tensor outside of any graph."""
-    return value.detach() if isinstance(value, Tensor) else torch.as_tensor(float(value), dtype=torch.float64)
+# --- agreement ----------------------------------------------------------------------------------------
+
+
+def agree(result: Any, expected: Any, rtol: float) -> bool:
+    """Whether two parts of outcomes are the same: estimates within their errors, numbers within the tolerance.
+
+    >>> agree(0.3, 0.1 + 0.2, 1e-6), agree(Estimate(1.0, 0.1), Estimate(1.2, 0.1), 0)
+    (True, True)
+    """
+    if isinstance(result, Estimate) and isinstance(expected, Estimate):
+        return abs(apart(result, expected)) <= STANDARD_ERRORS
+    if isinstance(result, str) and isinstance(expected, str):
+        return result.strip().casefold() == expected.strip().casefold()
+    if not isinstance(expected, (Tensor, Real)) or not isinstance(result, (Tensor, Real)):
+        return type(result) is type(expected) and bool(result == expected)
+    one, other = as_tensor(result), as_tensor(expected)
+    if other.dim() == 0:  # a number may come in brackets, but a truth value is none
+        same_kind = (one.dtype == torch.bool) == (other.dtype == torch.bool)
+        return same_kind and one.numel() == 1 and bool(close(one.reshape(()), other, rtol))
+    return one.shape == other.shape and bool(close(one, other, rtol).all())
 
 
 def close(result: Tensor, expected: Tensor, rtol: float) -> Tensor:
@@ -153,27 +181,3 @@ def apart(result: Estimate, expected: Estimate) -> float:
     """
     error = math.hypot(min(result.error, 2 * expected.error), expected.error, 1e-9 * expected.value)
     return (result.value - expected.value) / max(error, sys.float_info.min)
-
-
-def agree(result: Any, expected: Any, rtol: float) -> bool:
-    """Whether two parts of outcomes are the same: estimates within their errors, numbers within the tolerance.
-
-    >>> agree(0.3, 0.1 + 0.2, 1e-6), agree(Estimate(1.0, 0.1), Estimate(1.2, 0.1), 0)
-    (True, True)
-    """
-    if isinstance(result, Estimate) and isinstance(expected, Estimate):
-        return abs(apart(result, expected)) <= STANDARD_ERRORS
-    if isinstance(result, str) and isinstance(expected, str):
-        return result.strip().casefold() == expected.strip().casefold()
-    if isinstance(expected, bool) and isinstance(result, Tensor) and result.dtype == torch.bool and result.numel() == 1:
-        return result.item() is expected
-    if isinstance(expected, Tensor) and isinstance(result, Tensor) and result.shape == expected.shape:
-        return bool(close(as_tensor(result), as_tensor(expected), rtol).all())
-    if is_number(result) and is_number(expected) and not _is_vector(expected):
-        return bool(close(as_tensor(result).reshape(()), as_tensor(expected).reshape(()), rtol))
-    return type(result) is type(expected) and not isinstance(expected, Tensor) and bool(result == expected)
-
-
-def _is_vector(value: Any) -> bool:
-    """Whether a value is a tensor with an axis: a number does not answer for a vector of length 1."""
-    return isinstance(value, Tensor) and value.dim() > 0

@@ -1,33 +1,48 @@
-"""What a tutor says of a wrong answer that is no known mistake."""
+"""What a tutor says of a wrong answer."""
 
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tutorial_utils.exercises.compare import (
-    Case,
-    Estimate,
-    agree,
-    as_tensor,
-    close,
-    is_number,
-    kind,
-    numeric,
-)
+from tutorial_utils.exercises.compare import Case, Estimate, agree, as_tensor, close, is_number, kind, numeric
+from tutorial_utils.exercises.match import Explanation
+from tutorial_utils.exercises.registry import Exercise
 from tutorial_utils.exercises.run import LIMIT, Raised, Unsupported, WrongType
 
 NO_RETURN = "Your function returned None. Did you forget `return`?"
 NO_CHANGE = "Your function returned nothing and changed nothing. Did you change a copy?"
 
-# --- a wrong function ---------------------------------------------------------------------------------
+# --- the answer as a whole ----------------------------------------------------------------------------
 
 
-def of_cases(case: Case, cases: list[Case]) -> str:
-    """What is wrong in one case, in view of all."""
+def of_kind(exercise: Exercise, answer: Any) -> str:
+    """That a function came in place of a value, or a value in place of a function."""
+    if exercise.value:
+        return "The exercise asks for a value, and this is a function. Did you forget to call it?"
+    return (
+        f'check("{exercise.id}", ...) wants the function itself, without parentheses, and got something of type '
+        f"{kind(answer)}."
+    )
+
+
+def of_mistake(known: Explanation) -> str:
+    """The hint of a known mistake, and which parts it does not explain."""
+    only = f" This applies to {sentence_list(known.explained)} only." if known.falsely_predicted else ""
+    more = f" Something else is wrong with {sentence_list(known.unexplained)}." if known.unexplained else ""
+    return known.mistake.hint + only + more
+
+
+def of_cases(case: Case, cases: Sequence[Case]) -> str:
+    """What is wrong in a case, where no known mistake explains it; the other cases tell how general that is."""
+    right = sum(not one.wrong for one in cases)
+    return _of_case(case, cases) + (f" On {right} of {len(cases)} inputs it is right." if right else "")
+
+
+def _of_case(case: Case, cases: Sequence[Case]) -> str:
     if isinstance(case.result, Raised):
         return of_exception(case.result)
     if case.result is None:
@@ -35,15 +50,18 @@ def of_cases(case: Case, cases: list[Case]) -> str:
     if not case.complete:
         return of_structure(case)
     if exchanged(case):
-        return f"The right things came out in another order: asked for are {sentence_list(case.expected)}."
+        return f"The results are right, but in the wrong order: the exercise asks for {sentence_list(case.expected)}."
+    part = case.wrong[0]
+    if case.exercise.value:
+        return (f"{part}: " if part else "") + of_value(part, case)
     right = [name for name in case.expected if name not in case.wrong]
-    return of_part(case.wrong[0], case, cases) + (f" Right, on this input: {sentence_list(right)}." if right else "")
+    return of_part(part, case, cases) + (f" Right on this input: {sentence_list(right)}." if right else "")
 
 
 def of_exception(raised: Raised) -> str:
     """What an exception means."""
     where = f", in your line `{raised.line}`" if raised.line else ""
-    told = str(raised).rstrip(".")
+    error = str(raised).rstrip(".")
     known = {
         WrongType.__name__: raised.message,
         "TimeUp": f"Your code did not end within {LIMIT:g} seconds{where}. Is there a loop that never stops?",
@@ -53,22 +71,21 @@ def of_exception(raised: Raised) -> str:
     if raised.kind in known:
         return known[raised.kind]
     if where:
-        more = " A parameter is changed under `torch.no_grad()`." if "leaf Variable" in told else ""
-        return f"Your code raised {told}{where}.{more}"
+        more = " Change parameters under `torch.no_grad()`." if "leaf Variable" in error else ""
+        return f"Your code raised {error}{where}.{more}"
     if "NoneType" in raised.message:
         return NO_RETURN
     if raised.kind == "TypeError" and "argument" in raised.message:
-        return f"Your function cannot be called as the exercise does: {told}."
-    return f"What your function gave cannot be used: {told}."
+        return f"Your function cannot be called as the exercise does: {error}."
+    return f"What your function returned cannot be used: {error}."
 
 
 def of_structure(case: Case) -> str:
-    """That another number of things came out than was asked for."""
-    count, result = len(case.expected), case.result
-    got = f"{len(result)} things" if isinstance(result, (tuple, list, dict)) else f"one {type(result).__name__}"
-    if count == 1:
-        return f"Your function returned {got}; one is asked for."
-    return f"Your function returned {got}; asked for are {count}: {sentence_list(case.expected)}."
+    """That another number of things came out than the exercise asks for, or under other names."""
+    result, count = case.result, len(case.expected)
+    what = f"{len(result)} things" if isinstance(result, (tuple, list, dict)) else f"a single {kind(result)}"
+    asked = "one" if count == 1 else f"{count}: {sentence_list(case.expected)}"
+    return f"{'You gave' if case.exercise.value else 'Your function returned'} {what}; the exercise asks for {asked}."
 
 
 def exchanged(case: Case) -> bool:
@@ -79,20 +96,55 @@ def exchanged(case: Case) -> bool:
     return all(agree(case.outcome[name], case.expected[other], case.rtol) for name, other in pairs)
 
 
-def of_part(part: str, case: Case, cases: list[Case]) -> str:
-    """What is wrong with one part."""
+def of_precision(case: Case) -> str:
+    """That a part has fewer digits than the input; "" if none has."""
+    for name, expected in case.expected.items():
+        result = case.outcome[name]
+        if not isinstance(result, Tensor) or not isinstance(expected, Tensor) or not expected.is_floating_point():
+            continue
+        if not result.is_floating_point() or result.element_size() < expected.element_size():
+            given, asked = (str(one.dtype).removeprefix("torch.") for one in (result, expected))
+            return (
+                f"The values are right, but your result is {given} for inputs of {asked}. Make new tensors with the "
+                "dtype of the input (`torch.zeros_like`, `x.new_zeros`)."
+            )
+    return ""
+
+
+# --- one part -----------------------------------------------------------------------------------------
+
+
+def of_value(part: str, case: Case) -> str:
+    """Which way a value is wrong, without telling the right one."""
+    result, expected = case.outcome[part], case.expected[part]
+    if isinstance(expected, str):
+        word = isinstance(result, str)
+        return f"{result!r} is not right." if word else f"The answer is a word in quotes, not {show(result)}."
+    if not is_number(expected):
+        return "This is not right." if kind(result) == kind(expected) else f"The answer is of type {kind(expected)}."
+    if not is_number(result):
+        return f"The answer is a number, and this is of type {kind(result)}."
+    given, right = float(result), float(expected)
+    if not math.isfinite(given):
+        return f"{given} is not a finite number."
+    if given * right < 0:
+        return f"{number(given)} has the wrong sign."
+    return f"{number(given)} is too {'large' if given > right else 'small'}."
+
+
+def of_part(part: str, case: Case, cases: Sequence[Case]) -> str:
+    """What is wrong with one part of what a function gave."""
     name, result, expected = f"`{part}`" if part else "What came out", case.outcome[part], case.expected[part]
     if result is None:
         return f"{name} is None. Did you forget `return`?"
     if isinstance(expected, Estimate) and isinstance(result, Estimate):
         return of_estimate(name, result, expected)
-    scalar = isinstance(expected, Tensor) and expected.dim() == 0 and is_number(result)
-    if isinstance(expected, Tensor) and not isinstance(result, Tensor) and not scalar:
-        return f"{name} is of type {kind(result)}; it should be a tensor of shape {shape(expected)}."
-    if is_number(expected) and isinstance(result, Tensor) and not is_number(result):
-        return f"{name} has shape {shape(result)}; one number is asked for."
     if numeric(result, expected):
         return of_numbers(name, as_tensor(result), as_tensor(expected), case.rtol, reason(part, case, cases))
+    if isinstance(expected, Tensor):
+        return f"{name} is of type {kind(result)}; it should be a tensor of shape {tuple(expected.shape)}."
+    if is_number(expected) and isinstance(result, Tensor):
+        return f"{name} has shape {tuple(result.shape)}; the exercise asks for one number."
     if type(result) is not type(expected):
         return f"{name} is of type {kind(result)}; it should be of type {kind(expected)}."
     return f"{name} is not as expected."
@@ -111,43 +163,31 @@ def of_numbers(name: str, result: Tensor, expected: Tensor, rtol: float, why: st
     """What is wrong with a tensor: its shape, entries that are not finite, a factor, an offset, or a few places."""
     if result.shape != expected.shape:
         return of_shape(name, result, expected)
-    if not torch.isfinite(result).all():
+    if broken := int((~torch.isfinite(result)).sum()):
         what = "NaN" if result.isnan().any() else "infinite"
-        count = int((~torch.isfinite(result)).sum())
-        return f"{name} is {what} in {count} of {result.numel()} entries. Which division or root does it?"
-    result, expected = result.double(), expected.double()
-    return (
-        of_factor(name, result, common_ratio(result, expected, rtol), why)
-        or of_offset(name, result, expected, rtol)
-        or of_places(name, result, expected, rtol)
+        return f"{name} is {what} in {broken} of {result.numel()} entries. Which division or root causes this?"
+    ratio, offset, many = (
+        common_ratio(result, expected, rtol),
+        common_offset(result, expected, rtol),
+        result.numel() > 1,
     )
+    if ratio == 0 and many:
+        return f"{name} is all zero."
+    if ratio != 0 and number(ratio) not in ("1", "nan"):
+        return f"{name} is {'everywhere ' if many else ''}{number(ratio)} times what it should be{why}."
+    if many and not math.isnan(offset):
+        return f"{name} is everywhere {number(abs(offset))} too {'large' if offset > 0 else 'small'}."
+    return of_places(name, result, expected, rtol)
 
 
 def of_shape(name: str, result: Tensor, expected: Tensor) -> str:
-    """What shape is asked for."""
-    if result.dim() == 2 and result.T.shape == expected.shape:
-        return f"{name} has shape {shape(result)}, the transpose of what is asked: {shape(expected)}."
-    reduced = result.dim() != expected.dim() and result.numel() != expected.numel()
-    why = " Does a sum or mean over too many or too few dimensions do it?" if reduced else ""
-    return f"{name} has shape {shape(result)}; it should have shape {shape(expected)}.{why}"
-
-
-def of_factor(name: str, result: Tensor, ratio: float | None, why: str) -> str:
-    """The ratio, if all entries are off by the same one, and where it comes from."""
-    if ratio is None or number(ratio) == "1":
-        return ""
-    if ratio == 0:
-        return f"{name} is all zero." if result.numel() > 1 else ""
-    whole = "" if result.numel() == 1 else "everywhere "
-    return f"{name} is {whole}{number(ratio)} times what it should be{why}."
-
-
-def of_offset(name: str, result: Tensor, expected: Tensor, rtol: float) -> str:
-    """The difference, if all entries are off by the same one."""
-    gap = (result - expected).mean()
-    if result.numel() == 1 or not close(result, expected + gap, rtol).all():
-        return ""
-    return f"{name} is everywhere {number(abs(gap.item()))} too {'large' if gap > 0 else 'small'}."
+    """What shape it should have."""
+    given, asked = tuple(result.shape), tuple(expected.shape)
+    if len(given) == 2 and given[::-1] == asked:
+        return f"{name} has shape {given}, the transpose of what it should be: {asked}."
+    reduced = len(given) != len(asked) and result.numel() != expected.numel()
+    why = " Did you sum or average over too many or too few dimensions?" if reduced else ""
+    return f"{name} has shape {given}; it should have shape {asked}.{why}"
 
 
 def of_places(name: str, result: Tensor, expected: Tensor, rtol: float) -> str:
@@ -160,99 +200,48 @@ def of_places(name: str, result: Tensor, expected: Tensor, rtol: float) -> str:
     return f"{name} is wrong in {int(wrong.sum())} of {result.numel()} entries; at {list(first)} it is {values}."
 
 
-def of_precision(case: Case) -> str:
-    """That a part has fewer digits than the input; "" if none has."""
-    for name, expected in case.expected.items():
-        result = case.outcome[name]
-        if not isinstance(result, Tensor) or not isinstance(expected, Tensor) or not expected.is_floating_point():
-            continue
-        if not result.is_floating_point() or result.element_size() < expected.element_size():
-            return (
-                f"The values are right, but your result is {str(result.dtype)[6:]} for inputs of "
-                f"{str(expected.dtype)[6:]}. Make new tensors with the dtype of the input (`torch.zeros_like`, "
-                "`x.new_zeros`)."
-            )
-    return ""
-
-
-# --- a wrong value ------------------------------------------------------------------------------------
-
-
-def of_value(case: Case) -> str:
-    """Which way a value is wrong, without telling the right one."""
-    if not case.complete and len(case.expected) > 1:
-        return f"Asked for are {len(case.expected)} values: {sentence_list(case.expected)}."
-    if not case.complete:
-        return f"Asked for is one value, and this is a {kind(case.result)} of {len(case.result)}."
-    if exchanged(case):
-        return f"The values are right, in another order than asked: {sentence_list(case.expected)}."
-    name = case.wrong[0]
-    return f"{name}: " * bool(name) + _direction(case.outcome[name], case.expected[name])
-
-
-def _direction(result: Any, expected: Any) -> str:
-    if isinstance(expected, str) and isinstance(result, str):
-        return f"{result!r} is not right."
-    if isinstance(expected, str):
-        return f"The answer is a word in quotes, not {show(result)}."
-    if not is_number(expected):
-        return "This is not right." if kind(result) == kind(expected) else f"The answer is of type {kind(expected)}."
-    if not is_number(result):
-        return f"The answer is a number, and this is of type {kind(result)}."
-    if not math.isfinite(float(result)):
-        return f"{float(result)} is not a finite number."
-    if float(result) * float(expected) < 0:
-        return f"{number(float(result))} has the wrong sign."
-    return f"{number(float(result))} is too {'large' if float(result) > float(expected) else 'small'}."
-
-
 # --- where a factor comes from ------------------------------------------------------------------------
 
-#: What a ratio may be made of a size n of the inputs.
+#: What a factor may be made of, a size n of the inputs.
 FORMS: dict[str, Callable[[int], float]] = {
-    "{n}": float,
-    "1/{n}": lambda n: 1 / n,
-    "√{n}": lambda n: n**0.5,
-    "1/√{n}": lambda n: n**-0.5,
-    "{n}/{less}": lambda n: n / (n - 1),
-    "{less}/{n}": lambda n: (n - 1) / n,
-    "√({n}/{less})": lambda n: (n / (n - 1)) ** 0.5,
-    "√({less}/{n})": lambda n: ((n - 1) / n) ** 0.5,
+    "a size of your input": float,
+    "which is 1/{n}": lambda n: 1 / n,
+    "which is √{n}": lambda n: n**0.5,
+    "which is 1/√{n}": lambda n: n**-0.5,
+    "which is {n}/{less}": lambda n: n / (n - 1),
+    "which is {less}/{n}": lambda n: (n - 1) / n,
+    "which is √({n}/{less})": lambda n: (n / (n - 1)) ** 0.5,
+    "which is √({less}/{n})": lambda n: ((n - 1) / n) ** 0.5,
 }
-#: An axis of one of the inputs, by their numbers; none stands for the plain 2, whose roots are worth naming.
-Place = tuple[int, ...]
-TWO: Place = ()
+#: A form, and an axis of one of the inputs, by their numbers.
+Source = tuple[str, int, int]
 
 
-def common_ratio(result: Tensor, expected: Tensor, rtol: float) -> float | None:
-    """The ratio of all entries, None if they are right or have none in common."""
+def common_ratio(result: Tensor, expected: Tensor, rtol: float) -> float:
+    """The ratio of all entries; NaN if they are right or have none in common."""
+    result, expected = result.double(), expected.double()
     seen = expected.abs() > 1e-3 * expected.abs().max()
     if not seen.any() or close(result, expected, rtol).all():
-        return None
+        return math.nan
     ratio = (result[seen] / expected[seen]).median()
-    return ratio.item() if close(result, ratio * expected, 10 * rtol).all() else None
+    return ratio.item() if close(result, ratio * expected, 10 * rtol).all() else math.nan
 
 
-def reason(part: str, case: Case, cases: list[Case]) -> str:
+def common_offset(result: Tensor, expected: Tensor, rtol: float) -> float:
+    """The difference of all entries; NaN if they have none in common."""
+    offset = (result.double() - expected.double()).mean()
+    return offset.item() if close(result, expected + offset, rtol).all() else math.nan
+
+
+def reason(part: str, case: Case, cases: Sequence[Case]) -> str:
     """The size of the inputs that a factor comes from, if that holds on at least two inputs and on all wrong ones."""
-    wrong = [one for one in cases if part in one.wrong]
-    if all(math.isclose(_ratio(part, one), -1, rel_tol=1e-3) for one in wrong):
+    wrong = [(_ratio(part, one), _factors(one)) for one in cases if part in one.wrong]
+    if all(math.isclose(ratio, -1, rel_tol=1e-3) for ratio, _ in wrong):
         return ", so the sign is wrong"
-    shared = set.intersection(*(_origins(part, one) for one in wrong)) if len(wrong) > 1 else set()
-    for form in FORMS:
-        for place, n in _sizes(case).items():
-            if (form, place) in shared:
-                return ", a size of your input" if form == "{n}" else f", which is {form.format(n=n, less=n - 1)}"
+    for source, (n, _) in _factors(case).items() if len(wrong) > 1 else ():
+        if all(source in factors and math.isclose(ratio, factors[source][1], rel_tol=1e-3) for ratio, factors in wrong):
+            return ", " + source[0].format(n=n, less=n - 1)
     return ""
-
-
-def _sizes(case: Case) -> dict[Place, int]:
-    """The sizes that a factor may come from."""
-    tensors = [(index, value) for index, value in enumerate(case.inputs) if isinstance(value, Tensor)]
-    axes: dict[Place, int] = {
-        (index, axis): size for index, value in tensors for axis, size in enumerate(value.shape) if size > 1
-    }
-    return axes | {TWO: 2}
 
 
 def _ratio(part: str, case: Case) -> float:
@@ -260,21 +249,20 @@ def _ratio(part: str, case: Case) -> float:
     result, expected = case.outcome.get(part), case.expected[part]
     if not numeric(result, expected) or as_tensor(result).shape != as_tensor(expected).shape:
         return math.nan
-    ratio = common_ratio(as_tensor(result).double(), as_tensor(expected).double(), case.rtol)
-    return math.nan if ratio is None else ratio
+    return common_ratio(as_tensor(result), as_tensor(expected), case.rtol)
 
 
-def _origins(part: str, case: Case) -> set[tuple[str, Place]]:
-    """The forms of a size that a factor has, each with the axis that has the size."""
-    ratio = _ratio(part, case)
-    return {
-        (form, place)
-        for place, n in _sizes(case).items()
+def _factors(case: Case) -> dict[Source, tuple[int, float]]:
+    """The sizes of the inputs with what each form makes of them; a plain 2 has many causes, but its roots are named."""
+    tensors = [(index, value) for index, value in enumerate(case.inputs) if isinstance(value, Tensor)]
+    axes = [(index, axis, n) for index, value in tensors for axis, n in enumerate(value.shape) if n > 1]
+    found = {
+        (form, index, axis): (n, of_size(n))
         for form, of_size in FORMS.items()
-        if math.isclose(ratio, of_size(n), rel_tol=1e-3)
-        if "√" in form or place != TWO
-        if "less" not in form or n > 2
+        for index, axis, n in axes
+        if n > 2 or "less" not in form
     }
+    return found | {(form, -1, -1): (2, FORMS[form](2)) for form in ("which is √{n}", "which is 1/√{n}")}
 
 
 # --- numbers and tensors in words ---------------------------------------------------------------------
@@ -284,32 +272,24 @@ LARGEST = 24
 WIDTH = 84
 
 
-def number(value: float) -> str:
-    """A number with three significant digits.
-
-    >>> number(2 / 3)
-    '0.667'
-    """
-    return f"{value:.3g}"
-
-
-def distinct(one: float, other: float) -> tuple[str, str]:
-    """Two numbers, with more digits where three do not tell them apart.
-
-    >>> distinct(1.11114, 1.11112)
-    ('1.11114', '1.11112')
-    """
-    written = [(f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in range(3, 18)]
-    return next((both for both in written if both[0] != both[1]), written[0])
+def shown(case: Case, parts: Sequence[str] = ()) -> str:
+    """The input of a function, and for some parts what came out and what was expected."""
+    if case.exercise.value:
+        return ""
+    blocks = [listing("your input", dict(zip(case.exercise.names, case.inputs, strict=False)))] if case.inputs else []
+    if parts and case.result is not None and case.outcome:
+        outcome = {name: value for name, value in case.outcome.items() if name in parts or name not in case.expected}
+        blocks += [listing("came out", outcome), listing("expected", {name: case.expected[name] for name in parts})]
+    return "".join(f"\n{block}" for block in blocks)
 
 
-def shape(value: Tensor) -> str:
-    """The shape of a tensor, as one writes it.
-
-    >>> shape(torch.zeros(2, 3))
-    '(2, 3)'
-    """
-    return str(tuple(value.shape))
+def listing(label: str, values: Mapping[str, Any]) -> str:
+    """One indented block: a label, then name = value lines."""
+    lines: list[str] = []
+    for name, value in values.items():
+        begin = f"{name} = " if name else ""
+        lines += (begin + show(value).replace("\n", "\n" + " " * len(begin))).split("\n")
+    return "\n".join(f"  {label if index == 0 else '':10} {line}" for index, line in enumerate(lines))
 
 
 def show(value: Any) -> str:
@@ -319,8 +299,13 @@ def show(value: Any) -> str:
     [[1, 2],
      [0.5, 0.333]]
     """
+    if isinstance(value, Tensor) and value.numel() > LARGEST:
+        first = ", ".join(show(one) for one in value.flatten()[:4].tolist())
+        return f"a tensor of shape {tuple(value.shape)}: {first}, ..."
+    if isinstance(value, Tensor) and value.dim() == 2:
+        return "[" + ",\n ".join(show(row) for row in value.tolist()) + "]"
     if isinstance(value, Tensor):
-        return _show_tensor(value.detach())
+        return show(value.tolist())
     if isinstance(value, Estimate):
         return f"{number(value.value)} (standard error {value.error:.1g})"
     if isinstance(value, float):
@@ -336,23 +321,19 @@ def show(value: Any) -> str:
     return textwrap.shorten(repr(value) if isinstance(value, str) else str(value), WIDTH)
 
 
-def _show_tensor(value: Tensor) -> str:
-    if value.numel() > LARGEST:
-        first = ", ".join(show(one) for one in value.flatten()[:4].tolist())
-        return f"a tensor of shape {shape(value)}: {first}, ..."
-    if value.dim() != 2:
-        return show(value.tolist())
-    rows = ",\n ".join(show(row) for row in value.tolist())
-    return f"[{rows}]"
+def number(value: float) -> str:
+    """A number with three significant digits."""
+    return f"{value:.3g}"
 
 
-def listing(label: str, values: Mapping[str, Any]) -> str:
-    """One indented block: a label, then name = value lines."""
-    lines: list[str] = []
-    for name, value in values.items():
-        begin = f"{name} = " if name else ""
-        lines += textwrap.indent(show(value), " " * len(begin))[len(begin) :].join((begin, "")).split("\n")
-    return "\n".join(f"  {label if index == 0 else '':10} {line}" for index, line in enumerate(lines))
+def distinct(one: float, other: float) -> tuple[str, str]:
+    """Two numbers, with more digits where three do not tell them apart.
+
+    >>> distinct(1.11114, 1.11112)
+    ('1.11114', '1.11112')
+    """
+    written = [(f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in range(3, 18)]
+    return next((both for both in written if both[0] != both[1]), written[0])
 
 
 def paragraph(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutorial_utils.exercises.compare import Case, Estimate, Outcome, agree, apart, fitted, is_number
+from tutorial_utils.exercises.compare import Case, Estimate, Outcome, agree, apart, differing, fitted, is_number
 from tutorial_utils.exercises.registry import Exercise, Function, Inputs, Mistake, When
 from tutorial_utils.exercises.run import Raised, described, perform_here, run, to_data
 
@@ -21,18 +21,19 @@ Pair = tuple[Case, Outcome]
 class Explanation:
     """What a mistake explains of a wrong answer, in names of parts."""
 
-    #: The mistake.
     mistake: Mistake
-    #: The wrong parts in which answer and mistake agree.
+    #: The wrong parts in which answer and mistake agree, and those in which they do not.
     explained: list[str]
-    #: The wrong parts in which they do not.
     unexplained: list[str]
-    #: The parts that the mistake gets wrong, and the answer right.
-    falsely_predicted: list[str]
-    #: In how many parts answer and mistake agree, right ones among them; -1 for a :class:`When`.
+    #: The parts that the mistake gets wrong, but the answer right or wrong in another way.
+    contradicted: list[str]
+    #: In how many parts answer and mistake agree, right ones among them.
     agreeing: int
-    #: Whether the answer differs from the mistake where the mistake is wrong.
-    contradicted: bool
+
+    @property
+    def falsely_predicted(self) -> bool:
+        """Whether the mistake gets parts wrong that the answer gets right."""
+        return not set(self.contradicted) <= set(self.unexplained)
 
     @property
     def rank(self) -> tuple[bool, int, int]:
@@ -49,20 +50,19 @@ def best_match(cases: list[Case]) -> Explanation | None:
 def explain(mistake: Mistake, cases: list[Case]) -> Explanation:
     """What a mistake explains of a wrong answer."""
     wrong = list(dict.fromkeys(name for case in cases for name in case.wrong))
-    if isinstance(mistake.wrong, When):
+    if isinstance(mistake.wrong, When):  # -1: an example that explains as much says more
         fits = _fits(mistake.wrong, [case for case in cases if case.wrong])
-        return Explanation(mistake, wrong if fits else [], [] if fits else wrong, [], -1, False)
+        return Explanation(mistake, wrong if fits else [], [], [], agreeing=-1)
     pairs = _pairs(mistake, cases, wrong)
     agreeing = [name for name in cases[0].expected if _agree(name, pairs)]
-    mistaken = {name for case, outcome in pairs for name in _wrong_in(outcome, case)}
+    mistaken = {name for case, outcome in pairs for name in differing(outcome, case)}
+    # Fewer pairs than cases: both failed alike on the other inputs, so the mistake is wrong there, too.
     explained = [name for name in wrong if name in agreeing and (name in mistaken or len(pairs) < len(cases))]
-    denied = [name for name in cases[0].expected if name in mistaken and name not in agreeing]
-    if denied and not any(_is_distinctive(name, cases) for name in explained):
+    contradicted = [name for name in cases[0].expected if name in mistaken and name not in agreeing]
+    if contradicted and not any(_is_distinctive(name, cases) for name in explained):
         explained = []  # what agrees may do so by chance
     unexplained = [name for name in wrong if name not in explained]
-    return Explanation(
-        mistake, explained, unexplained, [name for name in denied if name not in wrong], len(agreeing), bool(denied)
-    )
+    return Explanation(mistake, explained, unexplained, contradicted, len(agreeing))
 
 
 def result_of(exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype) -> Any:
@@ -73,26 +73,18 @@ def result_of(exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch
 
 
 def _pairs(mistake: Mistake, cases: list[Case], wrong: list[str]) -> list[Pair]:
-    """The cases, each with what the mistake gives; without those in which both fail alike.
-
-    They end with the first case after which the mistake can explain none of the wrong parts.
-    """
+    """The cases, each with what the mistake gives; without those in which both fail alike."""
     pairs: list[Pair] = []
     for case in cases:
         result = result_of(case.exercise, mistake.wrong, case.inputs, case.dtype)
-        if isinstance(case.result, Raised) and isinstance(result, Raised) and case.result.kind == result.kind:
+        failed = [isinstance(one, Raised) for one in (case.result, result)]
+        if all(failed) and case.result.kind == result.kind:
             continue
-        comparable = case.result is not None and not isinstance(case.result, Raised) and not isinstance(result, Raised)
+        comparable = case.result is not None and not any(failed)
         pairs.append((case, fitted(result, case.expected) if comparable else {}))
         if not any(_agree(name, pairs) for name in wrong):
-            break
+            break  # it can explain nothing anymore
     return pairs
-
-
-def _wrong_in(outcome: Outcome, case: Case) -> list[str]:
-    """The parts that a mistake gets wrong in a case."""
-    expected = case.expected.items()
-    return [name for name, value in expected if name in outcome and not agree(outcome[name], value, case.rtol)]
 
 
 def _agree(name: str, pairs: list[Pair]) -> bool:
@@ -113,11 +105,12 @@ def _is_distinctive(name: str, cases: list[Case]) -> bool:
 
 
 def _fits(when: When, wrong: list[Case]) -> bool:
+    """Whether a predicate holds in every wrong case; an outcome of a single part comes to it as that part."""
     if any(isinstance(case.result, Raised) for case in wrong):
         return False
-    verdicts = [run(when.fits, _alone(case.outcome), _alone(case.expected), *case.inputs) for case in wrong]
-    return all(not isinstance(one, Raised) and bool(one) for one in verdicts)
-
-
-def _alone(outcome: Outcome) -> Any:
-    return outcome[""] if list(outcome) == [""] else outcome
+    for case in wrong:
+        outcomes = [one[""] if list(one) == [""] else one for one in (case.outcome, case.expected)]
+        verdict = run(when.fits, *outcomes, *case.inputs)
+        if isinstance(verdict, Raised) or not verdict:
+            return False
+    return True

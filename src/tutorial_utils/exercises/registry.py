@@ -4,9 +4,9 @@ Title, goal, time and points stand beside the text, in the Markdown of the exerc
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -21,23 +21,20 @@ class When:
     fits: Callable[..., bool]
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A typical wrong answer, and what a tutor says to it."""
+class Mistake(NamedTuple):
+    """What a tutor says to a typical wrong answer, and that answer: one like any other, or a :class:`When`."""
 
-    #: What the reader did and what is right, in one to three sentences; the checker adds input, result and expectation.
     hint: str
-    #: The mistake itself: an answer like any other, or a :class:`When`.
     wrong: Any
 
 
 def call(answer: Function, *inputs: Any) -> Any:
-    """Observe an answer that is a function: what it returns."""
+    """Observe what a function returns."""
     return answer(*inputs)
 
 
 def no_inputs(*, generator: torch.Generator) -> Inputs:
-    """Draw no inputs, for an answer that is a value and the same for everybody."""
+    """Draw nothing, for a value that is the same for everybody."""
     return ()
 
 
@@ -91,18 +88,13 @@ EXERCISES: dict[str, Exercise] = {}
 def exercise(
     id: str,
     *,
-    inputs: Callable[..., Inputs] | Sequence[Callable[..., Inputs]] = no_inputs,
-    mistakes: Mapping[str, Any] | Sequence[Mistake] = (),
-    parts: Sequence[str] = (),
-    changes: Sequence[int] = (),
+    inputs: Callable[..., Inputs] | tuple[Callable[..., Inputs], ...] = no_inputs,
+    mistakes: Mapping[str, Any] | Iterable[Mistake] = (),
     **options: Any,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as the right answer; the arguments are the fields of :class:`Exercise`.
 
     A single function that draws inputs may be given as it is; mistakes are given as ``{hint: wrong}``.
-
-    Raises:
-        ValueError: if the id is taken.
 
     >>> @exercise("double", mistakes={"You squared it.": lambda x: x * x})
     ... def double(x):
@@ -110,15 +102,14 @@ def exercise(
     >>> EXERCISES.pop("double").names
     ['x']
     """
-    draws = (inputs,) if callable(inputs) else tuple(inputs)
-    pairs = [Mistake(*pair) for pair in mistakes.items()] if isinstance(mistakes, Mapping) else mistakes
+    options["inputs"] = (inputs,) if callable(inputs) else inputs
+    options["mistakes"] = tuple(map(Mistake._make, mistakes.items() if isinstance(mistakes, Mapping) else mistakes))
 
     def decorate(reference: Function) -> Function:
         if id in EXERCISES:
             raise ValueError(f"exercise {id!r} is registered already")
         topic = reference.__module__.rpartition(".")[2].replace("_", "-")
-        own = {"inputs": draws, "mistakes": tuple(pairs), "parts": tuple(parts), "changes": tuple(changes)}
-        EXERCISES[id] = Exercise(id=id, topic=topic, reference=reference, **own, **options)  # type: ignore[arg-type]
+        EXERCISES[id] = Exercise(id=id, topic=topic, reference=reference, **options)
         return reference
 
     return decorate

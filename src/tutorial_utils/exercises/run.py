@@ -6,15 +6,15 @@ import signal
 import sysconfig
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from numbers import Integral, Real
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from tutorial_utils.exercises.registry import Exercise, Function, Inputs
 LIMIT = 10.0
 #: How many items of an iterator are looked at.
 LONGEST = 10_000
-NOT_THE_READERS = (str(Path(tutorial_utils.__file__).parent), sysconfig.get_paths()["stdlib"], "site-packages")
+LIBRARIES = (str(Path(tutorial_utils.__file__).parent), sysconfig.get_paths()["stdlib"], "site-packages")
 
 
 class TimeUp(BaseException):
@@ -44,13 +44,10 @@ class WrongType(Exception):
 
 @dataclass(frozen=True)
 class Raised:
-    """An exception, as text."""
+    """An exception, as text: its class, what it says, and the line of the reader's own code, if it came up there."""
 
-    #: Its class.
     kind: str
-    #: What it says.
     message: str
-    #: The line in the reader's own code where it came up; "" if it came up elsewhere.
     line: str = ""
 
     def __str__(self) -> str:
@@ -58,8 +55,9 @@ class Raised:
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
 
-class Unsupported(NamedTuple):
-    """Stands for a thing that no exercise asks for, and with which nothing is compared."""
+@dataclass(frozen=True)
+class Unsupported:
+    """Stands for an object of a type that no exercise asks for."""
 
     kind: str
 
@@ -76,6 +74,71 @@ class Performance:
 
 #: Runs the answer to an exercise on one input: ``perform(exercise, answer, inputs, dtype)``.
 Perform = Callable[[Exercise, Function, Inputs, torch.dtype], Performance]
+
+
+# --- an answer ----------------------------------------------------------------------------------------
+
+
+def perform(
+    observe: Function, answer: Function, inputs: Inputs, dtype: torch.dtype, changes: tuple[int, ...]
+) -> Performance:
+    """Let an observer see what an answer does with copies of the inputs."""
+    own = cast(inputs, dtype)
+
+    def collect() -> Any:
+        return to_data(observe(returning_inplace(answer, changes), *own))
+
+    return Performance(run(collect, dtype=dtype), snapshot(own))
+
+
+def perform_here(exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype) -> Performance:
+    """Do so for an exercise, in this process."""
+    return perform(exercise.observe, answer, inputs, dtype, exercise.changes)
+
+
+def described(exercise: Exercise, performance: Performance, inputs: Inputs, dtype: torch.dtype) -> Any:
+    """What is compared of a performance, None if there is nothing, or :class:`Raised`."""
+    raw = performance.result
+    if raw is None or isinstance(raw, Raised) or exercise.describe is None:
+        return raw
+    return run(exercise.describe, raw, *inputs, dtype=dtype)
+
+
+def returning_inplace(answer: Function, changes: tuple[int, ...]) -> Function:
+    """An answer, as a function that returns its result also where it writes that into inputs; arrays become tensors."""
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        before = snapshot(cast(inputs)) if changes else []
+        returned = answer(*inputs, **options)
+        if isinstance(returned, np.ndarray) and returned.dtype.kind in "biufc":
+            returned = torch.tensor(returned)
+        if not changes or (isinstance(returned, (tuple, list)) and len(returned) == len(changes)):
+            return returned  # an answer that returns all results may have used the inputs as scratch space
+        if set(changed(before, snapshot(inputs))) & set(changes):
+            after = tuple(inputs[index] for index in changes)
+            return after[0] if len(after) == 1 else after
+        if returned is None:
+            raise NoResult
+        return returned
+
+    return call
+
+
+def run(function: Function, *arguments: Any, dtype: torch.dtype = torch.float64) -> Any:
+    """Call a function; what it returns, None if it raises NoResult, or another exception as :class:`Raised`.
+
+    >>> run(lambda x: 1 / x, 0).kind
+    'ZeroDivisionError'
+    """
+    try:
+        with torch_defaults(dtype), time_limit(LIMIT):
+            return function(*arguments)
+    except NoResult:
+        return None
+    except (Exception, SystemExit, TimeUp) as error:
+        frames = reversed(traceback.extract_tb(error.__traceback__))  # the innermost first
+        line = next((frame.line for frame in frames if not any(place in frame.filename for place in LIBRARIES)), "")
+        return Raised(type(error).__name__, str(error), line or "")
 
 
 @contextmanager
@@ -116,26 +179,51 @@ def torch_defaults(dtype: torch.dtype) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def readers_line(error: BaseException) -> str:
-    """The innermost line of an error's traceback that belongs to no library."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame.line for frame in frames if not any(place in frame.filename for place in NOT_THE_READERS)]
-    return (own[-1] or "") if own else ""
+# --- inputs -------------------------------------------------------------------------------------------
 
 
-def run(function: Function, *arguments: Any, dtype: torch.dtype = torch.float64) -> Any:
-    """Call a function; what it returns, None if it raises NoResult, or another exception as :class:`Raised`.
+def cast(value: Any, dtype: torch.dtype | None = None) -> Any:
+    """A copy of an input, with all its float64 numbers in a dtype if one is given."""
+    if isinstance(value, nn.Module):
+        return copy.deepcopy(value).to(dtype)
+    if isinstance(value, Tensor):
+        wanted = dtype if value.dtype == torch.float64 else None
+        return value.detach().to(wanted or value.dtype, copy=True).requires_grad_(value.requires_grad)
+    if isinstance(value, (tuple, list)):
+        return type(value)(cast(one, dtype) for one in value)
+    return copy.deepcopy(value)
 
-    >>> run(lambda x: 1 / x, 0).kind
-    'ZeroDivisionError'
-    """
-    try:
-        with torch_defaults(dtype), time_limit(LIMIT):
-            return function(*arguments)
-    except NoResult:
-        return None
-    except (Exception, SystemExit, TimeUp) as error:
-        return Raised(type(error).__name__, str(error), readers_line(error))
+
+def snapshot(inputs: Iterable[Any]) -> list[list[Tensor]]:
+    """The tensors of each input, not copied; a generator has none, for it may move on."""
+    return [list(tensors(value)) for value in inputs]
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in a value, outside of any graph, in order."""
+    if isinstance(value, Tensor):
+        yield value.detach()
+    elif isinstance(value, nn.Module):
+        yield from value.state_dict().values()
+    elif isinstance(value, (tuple, list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from tensors(one)
+
+
+def changed(before: list[list[Tensor]], after: list[list[Tensor]]) -> list[int]:
+    """The positions at which two snapshots differ."""
+    return [index for index, pair in enumerate(zip(before, after, strict=True)) if not same(*pair)]
+
+
+def same(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
+    """Whether tensors hold the same numbers; NaN equals NaN."""
+    pairs = zip(first, second, strict=False)
+    return len(first) == len(second) and all(
+        torch.equal(*(one.double().nan_to_num() for one in pair)) for pair in pairs
+    )
+
+
+# --- data ---------------------------------------------------------------------------------------------
 
 
 def to_data(value: Any) -> Any:
@@ -158,10 +246,8 @@ def _to_data(value: Any) -> Any:
     if isinstance(value, Tensor):
         dense = value.detach().cpu().to_dense()
         return Unsupported("complex tensor") if dense.is_complex() else dense
-    if isinstance(value, np.ndarray) and value.ndim:
-        return _to_data(torch.tensor(value))
     if isinstance(value, (np.ndarray, np.generic)):
-        return _to_data(value.item())
+        return _to_data(torch.tensor(value) if value.ndim else value.item())
     if isinstance(value, (Real, Decimal)):
         return int(value) if isinstance(value, Integral) and abs(float(value)) < math.inf else float(value)
     if isinstance(value, Mapping):
@@ -171,100 +257,3 @@ def _to_data(value: Any) -> Any:
     if isinstance(value, (list, tuple, Set)):
         return [to_data(one) for one in value]
     return Unsupported(type(value).__name__)
-
-
-# --- inputs -------------------------------------------------------------------------------------------
-
-
-def cast(value: Any, dtype: torch.dtype | None = None) -> Any:
-    """A copy of an input, with all its float64 numbers in a dtype if one is given."""
-    if isinstance(value, nn.Module):
-        return copy.deepcopy(value).to(dtype)
-    if isinstance(value, Tensor):
-        wanted = dtype if value.dtype == torch.float64 else None
-        return value.detach().to(wanted or value.dtype, copy=True).requires_grad_(value.requires_grad)
-    if isinstance(value, (tuple, list)):
-        return type(value)(cast(one, dtype) for one in value)
-    if isinstance(value, torch.Generator):
-        return torch.Generator().set_state(value.get_state())
-    return copy.deepcopy(value)
-
-
-def snapshot(value: Any) -> Any:
-    """The tensors of an input, in lists and dicts; None for what may move on, as generators do."""
-    if isinstance(value, Tensor):
-        return value.detach()
-    if isinstance(value, nn.Module):
-        return dict(value.state_dict())
-    return [snapshot(one) for one in value] if isinstance(value, (tuple, list)) else None
-
-
-def same(first: Any, second: Any) -> bool:
-    """Whether two snapshots hold the same numbers; NaN equals NaN."""
-    if type(first) is not type(second) and not isinstance(first, Tensor):
-        return False
-    if isinstance(first, Tensor):
-        return first.shape == second.shape and torch.equal(first.double().nan_to_num(), second.double().nan_to_num())
-    if isinstance(first, dict):
-        return list(first) == list(second) and all(same(first[name], second[name]) for name in first)
-    if isinstance(first, list):
-        return len(first) == len(second) and all(same(*pair) for pair in zip(first, second, strict=True))
-    return True
-
-
-def changed(before: list[Any], after: list[Any]) -> list[int]:
-    """The positions at which two lists of snapshots differ."""
-    return [index for index, pair in enumerate(zip(before, after, strict=True)) if not same(*pair)]
-
-
-# --- answers ------------------------------------------------------------------------------------------
-
-
-def returning_inplace(answer: Function, changes: tuple[int, ...]) -> Function:
-    """An answer, as a function that returns its result also where it writes that into inputs; arrays become tensors."""
-
-    def call(*inputs: Any, **options: Any) -> Any:
-        before = snapshot(cast(inputs)) if changes else []
-        returned = _without_array(answer(*inputs, **options))
-        if not changes or (isinstance(returned, (tuple, list)) and len(returned) == len(changes)):
-            return returned  # where several are asked for, one of them may have been changed in place, too
-        if set(changed(before, snapshot(inputs))) & set(changes):
-            after = tuple(inputs[index] for index in changes)
-            return after[0] if len(after) == 1 else after
-        if returned is None:
-            raise NoResult
-        return returned
-
-    return call
-
-
-def _without_array(returned: Any) -> Any:
-    if isinstance(returned, np.ndarray):
-        with suppress(TypeError):  # of objects
-            return torch.tensor(returned)
-    return returned
-
-
-def perform(
-    observe: Function, answer: Function, inputs: Inputs, dtype: torch.dtype, changes: tuple[int, ...]
-) -> Performance:
-    """Let an observer see what an answer does with copies of the inputs."""
-    own = cast(inputs, dtype)
-
-    def collect() -> Any:
-        return to_data(observe(returning_inplace(answer, changes), *own))
-
-    return Performance(run(collect, dtype=dtype), snapshot(own))
-
-
-def perform_here(exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype) -> Performance:
-    """The same for an exercise, in this process."""
-    return perform(exercise.observe, answer, inputs, dtype, exercise.changes)
-
-
-def described(exercise: Exercise, performance: Performance, inputs: Inputs, dtype: torch.dtype) -> Any:
-    """What is compared of a performance, None if there is nothing, or :class:`Raised`."""
-    raw = performance.result
-    if raw is None or isinstance(raw, Raised) or exercise.describe is None:
-        return raw
-    return run(exercise.describe, raw, *inputs, dtype=dtype)

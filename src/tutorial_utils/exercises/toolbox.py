@@ -1,4 +1,4 @@
-"""What exercises are built from: random inputs, and observers of what an answer draws or names."""
+"""What exercises are built from: random inputs, observers of an answer, and descriptions of what they collect."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -7,19 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tutorial_utils.exercises.compare import Estimate, Outcome
+from tutorial_utils.exercises.compare import Estimate, Outcome, kind
 from tutorial_utils.exercises.registry import Function
-from tutorial_utils.exercises.run import NoResult, WrongType, same, snapshot
+from tutorial_utils.exercises.run import NoResult, WrongType, same, tensors
 
 # --- random inputs ------------------------------------------------------------------------------------
 
 
 def between(low: int, high: int, *, generator: torch.Generator) -> int:
-    """A whole number from low to high, both possible.
-
-    >>> 2 <= between(2, 3, generator=torch.Generator()) <= 3
-    True
-    """
+    """A whole number from low to high, both possible."""
     return int(torch.randint(low, high + 1, (), generator=generator))
 
 
@@ -34,41 +30,39 @@ def normal(*shape: int, generator: torch.Generator, mean: float = 0.0, std: floa
 
 
 def sizes(count: int, low: int, high: int, *, generator: torch.Generator) -> list[int]:
-    """Different whole numbers from low to high: sizes that cannot be taken for one another.
-
-    >>> len(set(sizes(3, 2, 6, generator=torch.Generator())))
-    3
-    """
+    """Different whole numbers from low to high: sizes that cannot be taken for one another."""
     return (low + torch.randperm(high - low + 1, generator=generator)[:count]).tolist()
 
 
 def stream(*, generator: torch.Generator) -> torch.Generator:
-    """A generator to hand to an answer.
-
-    >>> stream(generator=torch.Generator()).initial_seed() > 0
-    True
-    """
+    """A generator to hand to an answer."""
     return torch.Generator().manual_seed(between(1, 2**31, generator=generator))
 
 
 @torch.no_grad()
 def scramble(model: nn.Module, *, generator: torch.Generator) -> nn.Module:
-    """The model with normal numbers in every parameter, so that each change of one shows.
-
-    >>> bool(scramble(nn.Linear(1, 1), generator=torch.Generator()).bias != 0)
-    True
-    """
+    """The model with normal numbers in every parameter, so that each change of one shows."""
     for parameter in model.double().parameters():
         parameter.normal_(generator=generator)
     return model
 
 
-# --- draws: collect -----------------------------------------------------------------------------------
+# --- observers ----------------------------------------------------------------------------------------
 
 
 def copy_of(generator: torch.Generator) -> torch.Generator:
     """A generator that will draw the same numbers."""
-    return torch.Generator().set_state(generator.get_state())
+    return generator.clone_state()
+
+
+def leaf(weight: Tensor) -> Tensor:
+    """A copy of a weight that requires its gradient, as parameters do."""
+    return weight.detach().clone().requires_grad_()
+
+
+def parameters_of(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of a network's parameters, by name; tied ones by each of their names."""
+    return {name: value.detach().clone() for name, value in model.named_parameters(remove_duplicate=False)}
 
 
 def thrice(answer: Function, *inputs: Any) -> list[Any]:
@@ -90,46 +84,7 @@ def fill_thrice(answer: Function, weight: Tensor, *options: Any) -> list[Any]:
     return thrice(lambda *rest: answer(leaf(weight), *rest), *options)
 
 
-def leaf(weight: Tensor) -> Tensor:
-    """A copy of a weight that requires its gradient, as parameters do.
-
-    >>> leaf(torch.zeros(1))
-    tensor([0.], requires_grad=True)
-    """
-    return weight.detach().clone().requires_grad_()
-
-
-def parameters_of(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of a network's parameters, by name; tied ones by each of their names."""
-    return {name: value.detach().clone() for name, value in model.named_parameters(remove_duplicate=False)}
-
-
-# --- draws: describe ----------------------------------------------------------------------------------
-
-
-def moments(sample: Tensor) -> dict[str, Estimate]:
-    r"""Describe a random draw by variance, mean and kurtosis, each with its standard error.
-
-    The kurtosis :math:`\langle (x-\mu)^4 \rangle / \sigma^4` is 3 for a normal and 1.8 for a uniform distribution.
-
-    >>> moments(torch.tensor([-1.0, 1.0]).repeat(50))["variance"].value
-    1.0
-    """
-    x = sample.detach().double().flatten()
-    n, mean, var = x.numel(), x.mean(), x.var(correction=0)
-    square = (x - mean).square() / var.clamp(min=torch.finfo(var.dtype).tiny)
-    kurtosis = square.square().mean()
-    wobble = (square.square() - 2 * kurtosis * square).std(correction=0)
-    errors = (var * (kurtosis - 1).clamp(min=0).sqrt(), var.sqrt(), wobble)
-    values = zip(("variance", "mean", "kurtosis"), (var, mean, kurtosis), errors, strict=True)
-    return {name: Estimate(value.item(), error.item() / math.sqrt(n)) for name, value, error in values}
-
-
-def origin(first: Any, copy: Any, moved_on: Any) -> str:
-    """Where the random numbers of :func:`thrice` come from."""
-    if not same(snapshot(first), snapshot(copy)):
-        return "another stream"
-    return "a fixed seed" if same(snapshot(first), snapshot(moved_on)) else "the generator"
+# --- descriptions -------------------------------------------------------------------------------------
 
 
 def tensor(value: Any) -> Tensor:
@@ -142,8 +97,45 @@ def tensor(value: Any) -> Tensor:
     if value is None:
         raise NoResult
     if not isinstance(value, Tensor):
-        raise WrongType(f"A tensor is asked for, and your function returned something of type {type(value).__name__}.")
+        raise WrongType(f"The exercise asks for a tensor, and your function returned something of type {kind(value)}.")
     return value.detach().to_dense()
+
+
+def listed(names: Any) -> list[str]:
+    """The names that an answer gives, in whatever kind of collection; WrongType if there are others than texts."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise WrongType(f"The exercise asks for a list of names, and this is of type {kind(names)}.")
+    texts = list(names)
+    for text in texts:
+        if not isinstance(text, str):
+            raise WrongType(f"The exercise asks for a list of names, and yours holds something of type {kind(text)}.")
+    return texts
+
+
+def moments(sample: Tensor) -> dict[str, Estimate]:
+    r"""Describe a random draw by variance, mean and kurtosis, each with its standard error.
+
+    The kurtosis :math:`\langle (x-\mu)^4 \rangle / \sigma^4` is 3 for a normal and 1.8 for a uniform distribution.
+    """
+    x = sample.detach().double().flatten()
+    mean, var = x.mean(), x.var(correction=0)
+    square = (x - mean).square() / var.clamp(min=torch.finfo(var.dtype).tiny)
+    kurtosis = square.square().mean()
+    # The standard deviation of what each statistic averages. The kurtosis depends on the variance, too: first order.
+    spreads = {
+        "variance": (var, var * (kurtosis - 1).clamp(min=0).sqrt()),
+        "mean": (mean, var.sqrt()),
+        "kurtosis": (kurtosis, (square.square() - 2 * kurtosis * square).std(correction=0)),
+    }
+    return {name: Estimate(value.item(), std.item() / math.sqrt(x.numel())) for name, (value, std) in spreads.items()}
+
+
+def origin(first: Any, copy: Any, moved_on: Any) -> str:
+    """Where the random numbers of :func:`thrice` come from."""
+    drawn, again, later = (list(tensors(one)) for one in (first, copy, moved_on))
+    if not same(drawn, again):
+        return "another stream"
+    return "a fixed seed" if same(drawn, later) else "the generator"
 
 
 def distribution(draws: list[Any], *inputs: Any) -> Outcome:
@@ -159,10 +151,7 @@ def distribution(draws: list[Any], *inputs: Any) -> Outcome:
 
 
 def off_stream(draw: Callable[..., Any]) -> dict[str, Function]:
-    """The two mistakes of every draw from a generator: a fixed seed, and torch's global stream.
-
-    ``draw`` takes the exercise's inputs, the last of which is the generator.
-    """
+    """The two mistakes of every draw: a fixed seed, and torch's global stream; draw's last input is the generator."""
     return {
         "Your numbers are the same for every generator: you use a fixed seed. Hand `generator` to every call that "
         "draws.": lambda *inputs: draw(*inputs[:-1], torch.Generator().manual_seed(0)),
@@ -172,7 +161,7 @@ def off_stream(draw: Callable[..., Any]) -> dict[str, Function]:
     }
 
 
-# --- networks and names -------------------------------------------------------------------------------
+# --- networks -----------------------------------------------------------------------------------------
 
 
 def fans(weight: Tensor) -> tuple[int, int]:
@@ -185,27 +174,5 @@ def fans(weight: Tensor) -> tuple[int, int]:
 
 
 def linear_layers(model: nn.Module) -> Iterator[nn.Linear]:
-    """The linear layers of a network, in order.
-
-    >>> [layer.out_features for layer in linear_layers(nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 3)))]
-    [2, 3]
-    """
+    """The linear layers of a network, in order."""
     return (module for module in model.modules() if isinstance(module, nn.Linear))
-
-
-def listed(names: Any) -> list[str]:
-    """The names that an answer gives, in whatever kind of collection.
-
-    Raises:
-        WrongType: if it is no collection of texts; a single text is none.
-
-    >>> listed(name for name in ("weight", "bias"))
-    ['weight', 'bias']
-    """
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise WrongType(f"A list of names is asked for, and this is of type {type(names).__name__}.")
-    texts = list(names)
-    for text in texts:
-        if not isinstance(text, str):
-            raise WrongType(f"A list of names is asked for, and yours holds something of type {type(text).__name__}.")
-    return [str(text) for text in texts]
