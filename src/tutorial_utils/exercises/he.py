@@ -106,11 +106,11 @@ def _draw(
 
 @exercise(
     "he-draw",
-    inputs=[
+    inputs=tuple(
         partial(_weight, low, kernel, mode)
         for low, kernel in ((110, ()), (45, (3, 2)))
         for mode in ("fan_in", "fan_out")
-    ],
+    ),
     observe=fill_thrice,
     describe=distribution,
     changes=(0,),
@@ -187,7 +187,7 @@ def _layers(
 
 @exercise(
     "he-profile",
-    inputs=[partial(_net, mode) for mode in ("fan_in", "fan_out")],
+    inputs=tuple(partial(_net, mode) for mode in ("fan_in", "fan_out")),
     rtol32=None,
     right="the first layer lacks an activation before it, and then only the widths count.",
     mistakes={

@@ -4,7 +4,7 @@ Title, goal, time and points stand beside the text, in the Markdown of the exerc
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -89,7 +89,7 @@ def exercise(
     id: str,
     *,
     inputs: Callable[..., Inputs] | tuple[Callable[..., Inputs], ...] = no_inputs,
-    mistakes: Mapping[str, Any] | Iterable[Mistake] = (),
+    mistakes: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as the right answer; the arguments are the fields of :class:`Exercise`.
@@ -103,7 +103,7 @@ def exercise(
     ['x']
     """
     options["inputs"] = (inputs,) if callable(inputs) else inputs
-    options["mistakes"] = tuple(map(Mistake._make, mistakes.items() if isinstance(mistakes, Mapping) else mistakes))
+    options["mistakes"] = tuple(map(Mistake._make, (mistakes or {}).items()))
 
     def decorate(reference: Function) -> Function:
         if id in EXERCISES:

@@ -241,8 +241,8 @@ def to_data(value: Any) -> Any:
 
 
 def _to_data(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, str, Unsupported)) or type(value).__name__ == "Estimate":
-        return value  # Estimate: of observers in legacy.py, until they only collect
+    if value is None or isinstance(value, (bool, str, Unsupported)):
+        return value
     if isinstance(value, Tensor):
         dense = value.detach().cpu().to_dense()
         return Unsupported("complex tensor") if dense.is_complex() else dense
