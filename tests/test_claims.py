@@ -348,6 +348,12 @@ def test_an_unchanged_verdict(cheap: str, tmp_path: Path, capsys: pytest.Capture
     assert set(json.loads((tmp_path / "new.json").read_text())["made_by"]) >= {"command", "torch", "numpy"}
 
 
+def test_measuring_one_claim_keeps_the_others_in_the_file(cheap: str, tmp_path: Path) -> None:
+    save(STORED, tmp_path / "ledger.json")
+    command.main([cheap, "--json", str(tmp_path / "ledger.json")])
+    assert load((tmp_path / "ledger.json").read_text()).keys() == STORED.keys() | {cheap}
+
+
 def test_a_changed_verdict_is_an_error(
     cheap: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

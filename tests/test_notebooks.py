@@ -174,7 +174,9 @@ def test_outputs_changed_by_hand_are_made_anew(plain: Path, compiled: dict[str, 
     nb = load(plain)
     code_cells(nb)[0].outputs[0].text = "3\n"
     save(nb, plain)
-    assert notebooks.compile_chapter(plain).action == "executed"
+    report = notebooks.compile_chapter(plain)
+    assert report.action == "executed"
+    assert str(report).splitlines()[1:] == ["  -3", "  +" + code_cells(load(plain))[0].outputs[0].text.strip()]
     assert plain.with_suffix(".ipynb").read_text(encoding="utf-8") == compiled[PLAIN]
 
 

@@ -7,6 +7,7 @@ The `.md` is what people edit. The `.ipynb` follows from it byte for byte, like 
 """
 
 import argparse
+import difflib
 import json
 import os
 import re
@@ -58,10 +59,13 @@ class Report:
     action: str
     seconds: float = 0.0
     peak: float = 0.0
+    changed: Sequence[str] = ()
+    """Printed lines that are gone ("-") or new ("+")."""
 
     def __str__(self) -> str:
-        """One line for the terminal."""
-        return f"{show(self.source)}: {self.action}, {self.seconds:.1f} s, {self.peak:.0f} MiB"
+        """A line for the terminal, and below it the printed lines that changed."""
+        first = f"{show(self.source)}: {self.action}, {self.seconds:.1f} s, {self.peak:.0f} MiB"
+        return "\n  ".join([first, *self.changed])
 
 
 def show(path: Path) -> str:
@@ -245,6 +249,19 @@ def keep_pictures(nb: NotebookNode, stored: NotebookNode | None) -> None:
                 new.data["image/png"] = kept
 
 
+def printed(nb: NotebookNode) -> list[str]:
+    """The lines of text that the code cells of a notebook have printed."""
+    return [line for cell in code_cells(nb) for output in cell.outputs for line in output.get("text", "").splitlines()]
+
+
+def changed_lines(nb: NotebookNode, stored: NotebookNode | None) -> list[str]:
+    """The printed lines that are gone ("-") or new ("+"): what a reader of the change wants to see first."""
+    if stored is None:
+        return []
+    lines = list(difflib.unified_diff(printed(stored), printed(nb), n=0, lineterm=""))[2:]  # two name the files
+    return [line for line in lines if not line.startswith("@@ ")]
+
+
 def replace(path: Path, text: str) -> None:
     """Write a file in one step, so that an interruption leaves the old one."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
@@ -285,7 +302,7 @@ def compile_chapter(source: Path, force: bool = False) -> Report:
     nb = run(nb, source.parent, show(source))
     keep_pictures(nb, stored)
     action = "executed" if write(nb, notebook) else "executed, nothing changed"
-    return Report(source, action, time.perf_counter() - begin, peak_memory())
+    return Report(source, action, time.perf_counter() - begin, peak_memory(), changed_lines(nb, stored))
 
 
 def is_current(source: Path) -> bool:

@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, and say which verdicts differ from the book's: 1 if any does, 2 for a bad request."""
     options = _parser().parse_args(arguments)
     try:
+        others = _stored_others(options)
         entries = _measured(options)
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -26,9 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(entries.values()).to_string(index=False, float_format="{:.3g}".format))
     changed = changes(load(), entries)
     if options.json:
-        save(entries, options.json)
+        save(others | entries, options.json)
     print(*[f"CHANGED {line}" for line in changed] or ["every verdict is the book's"], sep="\n")
     return bool(changed)
+
+
+def _stored_others(options: argparse.Namespace) -> dict[str, Entry]:
+    """What a file to write holds already, so that measuring one claim does not lose the others."""
+    keep = options.json and options.ids and options.json.exists()
+    return load(options.json.read_text(encoding="utf-8")) if keep else {}
 
 
 def _measured(options: argparse.Namespace) -> dict[str, Entry]:
@@ -49,7 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         help="seeds for each claim (default: its own number; below 8 few verdicts stand)",
     )
     parser.add_argument("--first", type=int, default=0, metavar="N", help="the first seed (default: 0, as in the book)")
-    parser.add_argument("--json", type=_writable, metavar="FILE", help="write what was measured")
+    parser.add_argument(
+        "--json",
+        type=_writable,
+        metavar="FILE",
+        help="write what was measured; with ids, the other claims in FILE stay",
+    )
     return parser
 
 
