@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from myst import HEADER
 from nbformat import NotebookNode
-from test_nbval_strict import failures, run_nbval
+from test_nbval_strict import failure, run_nbval
 
 import notebooks
 from notebook_lint import code_cells, findings
@@ -108,7 +108,7 @@ def compiled(
     save(measured, source.with_name("measured.ipynb"))
     cases = {
         (case.attrib["classname"].split(".")[-2], int(case.attrib["name"].split()[-1])): case
-        for case in run_nbval(source.parent, workers=0).iter("testcase")
+        for case in run_nbval(source.parent).iter("testcase")
     }
     return nb, cases
 
@@ -130,6 +130,11 @@ def test_the_compiler_keeps_the_page_and_drops_the_widget(compiled: tuple[Notebo
     printed, drawn = interact
     assert printed.text == "9\n" and "image/png" in drawn.data
     assert list(findings(nb)) == []
+
+
+def failures(cases: dict, name: str) -> dict[int, str]:
+    """What failed in a notebook, by the number of the cell."""
+    return {cell: text for (notebook, cell), case in cases.items() if notebook == name and (text := failure(case))}
 
 
 def test_nbval_passes_the_untouched_chapter(compiled: tuple[NotebookNode, dict]) -> None:

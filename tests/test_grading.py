@@ -207,7 +207,7 @@ def test_a_function_performs_on_copies(shared: Session) -> None:
     x = torch.zeros(2, dtype=torch.float64)
     seen = performed(shared, "shift_", x, changes=(0,))
     assert torch.equal(seen.result, x + 1)
-    assert torch.equal(seen.inputs_after[0], x + 1)
+    assert torch.equal(seen.inputs_after[0][0], x + 1)
     assert torch.equal(x, torch.zeros(2))
 
 
