@@ -38,7 +38,7 @@ from tutorial_utils.schemes import SCHEMES
 Codes = NDArray[np.unsignedinteger]
 Numbers = NDArray[np.floating]
 
-#: The initializations by name: the four in use, and two mistakes, too small and too large.
+#: The initializations by name. They are the four in use, and two mistakes, too small and too large.
 INITS: dict[str, dict[str, Any]] = {
     "normal_0.01": {"label": "normal, std 0.01", "scheme": "normal", "scale": 0.01},
     "default": {"label": SCHEMES["default"].label, "scheme": "default", "scale": 1.0},

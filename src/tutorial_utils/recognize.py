@@ -65,20 +65,17 @@ def candidates(dimensions: int = 2) -> dict[str, Law]:
 
 
 class Recognition(NamedTuple):
-    """What a tensor was recognized as.
+    """What a tensor was recognized as."""
 
-    Attributes:
-        scheme: a key of :func:`candidates`; "zeros", "ones", "constant", "identity", "orthogonal"; "normal" or
-            "uniform" (that shape about zero, but the scale of no candidate); "undecided" or "unknown".
-        ratio: standard deviation over that of ``candidates[0]``; the gain of an orthogonal matrix; NaN if meaningless.
-        p: the p-value of what was accepted, 1 for what is exact; of the best rejected candidate if "unknown".
-        candidates: the scheme and its aliases; all that remain if "undecided", the best first; the nearest scheme of a
-            "normal" or "uniform" tensor.
-    """
-
+    #: A key of :func:`candidates`; "zeros", "ones", "constant", "identity", "orthogonal"; "normal" or "uniform" (that
+    #: shape about zero, but the scale of no candidate); "undecided" or "unknown".
     scheme: str
+    #: Standard deviation over that of ``candidates[0]``; the gain of an orthogonal matrix; NaN if meaningless.
     ratio: float
+    #: The p-value of what was accepted, 1 for what is exact; of the best rejected candidate if "unknown".
     p: float
+    #: The scheme and its aliases; all that remain if "undecided", the best first; the nearest scheme of a "normal" or
+    #: "uniform" tensor.
     candidates: tuple[str, ...]
 
     @property

@@ -99,24 +99,21 @@ def _parameters(function: Callable[..., Distribution]) -> tuple[str, ...]:
 
 
 class Scheme(NamedTuple):
-    """One way to draw a weight.
+    """One way to draw a weight."""
 
-    Attributes:
-        label: its name in print.
-        fill: fills a tensor in place; takes ``generator``, ``gain`` if there is a nonlinearity, and the options.
-        law: the law of the entries, at the scheme's own gain; None if they are not independent random numbers.
-        color: its color in every figure.
-        nonlinearity: the one it makes up for unless told otherwise; None if it takes no gain.
-        options: the parameters that have to be given, each with its value at unit scale.
-        fill_bias: fills a bias in place, given the weight's fan_in; None where biases become zero.
-    """
-
+    #: Its name in print.
     label: str
+    #: Fills a tensor in place; takes ``generator``, ``gain`` if there is a nonlinearity, and the options.
     fill: Fill
+    #: The law of the entries, at the scheme's own gain; None if they are not independent random numbers.
     law: Law | None
+    #: Its color in every figure.
     color: str
+    #: The nonlinearity it makes up for unless told otherwise; None if it takes no gain.
     nonlinearity: str | None = None
+    #: The parameters that have to be given, each with its value at unit scale.
     options: Mapping[str, float] = MappingProxyType({})
+    #: Fills a bias in place, given the weight's fan_in; None where biases become zero.
     fill_bias: Fill | None = None
 
 

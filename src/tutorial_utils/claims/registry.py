@@ -64,7 +64,7 @@ class Claim:
 
     #: The name of the function that measures it, its words joined by hyphens; the address of its row.
     id: str
-    #: The name of that function's module, written the same way: the page of the book that shows it.
+    #: The name of that function's module, written the same way, which is also the slug of the page that shows it.
     topic: str
     #: What is claimed, in plain words.
     statement: str

@@ -1,7 +1,7 @@
 """Check an answer, and say in words what is right or wrong with it.
 
 From call to verdict: :func:`check` draws inputs; :func:`try_once` lets the answer perform on each, and keeps a
-:class:`~tutorial_utils.exercises.compare.Case` of what came out and what was expected; :func:`_verdict` asks for the
+:class:`~tutorial_utils.exercises.compare.Case` of what came out and what was expected; ``_verdict`` asks for the
 known mistake that explains the cases (module ``match``), and where there is none, for what can be seen (``hints``).
 """
 

@@ -37,7 +37,7 @@ class Explanation:
 
     @property
     def rank(self) -> tuple[bool, int, int]:
-        """What comes first: no contradiction, then how much is explained, then how much agrees."""
+        """What comes first, as a sort key. No contradiction, then how much is explained, then how much agrees."""
         return not self.contradicted, len(self.explained), self.agreeing
 
 

@@ -72,7 +72,7 @@ class Performance:
     inputs_after: list[Any]
 
 
-#: Runs the answer to an exercise on one input: ``perform(exercise, answer, inputs, dtype)``.
+#: Runs the answer to an exercise on one input, called as ``perform(exercise, answer, inputs, dtype)``.
 Perform = Callable[[Exercise, Function, Inputs, torch.dtype], Performance]
 
 

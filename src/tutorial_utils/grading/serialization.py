@@ -27,7 +27,7 @@ DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in FLOATS + INTEGER
 MAX_ITEMS = 10**4
 """Of one list; the checker looks at each of them, again and again."""
 MAX_ENTRIES = 2**22
-"""The product of a tensor's sizes, zeros left out: an empty tensor may have 10**9 rows, and each is shown."""
+"""The product of a tensor's sizes, zeros left out, since an empty tensor may have 10**9 rows, and each is shown."""
 MAX_DIMENSIONS = 16
 
 

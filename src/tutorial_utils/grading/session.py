@@ -167,7 +167,7 @@ class Answer:
 class Session:
     """A worker that has run the cells of a submission, started anew for the next exercise if it was lost.
 
-    ``data`` is what :func:`tutorial_utils.exercises.data` gives the student's cells, by exercise.
+    ``data`` is what :func:`~tutorial_utils.exercises.checking.data` gives the student's cells, by exercise.
     """
 
     def __init__(
