@@ -691,7 +691,7 @@ def test_errors_say_what_to_do(in_course: Path, monkeypatch: pytest.MonkeyPatch,
         cli.release(["ps1"])
     with pytest.raises(cli.CourseError, match="release ps1"):
         cli.grade("ps1", [])
-    with pytest.raises(cli.CourseError, match="no folder or archive missing"):
+    with pytest.raises(cli.CourseError, match="missing could not be unpacked"):
         cli.collect("ps1", Path("missing"))
     place(Path("broken.zip"), "PK")
     with pytest.raises(cli.CourseError, match=r"broken\.zip could not be unpacked"):

@@ -68,7 +68,7 @@ class Limits:
     exercise: float = 60.0
     cell: float = 60.0
     all_cells: float = 600.0
-    start: float = 60.0
+    start: float = 120.0
     processor: int = 1200
     memory: int = 2**30
 
