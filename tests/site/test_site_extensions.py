@@ -110,8 +110,7 @@ def claim(**changes):
     about = {
         "statement": "a < b",
         "source": "folklore",
-        "chapter": "03-glorot",
-        "section": "S",
+        "topic": "glorot",
         "quantity": "q",
         "unit": "",
     }

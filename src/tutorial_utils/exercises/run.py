@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
+from importlib import import_module
 from itertools import islice
 from numbers import Integral, Real
 from pathlib import Path
@@ -83,12 +85,22 @@ def perform(
     observe: Function, answer: Function, inputs: Inputs, dtype: torch.dtype, changes: tuple[int, ...]
 ) -> Performance:
     """Let an observer see what an answer does with copies of the inputs."""
+    import_what_autograd_needs()
     own = cast(inputs, dtype)
 
     def collect() -> Any:
         return to_data(observe(returning_inplace(answer, changes), *own))
 
     return Performance(run(collect, dtype=dtype), snapshot(own))
+
+
+@cache
+def import_what_autograd_needs() -> None:
+    """Import what ``torch.autograd.grad`` with ``grad_outputs`` imports when it is first called: some 500 modules.
+
+    On a slow machine that could use up an answer's time, and an import that is cut short leaves torch broken.
+    """
+    import_module("torch.fx.experimental.symbolic_shapes")
 
 
 def perform_here(exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype) -> Performance:

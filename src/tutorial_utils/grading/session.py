@@ -60,6 +60,17 @@ GONE = (ProcessEnded, TimeUp, TypeError, ValueError)
 """What a worker that is gone leads to, or one that sends other things than replies."""
 
 
+def pickled(request: tuple[Any, ...]) -> bytes:
+    """A request as bytes.
+
+    Errors: RuntimeError if it cannot be pickled, which is a fault of the exercise and none of GONE.
+    """
+    try:
+        return bytes(cloudpickle.dumps(request))
+    except Exception as error:
+        raise RuntimeError(f"this request cannot be sent to the student's process: {error}") from error
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a submission may use: seconds of each kind, and bytes of memory beyond what Python and torch take."""
@@ -101,12 +112,12 @@ class Process:
                 start_new_session=True,
             )
 
-    def ask(self, seconds: float, *request: Any) -> Any:
-        """Send a request, and read the reply; otherwise ProcessEnded, TimeUp, or MessageError if it is none."""
+    def ask(self, seconds: float, message: bytes) -> Any:
+        """Send a pickled request and read the reply; otherwise ProcessEnded, TimeUp, or MessageError if it is none."""
         end = time.monotonic() + seconds
         try:
             self._pipe.settimeout(max(seconds, 0.001))
-            self._pipe.sendall(cloudpickle.dumps(request))
+            self._pipe.sendall(message)
             text, numbers = HEADER.unpack(self._read(HEADER.size, end))
             if text > MAX_TEXT or numbers > MAX_NUMBERS:
                 raise ProcessEnded(f"your code sent more than {MAX_NUMBERS >> 20} MB")
@@ -213,6 +224,8 @@ class Session:
                 raise answer.lost
             request = ("perform", answer.expression, exercise.observe, inputs, dtype, exercise.changes)
             raised, result, after = self._ask(seconds, *request)
+            if not raised and len(after) != len(inputs):
+                raise ProcessEnded(ENDED)
             return Performance(Raised(*(str(one)[:LONGEST] for one in raised)) if raised else result, after)
         except GONE as error:
             answer.lost = error
@@ -227,8 +240,9 @@ class Session:
         """The value that answers a request, NoValue, or one of GONE and the end of the worker if no reply came."""
         if self._process is None:
             raise ProcessEnded(ENDED)
+        message = pickled(request)
         try:
-            kind, *content = self._process.ask(seconds, *request)
+            kind, *content = self._process.ask(seconds, message)
         except BaseException:
             self._close()
             raise
@@ -244,8 +258,9 @@ class Session:
         try:
             self._process = Process(self._isolation, Path.cwd(), self._limits)
             self._ask(self._limits.start, "begin", self._student, self._data, self._limits.call)
-        except (*GONE, NoValue, OSError):
-            raise DidNotStart("no process for the student's code could be started") from None
+        except (*GONE, NoValue, OSError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise DidNotStart(f"no process for the student's code could be started ({why})") from error
         if self.stopped:  # starting anew for each of hundreds of cells would take hours
             self._left -= time.monotonic() - begin
         for number, source in enumerate(self._cells):
