@@ -321,7 +321,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A claim that is measured at once, in this process, and stands in the stored ledger as supported."""
     monkeypatch.setitem(CLAIMS, "x", example())
     entry = Entry("x", Verdict.SUPPORTED, ("all",), (Evidence("all", 1.5, 1.5, 1.5, 8),))
-    monkeypatch.setattr(command, "load", lambda: {"x": entry})
+    monkeypatch.setattr(command, "load", lambda text=None: {"x": entry} if text is None else load(text))
     monkeypatch.setattr(command, "ProcessPoolExecutor", lambda *_: Here())
     return "x"
 
