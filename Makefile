@@ -26,7 +26,7 @@ test: test-style test-types test-code test-notebooks test-site  ## Everything th
 
 test-quick: test-style test-types  ## Style, types, and the tests that are not marked slow: a minute or so, while you edit
 	@echo "== quick tests"
-	@$(VENV) -m pytest -n 2 --dist loadgroup --doctest-modules src tests --ignore=tests/site -m "not slow" --durations=5
+	@$(VENV) -m pytest -n 2 --doctest-modules src tests --ignore=tests/site -m "not slow" --durations=5
 
 notebooks: setup  ## Run chapters and exercises whose .md changed and store them as .ipynb
 	@$(VENV) tools/notebooks.py compile
@@ -87,7 +87,7 @@ test-types: setup
 
 test-code: setup
 	@echo "== code"
-	@$(VENV) -m pytest -n 2 --dist loadgroup --doctest-modules src tests --ignore=tests/site
+	@$(VENV) -m pytest -n 2 --doctest-modules src tests --ignore=tests/site
 
 test-notebooks: setup
 	@echo "== notebooks"

@@ -22,8 +22,6 @@ import editions
 from tutorial_utils.grading import submissions
 from tutorial_utils.grading.isolation import NAMESPACES, available
 
-pytestmark = pytest.mark.xdist_group("grading_class")  # one class is graded for all tests
-
 MASTER = editions.MASTERS / f"{NAME}.md"
 LIMITS = """
 c.GradeAnswers.call_seconds = 8.0

@@ -17,8 +17,6 @@ import notebook_lint
 import notebooks
 from notebook_lint import code_cells
 
-pytestmark = pytest.mark.xdist_group("notebooks")  # what is compiled serves many tests
-
 # Written as an author would, not as jupytext would: a long alt text on one line, no blank line after the tags.
 RICH = (
     HEADER
