@@ -26,7 +26,8 @@ test: test-style test-types test-code test-notebooks test-site  ## Everything th
 
 test-quick: test-style test-types  ## Style, types, and the tests that are not marked slow: a minute or so, while you edit
 	@echo "== quick tests"
-	@$(VENV) -m pytest -n 2 --dist loadgroup --doctest-modules src tests --ignore=tests/site -m "not slow" --durations=5
+	@$(VENV) -m pytest -n 2 --dist loadgroup --doctest-modules src tests --ignore=tests/site --durations=5 \
+	  -m "not slow and not xdist_group"
 
 notebooks: setup  ## Run chapters and exercises whose .md changed and store them as .ipynb
 	@$(VENV) tools/notebooks.py compile

@@ -15,6 +15,8 @@ from tutorial_utils.exercises import EXERCISES, Result, check, running
 from tutorial_utils.exercises.individual import own_inputs
 from tutorial_utils.exercises.registry import Exercise, Kind, call
 
+pytestmark = pytest.mark.slow
+
 STUDENTS = ("ada", "grace", "emmy")
 SEEDS = range(3)
 CHECKED = [one for one in EXERCISES.values() if one.reference is not None]

@@ -8,11 +8,13 @@ import nbformat
 import pytest
 from myst import HEADER
 from nbformat import NotebookNode
-from test_nbval_strict import failures, run_nbval
+from test_nbval_strict import run_nbval
 
 import notebooks
 from notebook_lint import code_cells, findings
 from tutorial_utils.explore.live import VIEW
+
+pytestmark = pytest.mark.xdist_group("explore_notebooks")  # nbval runs once for all tests
 
 CHAPTER = (
     HEADER
@@ -132,6 +134,12 @@ def test_an_exception_inside_a_panel_stops_the_compiler() -> None:
     nb = notebooks.parse(CHAPTER.replace('print(f"{3**exponent}")', 'raise ValueError("nothing learned")'), "chapter")
     with pytest.raises(notebooks.ChapterError, match="nothing learned"):
         notebooks.run(nb, notebooks.ROOT, "chapter")
+
+
+def failures(cases: dict[tuple[str, int], ElementTree.Element], name: str) -> dict[int, str]:
+    """What nbval says of the cells of a notebook that fail."""
+    found = {cell: case.find("failure") for (notebook, cell), case in cases.items() if notebook == name}
+    return {cell: failure.text or "" for cell, failure in found.items() if failure is not None}
 
 
 def test_nbval_passes_the_untouched_chapter(compiled: tuple[NotebookNode, dict]) -> None:

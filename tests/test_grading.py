@@ -32,6 +32,8 @@ from tutorial_utils.grading.report import rows_of
 from tutorial_utils.grading.sandbox import Sandbox
 from tutorial_utils.grading.wire import DTYPES, WireError, decode, encode
 
+pytestmark = pytest.mark.slow
+
 # --- what crosses -------------------------------------------------------------------------------------
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 import notebooks
 from notebook_lint import code_cells, content_name
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nbval_strict")]  # nbval runs once for all tests
+pytestmark = pytest.mark.xdist_group("nbval_strict")  # nbval runs once for all tests
 
 SETUP = """
 import matplotlib.pyplot as plt
