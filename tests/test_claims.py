@@ -34,6 +34,7 @@ BOOK = Path(__file__).parents[1] / "book"
 STORED = load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id", CLAIMS)
 def test_the_verdict_holds_on_other_seeds(id: str) -> None:
     """``make fragility`` does this again with two threads and the instructions of an older processor."""
@@ -103,6 +104,7 @@ def changed(ids: Iterable[str]) -> set[str]:
     return {line.split(":")[0] for line in changes(STORED, found)}
 
 
+@pytest.mark.slow
 def test_a_gain_of_one_for_relu_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, scheme in SCHEMES.items():
         if name.startswith("kaiming"):
@@ -120,12 +122,14 @@ class Stale(nn.BatchNorm1d):
         return functional.batch_norm(z, None, None, self.weight, self.bias, True, 0.0, self.eps)
 
 
+@pytest.mark.slow
 def test_running_statistics_that_never_move_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nn, "BatchNorm1d", Stale)
     claims = {"bn-modes-differ-on-one-batch", "bn-running-var-unbiased", "bn-weight-of-the-start"}
     assert changed(claims) == claims
 
 
+@pytest.mark.slow
 def test_statistics_without_gradient_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     true = normalization.batch_statistics
     monkeypatch.setattr(normalization, "batch_statistics", lambda *a: tuple(t.detach() for t in true(*a)))
@@ -133,6 +137,7 @@ def test_statistics_without_gradient_are_noticed(monkeypatch: pytest.MonkeyPatch
     assert changed(claims) == claims
 
 
+@pytest.mark.slow
 def test_the_weight_of_the_engine_s_running_statistics_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = stack.StackedBatchNorm.forward
 
@@ -212,6 +217,7 @@ def normal_for_orthogonal(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(SCHEMES, "orthogonal", SCHEMES["lecun_normal"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "claims"),
     [

@@ -18,6 +18,8 @@ from notebooks import ChapterError
 from tutorial_utils.exercises import EXERCISES, Result
 from tutorial_utils.exercises.registry import Exercise
 
+pytestmark = pytest.mark.slow
+
 FOUND = editions.masters()
 each_master = pytest.mark.parametrize("master", FOUND, ids=[path.stem for path in FOUND])
 

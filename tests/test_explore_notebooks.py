@@ -14,6 +14,8 @@ import notebooks
 from notebook_lint import code_cells, findings
 from tutorial_utils.explore.live import VIEW
 
+pytestmark = pytest.mark.slow
+
 CHAPTER = (
     HEADER
     + """

@@ -34,6 +34,8 @@ from tutorial_utils.grading.report import rows_of
 from tutorial_utils.grading.serialization import DTYPES, MessageError, dumps, loads
 from tutorial_utils.grading.session import LEFT_OUT, NO_TIME, DidNotStart, Limits, NoValue, Session
 
+pytestmark = pytest.mark.slow
+
 # --- what crosses -------------------------------------------------------------------------------------
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

@@ -22,6 +22,8 @@ import editions
 from tutorial_utils.grading import submissions
 from tutorial_utils.grading.isolation import NAMESPACES, available
 
+pytestmark = pytest.mark.slow
+
 MASTER = editions.MASTERS / f"{NAME}.md"
 LIMITS = """
 c.GradeAnswers.call_seconds = 8.0

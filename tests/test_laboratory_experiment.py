@@ -16,6 +16,8 @@ from tutorial_utils import laboratory as lab
 from tutorial_utils.data import Split
 from tutorial_utils.training import accuracy, train
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = 8
 SHAPE = [len(values) for values in lab.AXES.values()]
 #: Test digits that may lie so near the border between two classes that rounding decides.

@@ -31,6 +31,8 @@ import sys
 import matplotlib.pyplot as plt
 from ipywidgets import IntSlider, interact
 
+pytestmark = pytest.mark.slow
+
 for word in ["one", "two"]:
     print(word, flush=True)
 ```

@@ -12,6 +12,8 @@ import shapeset as experiment
 from tutorial_utils import shapeset as module
 from tutorial_utils.runs import Run
 
+pytestmark = pytest.mark.slow
+
 CELLS = list(product(experiment.ACTIVATIONS, experiment.INITS))
 TOLERANCE = 1e-3
 """Of a loss after at most twenty updates in float32, on another processor."""

@@ -91,7 +91,7 @@ class Process:
     """A worker that runs apart; every wait for it has an end.
 
     >>> process = Process(NOTHING, Path(), Limits())
-    >>> process.ask(60, "value", "6 * 7")
+    >>> process.ask(60, pickled(("value", "6 * 7")))
     ['value', [False, 42]]
     >>> process.close()
     """
