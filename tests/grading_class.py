@@ -354,7 +354,7 @@ except ImportError: right = None
 def batch_norm(*a): return right.bn_forward(*a)
 def batch_norm_backward(*a): return right.bn_backward(*a)
 def SoundNorm(n): return right.bn_broken_layer(n)
-found = [o for o in gc.get_objects() if type(o).__name__ == 'function' and o.__name__ in ('bn_forward', 'bn_backward')]
+found = [o for o in gc.get_objects() if getattr(o, '__name__', '') in ('bn_forward', 'bn_backward')]
 if found: batch_norm = found[0]
 """
 
@@ -387,9 +387,8 @@ def spy(*a):
     while frame:
         seen += [*frame.f_locals.values(), *frame.f_globals.values()]
         frame = frame.f_back
-    seen += [o.reference for o in gc.get_objects() if type(o).__name__ == 'Exercise']
-    seen += [o for o in gc.get_objects() if type(o).__name__ == 'function']
-    right = [o for o in seen if type(o).__name__ == 'function' and o.__name__.startswith('bn_')]
+    seen += [o for o in gc.get_objects() if type(o).__name__ == 'Exercise' or type(o).__name__ == 'function']
+    right = [getattr(o, 'reference', o) for o in seen if str(getattr(o, '__name__', '')).startswith('bn_')]
     return right[0](*a)
 batch_norm = batch_norm_backward = SoundNorm = spy
 """

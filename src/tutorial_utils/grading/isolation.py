@@ -137,6 +137,6 @@ def _works(command: list[str], room: Room) -> bool:
     words = [*command, sys.executable, "-P", "-c", "import torch, tutorial_utils.grading.worker"]
     variables = os.environ | {"PYTHONPATH": str(room.package)}
     try:
-        return subprocess.run(words, capture_output=True, timeout=120, env=variables).returncode == 0
+        return subprocess.run(words, capture_output=True, timeout=60, env=variables).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False

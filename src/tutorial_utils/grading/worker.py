@@ -76,7 +76,6 @@ class Worker:
         """Prepare for the cells of a student, whose calls may take some seconds."""
         run.LIMIT = seconds
         replace_exercises(student, data)
-        torch.ones(1, requires_grad=True).backward()  # the first takes as long as hundreds, which no call should bear
         sys.modules["google.colab"] = MagicMock()  # the notebook may have been written there
 
     def cell(self, source: str, seconds: float) -> str:
