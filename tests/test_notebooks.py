@@ -17,6 +17,8 @@ import notebook_lint
 import notebooks
 from notebook_lint import code_cells
 
+pytestmark = pytest.mark.slow
+
 # Written as an author would, not as jupytext would: a long alt text on one line, no blank line after the tags.
 RICH = (
     HEADER
@@ -30,8 +32,6 @@ Goal, $x = 1$.
 import sys
 import matplotlib.pyplot as plt
 from ipywidgets import IntSlider, interact
-
-pytestmark = pytest.mark.slow
 
 for word in ["one", "two"]:
     print(word, flush=True)
