@@ -1,6 +1,6 @@
 """What is wrong with a page, as lists of sentences, empty when nothing is; test_site_checks.py makes each one fail."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +16,33 @@ HTML = Path(__file__).parents[2] / "book" / "_build" / "html"
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 WIDE, PHONE = 1280, 360
 # A fetched stylesheet's @import would be resolved against the page, so axe must not fetch any.
-# A formula has the color of its sentence, and its parts are most of a page.
-RUN_AXE = """(rules) => axe.run({exclude: [['.katex']]}, {
-  preload: false, resultTypes: ['violations', 'incomplete'], ...(rules.length ? {runOnly: rules} : {})})"""
+# A formula and the words of a program are most of a page, and have no role of their own.
+RUN_AXE = """() => axe.run({exclude: [['.katex'], ['.highlight pre > span']]}, {
+  preload: false, resultTypes: ['violations'], rules: {'color-contrast': {enabled: false}}})"""
+
+# For contrast axe looks at what lies behind each word, which takes longer than everything else. Words of one color and
+# size on one background have one contrast, so the first of each kind stands for all.
+RUN_CONTRAST = """() => {
+  const backdrop = (element) => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) {
+      const {backgroundColor, backgroundImage, opacity} = getComputedStyle(at);
+      layers.push(backgroundColor, backgroundImage, opacity);
+      if (backgroundColor.startsWith('rgb(')) break;  // an opaque one; what is not opaque is rgba(...)
+    }
+    return layers;
+  };
+  const kinds = new Set(), walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const element = node.parentElement;
+    if (!node.data.trim() || !element.checkVisibility() || element.closest('script, style, noscript, .katex')) continue;
+    const {color, fontSize, fontWeight} = getComputedStyle(element);
+    const kind = [color, fontSize, fontWeight, ...backdrop(element)].join();
+    if (!kinds.has(kind)) element.dataset.contrast = kinds.add(kind).size;
+  }
+  return axe.run({include: [['[data-contrast]'], ['input'], ['select'], ['textarea']], exclude: [['.katex']]}, {
+    preload: false, resultTypes: ['violations', 'incomplete'], runOnly: ['color-contrast']});
+}"""
 
 # Formulas that nobody typeset, in text a reader sees; code may show them.
 UNRENDERED = r"""() => {
@@ -109,13 +133,19 @@ class Visit:
         idle = [f"tab stop without scrolling: {box}" for box in self.page.evaluate(IDLE_TAB_STOPS)]
         return [str(problem) for problem in self.page.evaluate(TOO_WIDE)] + idle
 
-    def accessibility(self, rules: Sequence[str] = ()) -> list[str]:
-        """Return what axe finds with some or all rules, and text that may have the color of its background."""
+    def contrast(self) -> list[str]:
+        """Return words too close to the color of their background, and those that may have the same color."""
         self.page.add_script_tag(path=AXE)
-        result = self.page.evaluate(RUN_AXE, list(rules))
-        broken = [(rule, node) for rule in result["violations"] for node in rule["nodes"]]
-        unsure = [(rule, node) for rule in result["incomplete"] for node in rule["nodes"] if _equal_ratio(node)]
-        return [f"{rule['id']}: {node['html'][:150]}" for rule, node in broken + unsure]
+        result = self.page.evaluate(RUN_CONTRAST)
+        unsure = [node for rule in result["incomplete"] for node in rule["nodes"] if _equal_ratio(node)]
+        broken = [node for rule in result["violations"] for node in rule["nodes"]]
+        return [f"color-contrast: {node['html'][:150]}" for node in broken + unsure]
+
+    def accessibility(self) -> list[str]:
+        """Return what axe finds with all of its rules but that of contrast."""
+        self.page.add_script_tag(path=AXE)
+        result = self.page.evaluate(RUN_AXE)
+        return [f"{rule['id']}: {node['html'][:150]}" for rule in result["violations"] for node in rule["nodes"]]
 
 
 def _equal_ratio(node: dict) -> bool:

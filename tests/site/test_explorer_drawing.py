@@ -372,7 +372,8 @@ def test_accessibility_and_room(theme: str, width: int, visit: Callable[..., Vis
     opened = visit(theme, width)
     for summary in opened.page.locator("summary:visible").all():
         summary.click()
-    assert opened.problems + opened.content() + opened.layout() + opened.accessibility() == []
+    problems = opened.problems + opened.content() + opened.layout()
+    assert problems + opened.accessibility() + opened.contrast() == []
     assert wrong(opened.page, **START) == []
 
 

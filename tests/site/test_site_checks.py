@@ -23,7 +23,8 @@ def visit(open_page, tmp_path):
 
 def test_a_sound_page_passes(visit):
     sound = visit(f'<p>Text, <code>$x$</code></p><img src="{PIXEL}" alt="A line that falls with the depth">')
-    assert sound.problems + sound.content() + sound.layout() + sound.accessibility() == []
+    problems = sound.problems + sound.content() + sound.layout()
+    assert problems + sound.accessibility() + sound.contrast() == []
 
 
 @pytest.mark.parametrize(
@@ -71,11 +72,15 @@ def test_layout(visit, content, problem):
     [
         ("<p style='color: #999; background: #fff'>pale</p>", "color-contrast"),
         ("<p style='color: #fff; background: #fff'>the same color</p>", "color-contrast"),
+        ("<p>dark</p><p style='background: #444'>as dark, on dark</p>", "as dark, on dark"),
+        ("<p>large</p><p style='opacity: 0.3'><b>see-through</b></p>", "see-through"),
+        ("<div class='highlight'><pre>a <span>of</span> <span style='color: #bbb'>pale</span></pre></div>", "pale</span>"),
         ("<button></button>", "button-name"),
     ],
 )
 def test_accessibility(visit, content, problem):
-    assert problem in " ".join(visit(content).accessibility())
+    opened = visit(content)
+    assert problem in " ".join(opened.accessibility() + opened.contrast())
 
 
 @pytest.mark.parametrize("link", ["missing.html", "page.html#missing", "#missing", "../page.html"])

@@ -29,9 +29,9 @@ def test_page(page, theme, open_page, address):
     first, second = (WIDE, PHONE) if theme == "light" else (PHONE, WIDE)
     visit = open_page(address + page, theme, first)
     assert visit.page.locator("html").get_attribute("data-theme") == theme
-    # Only the colors differ between the themes.
-    rules = [] if theme == "light" else ["color-contrast"]
-    problems = visit.content() + visit.layout() + visit.accessibility(rules)
+    problems = visit.content() + visit.layout() + visit.contrast()
+    if theme == "light":  # only the colors differ between the themes
+        problems += visit.accessibility()
     visit.resize(second)
     assert visit.problems + problems + visit.layout() == []
 
