@@ -139,7 +139,7 @@ def test_it_diverges_at_the_step_at_which_it_would_alone(optimizer: str, lr: flo
     assert torch.equal(losses[1].isfinite(), expected.isfinite()) and not expected[-1].isfinite()
 
 
-# Adam divides a gradient by its size: a bias before BatchNorm, whose gradient is rounding alone, goes where that points.
+# Adam divides a gradient by its size: a bias before BatchNorm, whose gradient is rounding alone, goes anywhere.
 @pytest.mark.parametrize(("optimizer", "lr", "norm"), [("sgd", 0.01, "batch"), ("adam", 0.001, "none")])
 def test_single_precision_agrees_to_its_rounding(optimizer: str, lr: float, norm: str) -> None:
     for room in ROOMS:

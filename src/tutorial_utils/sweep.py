@@ -10,10 +10,10 @@ r"""Train every run of a grid: networks of one shape together, several stacks si
 
 whatever else is in the grid, however it is cut into stacks, and whichever worker trains it: up to rounding, and to the
 last bit where ``width`` and ``batch_size`` are multiples of 4, so that every member's matrices lie alike in memory.
-There are two exceptions. For images in float32 the convolution's algorithm is chosen by the number of members. And Adam,
-which divides a gradient by its size, moves a parameter whose gradient is rounding alone, a bias before BatchNorm, as far
-as any other: in float32, and with weight decay, which feeds on such a bias, in float64 too. The losses of the steps do
-not depend on it, but the running mean follows it a little late.
+There are two exceptions. For images in float32, the convolution's algorithm is chosen by the number of members. And
+Adam, which divides a gradient by its size, moves a parameter whose gradient is rounding alone, a bias before BatchNorm,
+as far as any other: in float32, and with weight decay, which feeds on such a bias, in float64 too. The losses of the
+steps do not depend on it, but the running mean follows it a little late.
 """
 
 import copy
