@@ -1,8 +1,9 @@
 """What the sweep engine gains: the plain ways of training many networks against stacks, and against what bounds them.
 
 Every way of a row is timed in turn, in this one run, for the same number of networks and steps on two cores: batch 64
-of the digits, float32, plain SGD. Times are microseconds per network and step. The plain ways train one network after
-the other. The bound is the engine's matrix products alone, in stacks of the same size, on the same threads.
+of the digits, float32, SGD or, where named, Adam. Times are microseconds per network and step. The plain ways train one
+network after the other. The bound is the engine's matrix products alone, in stacks of the same size, on the same
+threads.
 """
 
 import resource
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from alternating import medians
 from tutorial_utils.data import digits
+from tutorial_utils.optimizers import for_one
 from tutorial_utils.runs import Run, grid
 from tutorial_utils.stack import Stack
 from tutorial_utils.sweep import _members, _stack, train_many
@@ -37,14 +39,14 @@ def plain(run: Run, steps: int, threads: int = 1) -> None:
     """The loop that everyone writes."""
     torch.set_num_threads(threads)
     network = run.network(DATA)
-    train(network, DATA.x_train, DATA.y_train, lr=run.lr, steps=steps, batch_size=BATCH)
+    train(network, DATA.x_train, DATA.y_train, lr=run.lr, steps=steps, batch_size=BATCH, optimizer=run.optimizer)
 
 
 def with_loader(run: Run, steps: int) -> None:
     """The same with a DataLoader."""
     torch.set_num_threads(1)
     network = run.network(DATA)
-    optimizer = torch.optim.SGD(network.parameters(), lr=run.lr)
+    optimizer = for_one(run.optimizer, network.parameters(), lr=run.lr)
     loader = DataLoader(TensorDataset(DATA.x_train, DATA.y_train), batch_size=BATCH, shuffle=True, drop_last=True)
     for x, y in islice((batch for _ in cycle([0]) for batch in loader), steps):
         loss = nn.functional.cross_entropy(network(x), y)
@@ -105,7 +107,13 @@ def row(run: Run, members: int, threads: ThreadPoolExecutor, processes: ProcessP
     seconds = medians({name: function for name, (function, _) in ways.items()}, ROUNDS)
     us = {name: 1e6 * seconds[name] / count for name, (_, count) in ways.items()}
     best = min(us[name] for name in list(ways)[:4])
-    shape = {"width": str(run.width), "depth": str(run.depth), "norm": run.norm, "stack": str(members)}
+    shape = {
+        "width": str(run.width),
+        "depth": str(run.depth),
+        "norm": run.norm,
+        "optimizer": run.optimizer,
+        "stack": str(members),
+    }
     ratios = {
         "x 1 thread": f"{us['1 thread'] / us['engine']:.1f}",
         "x best plain": f"{best / us['engine']:.1f}",
@@ -138,5 +146,8 @@ if __name__ == "__main__":
         shapes = [run for run in shapes if run.width < 128 and run.depth in (5, 10)]
     print(whole(512))
     print(table((run, _members(run, DATA, 2**30, BATCH)) for run in shapes).to_string(index=False))
+    print("\nAdam, at 5 layers of 64 units:")
+    adam = grid(norm=NORMS, optimizer="adam", lr=0.001)
+    print(table((run, _members(run, DATA, 2**30, BATCH)) for run in adam).to_string(index=False))
     print("\nthe size of the stack, at 5 layers of 64 units:")
     print(table((Run(lr=0.01), members) for members in (4, 16, 64, 256, 512)).to_string(index=False))

@@ -75,7 +75,8 @@ def test_minibatches_have_a_stream_of_their_own() -> None:
 
 def test_who_has_momentum_shares_no_stack_with_who_has_none() -> None:
     shapes = [Run(momentum=m, weight_decay=d).shape for m in (0.0, 0.5, 0.9) for d in (0.0, 0.1)]
-    assert len(set(shapes)) == 4 and Run(lr=1.0, seed=3, scale=2.0, scheme="zeros").shape == Run().shape
+    assert len(set(shapes)) == 4 and Run(optimizer="adam").shape not in shapes
+    assert Run(lr=1.0, seed=3, scale=2.0, scheme="zeros").shape == Run().shape
 
 
 def test_the_global_random_state_is_left_alone() -> None:
@@ -98,6 +99,8 @@ def test_the_global_random_state_is_left_alone() -> None:
         ({"lr": -0.1}, "lr = -0.1, but it must be a finite number of at least 0"),
         ({"lr": "0.1"}, "lr = '0.1', but it must be a finite number of at least 0"),
         ({"scale": float("nan")}, "scale = nan, but it must be a finite number of at least 0"),
+        ({"optimizer": "Adam"}, "optimizer = 'Adam', but it must be one of sgd, adam"),
+        ({"optimizer": "adam", "momentum": 0.9}, "momentum = 0.9 with optimizer = 'adam', but it must be 0"),
         ({"momentum": float("inf")}, "momentum = inf, but"),
         ({"weight_decay": None}, "weight_decay = None, but"),
     ],

@@ -1,5 +1,6 @@
 """Sweeps: the same numbers however they are cut, run, interrupted and resumed."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,7 @@ from torch.nn import functional
 from tutorial_utils import sweep
 from tutorial_utils.checkpoint import Checkpoint, Trained
 from tutorial_utils.data import Split
+from tutorial_utils.optimizers import OPTIMIZERS
 from tutorial_utils.propagation import propagate
 from tutorial_utils.runs import ACTIVATIONS, Run, grid
 from tutorial_utils.sweep import Sweep, propagate_many, train_many, train_stack
@@ -46,11 +48,12 @@ def threads(number: int) -> Iterator[None]:
 
 
 DATA = data(5)
-# Three shapes; 13 networks, one of which diverges.
+# Four shapes; 15 networks, one of which diverges.
 RUNS = [
     *grid(depth=2, width=8, batch_size=4, norm="batch", lr=[0.1, 0.01], seed=range(4)),
     *grid(depth=1, width=4, batch_size=8, activation="silu", momentum=0.9, seed=range(3)),
     *grid(depth=1, width=32, batch_size=4, activation="identity", lr=[0.1, 1e200]),
+    *grid(depth=2, width=8, batch_size=4, norm="batch", optimizer="adam", weight_decay=0.01, lr=[0.01, 0.001]),
 ]
 OPTIONS = {"steps": 12, "at": [0, 5, 12]}
 
@@ -91,26 +94,68 @@ def rows(expected: Sweep, places: Sequence[int]) -> Sweep:
 
 @pytest.mark.parametrize("shape", [(5,), (2, 4, 3)])
 def test_figures_are_those_of_the_plain_loop(shape: tuple[int, ...]) -> None:
-    split, runs = data(*shape), grid(depth=2, width=4, norm=["none", "batch"], lr=0.03, batch_size=8, seed=[0, 1])
-    found = train_many(runs, split, steps=70, at=[70, 0])
+    axes = {"norm": ["none", "batch"], "optimizer": ["sgd", "adam"]}
+    split, runs = data(*shape), grid(depth=2, width=4, lr=0.03, batch_size=8, **axes)
+    part = split.x_train[:10] + 0.1, split.y_train[:10]
+    found = train_many(runs, split, steps=70, at=[70, 0], validation=part)
     assert list(found.curves.step) == [0, 70] * 4 and found.losses.shape == (4, 70)
     for number, run in enumerate(runs):
         model, figures = run.network(split), []
         for steps in (0, 70):
             if steps:
-                batches = {"batch_size": 8, "generator": run.batches()}
-                losses = train(model, split.x_train, split.y_train, lr=run.lr, steps=steps, **batches)
+                options = {"batch_size": 8, "optimizer": run.optimizer, "generator": run.batches()}
+                losses = train(model, split.x_train, split.y_train, lr=run.lr, steps=steps, **options)
                 assert found.losses[number] == pytest.approx(losses.numpy(), abs=1e-9)
             model.eval()
-            for x, y in ((split.x_train, split.y_train), (split.x_test, split.y_test)):
+            for x, y in (split[:2], split[2:], part):
                 figures.append(functional.cross_entropy(model(x), y).item())
                 figures.append(accuracy(model, x, y))
             model.train()
-        columns = ["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
+        columns = [f"{part}_{metric}" for part in ("train", "test", "valid") for metric in ("loss", "accuracy")]
         curves = found.curves.iloc[2 * number : 2 * number + 2]
         assert curves[columns].to_numpy().ravel() == pytest.approx(figures, abs=1e-9)
-        assert found.table.loc[number, columns].to_list() == pytest.approx(figures[4:], abs=1e-9)
-        assert found.table.loc[number, "norm"] == run.norm and found.table.loc[number, "seed"] == run.seed
+        assert found.table.loc[number, columns].to_list() == pytest.approx(figures[6:], abs=1e-9)
+        assert found.table.loc[number, "norm"] == run.norm and found.table.loc[number, "optimizer"] == run.optimizer
+
+
+def test_validation_changes_nothing_else(plain: Sweep) -> None:
+    found = train_many(RUNS, DATA, **OPTIONS, validation=(DATA.x_test[:9], DATA.y_test[:9]))
+    new = ["valid_loss", "valid_accuracy"]
+    assert not {*new} & {*plain.table.columns, *plain.curves.columns}
+    kept = (frame.drop(columns=new) for frame in found[:2])
+    assert_same(Sweep(*kept, found.losses), plain)
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        ((DATA.x_test[:, :4], DATA.y_test), r"inputs of shape \(19, 4\) .* but .* inputs of shape \(examples, 5,?\)"),
+        ((DATA.x_test.float(), DATA.y_test), r"in torch\.float32 and .* in torch\.float64"),
+        ((DATA.x_test, DATA.y_test[1:]), r"labels of shape \(18,\) .* as many labels as inputs"),
+        ((DATA.x_test, DATA.y_test + 1), "labels from 0 to 2, as the data"),
+        ((DATA.x_test, DATA.y_test - 1), "labels from 0 to 2, as the data"),
+        ((DATA.x_test, DATA.y_test.double()), r"in torch\.float64, but"),
+        ((DATA.x_test[:0], DATA.y_test[:0]), r"validation has inputs of shape \(0, 5\)"),
+    ],
+    ids=range(7),
+)
+def test_a_validation_part_that_does_not_fit_is_refused(validation: sweep.Part, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train_many(RUNS[:1], DATA, steps=1, validation=validation)
+
+
+def test_keys_and_experiments_are_those_of_older_files() -> None:
+    """What was stored before there was a choice of optimizers, or a validation part, is found again."""
+    assert sweep._key(Run()) == (
+        '{"depth": 5, "width": 64, "activation": "relu", "scheme": "kaiming_normal", "scale": 1.0, "lr": 0.1, '
+        '"momentum": 0.0, "weight_decay": 0.0, "norm": "none", "batch_size": 64, "seed": 0}'
+    )
+    assert '"optimizer": "adam"' in sweep._key(Run(optimizer="adam"))
+    named = ["steps", "at", "data", "x_train", "y_train", "x_test", "y_test", "dtype", "torch"]
+    assert list(json.loads(experiment(OPTIONS, DATA))) == named
+    assert experiment(OPTIONS, DATA) != sweep._experiment(
+        sweep.Plan(12, (0, 5, 12), "cpu"), DATA, (DATA.x_test, DATA.y_test)
+    )
 
 
 def test_many_examples_are_evaluated_in_pieces(monkeypatch: pytest.MonkeyPatch, plain: Sweep) -> None:
@@ -121,7 +166,7 @@ def test_many_examples_are_evaluated_in_pieces(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_divergence_is_flagged_with_its_first_step(plain: Sweep) -> None:
-    assert plain.table.diverged.tolist() == [False] * 12 + [True]
+    assert plain.table.diverged.tolist() == [False] * 12 + [True, False, False]
     first = np.flatnonzero(~np.isfinite(plain.losses[12]))[0]
     assert plain.table.diverged_at[12] == first > 0 and plain.table.diverged_at[:12].isna().all()
 
@@ -133,7 +178,7 @@ def test_it_computes_in_the_dtype_of_the_data(dtype: torch.dtype) -> None:
 
 
 def test_the_grid_around_a_configuration_changes_no_bit(plain: Sweep) -> None:
-    for places in ([3], [9, 1], [12, 0, 5, 8, 2], list(range(12, -1, -1))):
+    for places in ([3], [9, 1], [12, 0, 14, 8, 2], list(range(14, -1, -1))):
         assert_same(train_many([RUNS[place] for place in places], DATA, **OPTIONS), rows(plain, places))
 
 
@@ -154,12 +199,24 @@ NORMS = st.sampled_from(["none", "batch", "layer"])
 
 
 @settings(max_examples=20)
-@given(st.integers(1, 7), WIDTHS, BATCHES, st.sampled_from(list(ACTIVATIONS)), NORMS, st.integers(1, 9), st.booleans())
+@given(
+    *(st.integers(1, 7), WIDTHS, BATCHES, st.sampled_from(list(ACTIVATIONS)), NORMS, st.integers(1, 9), st.booleans()),
+    *(st.sampled_from(list(OPTIMIZERS)), st.sampled_from([0.0, 0.01])),
+)
 def test_the_place_in_the_stack_changes_no_bit(
-    inputs: int, width: int, batch_size: int, activation: str, norm: str, members: int, double: bool
+    inputs: int,
+    width: int,
+    batch_size: int,
+    activation: str,
+    norm: str,
+    members: int,
+    double: bool,
+    optimizer: str,
+    weight_decay: float,
 ) -> None:
     split = data(inputs, dtype=torch.float64 if double else torch.float32)
     shared = {"depth": 2, "width": width, "batch_size": batch_size, "activation": activation, "norm": norm}
+    shared |= {"optimizer": optimizer, "weight_decay": weight_decay}
     runs, plan = [Run(**shared, seed=seed) for seed in range(members)], sweep.Plan(3, (3,), "cpu")
     with threads(1):
         together = train_stack(runs, split, plan)
@@ -261,7 +318,7 @@ def test_an_interrupted_sweep_resumes(
         assert_same(train_many(RUNS, DATA, **OPTIONS, checkpoint=path), plain)
         assert {sweep._key(run) for run in second} == set(map(sweep._key, RUNS)) - kept
         third = counting(monkeypatch, lambda _: None)
-        assert_same(train_many(RUNS[::-1], DATA, **OPTIONS, checkpoint=path), rows(plain, range(12, -1, -1)))
+        assert_same(train_many(RUNS[::-1], DATA, **OPTIONS, checkpoint=path), rows(plain, range(14, -1, -1)))
         assert not third and len(set(second)) == len(second)
 
 
@@ -303,11 +360,14 @@ def test_a_store_serves_one_experiment(tmp_path: Path, options: dict[str, Any], 
         train_many(RUNS[:1], split, **OPTIONS | options, checkpoint=tmp_path / "sweep.npz")
 
 
-def test_stacks_keep_to_the_memory(plain: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("optimizer", "per_weight"), [("sgd", 4), ("adam", 6)])
+def test_stacks_keep_to_the_memory(
+    plain: Sweep, monkeypatch: pytest.MonkeyPatch, optimizer: str, per_weight: int
+) -> None:
     monkeypatch.setattr(sweep, "CACHE", 2**30)
-    run, executor = Run(depth=2, width=32, batch_size=4), ThreadPoolExecutor(1)
-    runs = grid(depth=2, width=32, batch_size=4, seed=range(100))
-    each = 8 * (4 * (5 * 32 + 32 + 32 * 32 + 32 + 32 * 3 + 3) + (3 * (4 * 32 + 3) + 2 * 5) * 256)
+    run, executor = Run(depth=2, width=32, batch_size=4, optimizer=optimizer), ThreadPoolExecutor(1)
+    runs = grid(depth=2, width=32, batch_size=4, optimizer=optimizer, seed=range(100))
+    each = 8 * (per_weight * (5 * 32 + 32 + 32 * 32 + 32 + 32 * 3 + 3) + (3 * (4 * 32 + 3) + 2 * 5) * 256)
     sizes = {budget: [len(c) for c in sweep._chunks(runs, DATA, budget, executor)] for budget in (2 * each, 9 * each)}
     assert {max(chunk) for chunk in sizes.values()} == {1, 8} and {sum(chunk) for chunk in sizes.values()} == {100}
     with pytest.raises(
@@ -330,7 +390,7 @@ def test_the_bar_counts_networks(capsys: pytest.CaptureFixture[str], monkeypatch
     train_many(RUNS, DATA, steps=1)
     assert capsys.readouterr().err == ""
     train_many(RUNS, DATA, steps=1, progress=True)
-    assert "13/13" in capsys.readouterr().err
+    assert "15/15" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,23 @@ def test_momentum_and_weight_decay_reach_the_optimizer() -> None:
     assert not torch.equal(ends[0], ends[1]) and ends[2].norm() < ends[0].norm()
 
 
+def test_adam_is_torch_s_with_its_defaults() -> None:
+    x, y, net = torch.randn(20, 4), torch.arange(20) % 3, nn.Linear(4, 3)
+    expected = copy.deepcopy(net)
+    losses = train(net, x, y, lr=0.1, steps=5, optimizer="adam", weight_decay=0.1, generator=seeded())
+    adam, generator = torch.optim.Adam(expected.parameters(), lr=0.1, weight_decay=0.1), seeded()
+    for found in losses:
+        batch = torch.randint(20, (64,), generator=generator)
+        loss = functional.cross_entropy(expected(x[batch]), y[batch])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        assert found == loss
+    assert torch.equal(net.weight, expected.weight)
+    with pytest.raises(ValueError, match="optimizer = 'adamw', but it must be one of sgd, adam"):
+        train(net, x, y, lr=0.1, steps=5, optimizer="adamw")
+
+
 def test_digits_are_learned_and_the_seed_decides_the_run() -> None:
     torch.set_default_dtype(torch.float64)
     data, net = digits(generator=seeded()), mlp([64, 32, 10])

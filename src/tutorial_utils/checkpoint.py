@@ -13,10 +13,10 @@ Array = NDArray[np.floating]
 
 
 class Trained(NamedTuple):
-    """What is kept of one training: each step's loss, and loss and accuracy on both parts at the chosen steps."""
+    """What is kept of one training: each step's loss, and loss and accuracy on each part at the chosen steps."""
 
     losses: Array  # (steps,)
-    evaluations: Array  # (chosen steps, 4): train_loss, train_accuracy, test_loss, test_accuracy
+    evaluations: Array  # (chosen steps, metrics): train_loss, train_accuracy, test_loss, test_accuracy, and so on
 
 
 class Checkpoint:

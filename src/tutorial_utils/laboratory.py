@@ -161,12 +161,12 @@ def snippet(run: Run) -> str:
     """Write the code that repeats a training and prints its last loss and its test digits right.
 
     Raises:
-        ValueError: for a training with momentum or weight decay, which none here has.
+        ValueError: for a training by Adam, with momentum or with weight decay, of which there is none here.
 
     >>> "lr=0.3" in snippet(Run(lr=0.3))
     True
     """
-    if replace(run, momentum=0.0, weight_decay=0.0) != run:
+    if replace(run, optimizer="sgd", momentum=0.0, weight_decay=0.0) != run:
         raise ValueError(f"{run}: the code is for plain SGD, without momentum and weight decay")
     return Template(SNIPPET).substitute(asdict(run), steps=STEPS, last=EDGES[-1] - EDGES[-2])
 

@@ -1,4 +1,4 @@
-r"""A run, which is one training in eleven words: network, initialization, optimizer and seed; and grids of runs."""
+r"""A run, which is one training in twelve words: network, initialization, optimizer and seed; and grids of runs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -12,6 +12,7 @@ from torch import nn
 from tutorial_utils.data import Split
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import Norm, conv_net, mlp
+from tutorial_utils.optimizers import check_optimizer
 from tutorial_utils.schemes import SCHEMES
 
 #: The activations by name.
@@ -38,7 +39,7 @@ NORMS: dict[str, tuple[Norm | None, Norm | None]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training: ``depth`` hidden layers of ``width`` units, how they are initialized, and how SGD moves them.
+    """One training: ``depth`` hidden layers of ``width`` units, how they start, and what moves them.
 
     Attributes:
         depth: number of hidden layers, or of convolutions where the data are images.
@@ -48,14 +49,16 @@ class Run:
             deviation 1, value 1 and the interval (-1, 1).
         scale: multiplies every weight of the scheme.
         lr: the learning rate.
-        momentum: of ``torch.optim.SGD``.
-        weight_decay: of ``torch.optim.SGD``.
+        optimizer: "sgd" or "adam", which is ``torch.optim.Adam`` with its default betas and eps. Adam's usual rates
+            are a hundredth of those of SGD.
+        momentum: of ``torch.optim.SGD``; 0 for Adam.
+        weight_decay: of ``torch.optim.SGD`` or ``torch.optim.Adam``.
         norm: "none", "batch" or "layer", between each hidden layer's weights and its activation.
         batch_size: examples per minibatch, drawn with replacement.
         seed: of the weights and, in a stream of its own, of the minibatches.
 
     Raises:
-        ValueError: for a value that is not among those named, or out of range.
+        ValueError: for a value that is not among those named, or out of range, and for Adam with momentum.
 
     >>> Run(depth=3, activation="tanh", scheme="xavier_uniform").lr
     0.1
@@ -67,6 +70,7 @@ class Run:
     scheme: str = "kaiming_normal"
     scale: float = 1.0
     lr: float = 0.1
+    optimizer: str = "sgd"
     momentum: float = 0.0
     weight_decay: float = 0.0
     norm: str = "none"
@@ -89,6 +93,7 @@ class Run:
             if not hasattr(value, "__float__") or not 0 <= value < float("inf"):
                 raise ValueError(f"{name} = {value!r}, but it must be a finite number of at least 0")
             object.__setattr__(self, name, float(value))
+        check_optimizer(self.optimizer, self.momentum)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -98,7 +103,7 @@ class Run:
         overflows would count as 0 · inf = NaN.
         """
         sizes = self.depth, self.width, self.activation, self.norm, self.batch_size
-        return *sizes, self.momentum > 0, self.weight_decay > 0
+        return *sizes, self.momentum > 0, self.weight_decay > 0, self.optimizer
 
     def network(self, data: Split) -> nn.Sequential:
         """Build and initialize the network for a data set: an mlp for vectors, a conv_net for images, in their dtype.

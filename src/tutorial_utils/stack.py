@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tutorial_utils.optimizers import OPTIMIZERS, Buffers, check_optimizer
+
 aten = torch.ops.aten
 State = dict[str, Tensor]
 
@@ -31,7 +33,7 @@ class StackedLayer:
         self.name, self.state, self.members = name, state, members
         self.module: Any = module
         self.parameters = [state[key].requires_grad_() for key, _ in module.named_parameters()]
-        self.velocities = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.buffers: list[list[Tensor]] = []  # what the optimizer remembers of each parameter
 
     def evaluate(self, h: Tensor) -> Tensor:
         """Compute the output as in eval mode."""
@@ -213,22 +215,20 @@ class LayerSignal(NamedTuple):
 
 
 class Stack:
-    r"""K networks of one shape, trained by stochastic gradient descent as if each were alone.
-
-    Member k's loss is multiplied by its learning rate :math:`\eta_k` before the backward pass, so that the gradients
-    arrive as :math:`\eta_k \nabla L_k`, and the update is torch.optim.SGD's with learning rate 1:
-    :math:`v \leftarrow \mu v + \eta (\nabla L + \lambda \theta)`, :math:`\theta \leftarrow \theta - v`.
+    """K networks of one shape, trained by one optimizer as if each were alone.
 
     Args:
         models: the K networks, as :func:`tutorial_utils.networks.mlp` and ``conv_net`` make them: sequences of the
             modules in :data:`LAYERS`, all of the same shape. They are copied.
         lr: one learning rate, or one for each member.
-        momentum: :math:`\mu`, one for all or one for each.
-        weight_decay: :math:`\lambda`, one for all or one for each.
+        optimizer: a key of :data:`tutorial_utils.optimizers.OPTIMIZERS`, the same for all.
+        momentum: one for all or one for each; 0 for Adam.
+        weight_decay: one for all or one for each.
 
     Raises:
         ValueError: for models of different shapes or dtypes, a module that is not in :data:`LAYERS`, occurs twice or
-            is set up in a way that its layer does not follow, or a number of learning rates that is neither 1 nor K.
+            is set up in a way that its layer does not follow, a number of learning rates that is neither 1 nor K, an
+            unknown optimizer, or Adam with momentum.
 
     >>> model = nn.Sequential(nn.Linear(2, 3))
     >>> stack = Stack([model, model], lr=[0.0, 1.0])
@@ -242,6 +242,7 @@ class Stack:
         models: Sequence[nn.Sequential],
         *,
         lr: float | Sequence[float],
+        optimizer: str = "sgd",
         momentum: float | Sequence[float] = 0.0,
         weight_decay: float | Sequence[float] = 0.0,
     ):
@@ -251,10 +252,17 @@ class Stack:
         self.state = {name: torch.stack([state[name] for state in states]) for name in states[0]}
         self.layers = [self._layer(name, module) for name, module in self.template.named_children()]
         self.layers[0].is_first = True
-        self.lr = self._per_member("lr", lr)
-        self.momentum = self._per_member("momentum", momentum)
-        self.decay = self.lr * self._per_member("weight_decay", weight_decay)
-        self.has_momentum, self.has_decay = bool(self.momentum.any()), bool(self.decay.any())
+        check_optimizer(optimizer, 0.0)
+        self.optimizer = OPTIMIZERS[optimizer](
+            lr=self._per_member("lr", lr),
+            momentum=self._per_member("momentum", momentum),
+            weight_decay=self._per_member("weight_decay", weight_decay),
+            like=next(iter(self.state.values())),
+        )
+        for layer in self.layers:
+            layer.buffers = [
+                [torch.zeros_like(parameter) for _ in range(self.optimizer.buffers)] for parameter in layer.parameters
+            ]
 
     def __len__(self) -> int:
         return len(next(iter(self.state.values())))
@@ -262,12 +270,15 @@ class Stack:
     @torch.no_grad()
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """Update every member on its own minibatch: x (K, examples, ...), y (K, examples); the losses before, (K,)."""
-        logits = self._forward(x)[-1]
-        loss, delta = self._loss(logits, y, self.lr)  # the learning rates are in the gradients from here on
-        for layer, _, gradients in self._backward(delta):
-            for parameter, gradient, velocity in zip(layer.parameters, gradients, layer.velocities, strict=True):
-                self._descend(parameter, gradient.reshape(parameter.shape), velocity)
+        loss, delta = self._loss(self._forward(x)[-1], y, self.optimizer.loss_weight)
+        self.optimizer.step(self._updates(delta))
         return loss
+
+    def _updates(self, delta: Tensor) -> Iterator[tuple[Tensor, Tensor, Buffers]]:
+        """Each parameter with its gradient and its buffers, once the backward pass needs it no more."""
+        for layer, _, gradients in self._backward(delta):
+            for parameter, gradient, buffers in zip(layer.parameters, gradients, layer.buffers, strict=True):
+                yield parameter, gradient.reshape(parameter.shape), buffers
 
     def _forward(self, x: Tensor) -> list[Tensor]:
         """The output of each layer."""
@@ -289,15 +300,6 @@ class Stack:
             of_output = delta
             delta, gradients = layer.backward(of_output)
             yield layer, of_output, gradients
-
-    def _descend(self, parameter: Tensor, gradient: Tensor, velocity: Tensor) -> None:
-        """Update one parameter of all members; ``gradient`` has the learning rates in it, and so has the decay."""
-        shape = (-1,) + (1,) * (parameter.dim() - 1)
-        if self.has_decay:
-            gradient = gradient.addcmul(parameter, self.decay.view(shape))
-        if self.has_momentum:
-            gradient = velocity.mul_(self.momentum.view(shape)).add_(gradient)
-        parameter.sub_(gradient)
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -325,7 +327,7 @@ class Stack:
             pass in train mode.
         """
         outputs = self._forward(x)
-        _, delta = self._loss(outputs[-1], y, torch.ones_like(self.lr))
+        _, delta = self._loss(outputs[-1], y, torch.ones_like(self.optimizer.loss_weight))
         signals = [
             LayerSignal(layer, self._rows(output), self._rows(gradient), parameter_gradients)
             for output, (layer, gradient, parameter_gradients) in zip(
@@ -360,8 +362,7 @@ class Stack:
         return LAYERS[type(module)](name, module, state, len(self))
 
     def _per_member(self, name: str, value: float | Sequence[float]) -> Tensor:
-        reference = next(iter(self.state.values()))
-        values = torch.as_tensor(value, dtype=reference.dtype, device=reference.device)
+        values = torch.as_tensor(value, dtype=torch.float64, device="cpu")
         if values.shape not in ((), (len(self),)):
             raise ValueError(
                 f"{name} has the shape {tuple(values.shape)}: give one number, or {len(self)}, one a member"

@@ -6,11 +6,14 @@ r"""Train every run of a grid: networks of one shape together, several stacks si
 
     network = run.network(data)
     train(network, data.x_train, data.y_train, steps=steps, lr=run.lr, batch_size=run.batch_size,
-          momentum=run.momentum, weight_decay=run.weight_decay, generator=run.batches())
+          optimizer=run.optimizer, momentum=run.momentum, weight_decay=run.weight_decay, generator=run.batches())
 
 whatever else is in the grid, however it is cut into stacks, and whichever worker trains it: up to rounding, and to the
 last bit where ``width`` and ``batch_size`` are multiples of 4, so that every member's matrices lie alike in memory.
-(Images in float32 are the exception: the convolution's algorithm is chosen by the number of members.)
+There are two exceptions. For images in float32, the convolution's algorithm is chosen by the number of members. And
+Adam, which divides a gradient by its size, moves a parameter whose gradient is rounding alone, a bias before BatchNorm,
+as far as any other: in float32, and with weight decay, which feeds on such a bias, in float64 too. The losses of the
+steps do not depend on it, but the running mean follows it a little late.
 """
 
 import copy
@@ -33,32 +36,35 @@ from tqdm.auto import tqdm
 
 from tutorial_utils.checkpoint import Checkpoint, Trained
 from tutorial_utils.data import Split
+from tutorial_utils.optimizers import OPTIMIZERS
 from tutorial_utils.propagation import row_moments
 from tutorial_utils.runs import Run, grid
 from tutorial_utils.stack import LayerSignal, Stack
 
-METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+# What is measured on each part of the data, in the order of storing; the last two only if there is a validation part.
+METRICS = [f"{part}_{metric}" for part in ("train", "test", "valid") for metric in ("loss", "accuracy")]
 CACHE = 2**18  # bytes of one layer's activations: a larger stack falls out of the processor's cache
 MIN_MEMBERS = 8  # of a stack, if there are that many: with fewer, starting the calls takes the time again
 EVAL_BATCH = 256  # examples evaluated at once
 REGISTERS = 32  # numbers that a loop over entries takes at once; what is left over it computes in another way
 STEP_BLOCK = 64  # steps whose minibatches are drawn at once
-# How many numbers training holds at once, for each of a kind:
-PER_WEIGHT = 4  # the weight, its gradient, its velocity, and the update on its way
+# How many numbers training holds at once, for each of a kind (for each weight, an optimizer's ``per_weight``):
 PER_OUTPUT = 3  # a layer's output, what the layer remembers for the backward pass, and the gradient
 PER_INPUT = 2  # the minibatch as it was gathered, and in the layout of the first layer
 
 Grid = Mapping[str, Any] | Iterable[Run]
+Part = tuple[Tensor, Tensor]
 
 
 class Sweep(NamedTuple):
     """What a sweep has measured; row i of each belongs to run i."""
 
     #: One row for each run, with its fields, ``train_loss``, ``train_accuracy``, ``test_loss`` and
-    #: ``test_accuracy`` in eval mode after the last of the chosen steps, ``diverged``, and ``diverged_at``, the first
-    #: step whose loss was not finite (NaN if there is none).
+    #: ``test_accuracy`` in eval mode after the last of the chosen steps, ``valid_loss`` and ``valid_accuracy`` if there
+    #: is a validation part, ``diverged``, and ``diverged_at``, the first step whose loss was not finite (NaN if there
+    #: is none).
     table: pd.DataFrame
-    #: One row for each run and chosen step, with the fields, ``step``, and the same four metrics.
+    #: One row for each run and chosen step, with the fields, ``step``, and the same losses and accuracies.
     curves: pd.DataFrame
     #: The loss of every step's minibatch before its update, of shape (runs, steps).
     losses: np.ndarray[tuple[int, int], np.dtype[np.floating]]
@@ -78,13 +84,14 @@ def train_many(
     *,
     steps: int,
     at: Sequence[int] | None = None,
+    validation: Part | None = None,
     device: str = "cpu",
     memory: int = 2**29,
     checkpoint: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     progress: bool = False,
 ) -> Sweep:
-    """Train every run by SGD on the cross-entropy of its minibatches.
+    """Train every run by its optimizer on the cross-entropy of its minibatches.
 
     Args:
         runs: a list, of which each run is trained once however often it is listed, or the axes of a
@@ -92,7 +99,9 @@ def train_many(
         data: vectors (examples, features) or images (examples, channels, height, width); the computation is in their
             dtype.
         steps: number of updates.
-        at: the steps after which both parts of the data are evaluated, from 0 to ``steps``; without it, the last.
+        at: the steps after which all parts of the data are evaluated, from 0 to ``steps``; without it, the last.
+        validation: inputs and labels to choose by, as :func:`tutorial_utils.data.hold_out` makes them. What is chosen
+            by its ``valid_loss`` or ``valid_accuracy`` can still be judged by the test part.
         device: where to train.
         memory: bytes that all stacks together may take, as estimated from the shapes.
         checkpoint: a file that keeps what is finished; a sweep that is started again takes it from there.
@@ -103,8 +112,9 @@ def train_many(
         The measurements; a training that diverges goes on as NaN and disturbs no other.
 
     Raises:
-        ValueError: for an empty grid, ``steps`` or ``at`` out of range, a network that does not fit into ``memory``, a
-            ``device`` that does not exist, or a ``checkpoint`` of another experiment.
+        ValueError: for an empty grid, ``steps`` or ``at`` out of range, a ``validation`` unlike the data, a network
+            that does not fit into ``memory``, a ``device`` that does not exist, or a ``checkpoint`` of another
+            experiment.
 
     >>> from tutorial_utils.data import digits
     >>> sweep = train_many({"depth": 1, "lr": [0.1, 1e9]}, digits(generator=torch.Generator().manual_seed(0)), steps=20)
@@ -113,28 +123,33 @@ def train_many(
     """
     listed = _listed(runs)
     plan = Plan(int(steps), _checked(steps, at), device)
-    finished = Checkpoint(checkpoint, _experiment(plan, data))
+    _check_validation(validation, data)
+    finished = Checkpoint(checkpoint, _experiment(plan, data, validation))
     chunks = _chunks([run for run in listed if _key(run) not in finished.trained], data, memory, executor)
     with _running(executor) as pool, tqdm(total=len(listed), disable=not progress, unit="network") as bar:
         bar.update(len(listed) - sum(map(len, chunks)))
-        _collect({pool.submit(train_stack, chunk, data, plan): chunk for chunk in chunks}, finished, bar)
+        _collect({pool.submit(train_stack, chunk, data, plan, validation): chunk for chunk in chunks}, finished, bar)
     return _sweep(listed, [finished.trained[_key(run)] for run in listed], plan)
 
 
-def train_stack(runs: Sequence[Run], data: Split, plan: Plan) -> list[Trained]:
+def train_stack(runs: Sequence[Run], data: Split, plan: Plan, validation: Part | None = None) -> list[Trained]:
     """Train runs of one shape as one stack, on one thread: the unit of work of a sweep."""
     torch.set_num_threads(1)
-    data = _on(plan.device, data)
+    data = Split(*_on(plan.device, *data))
+    parts = [(data.x_train, data.y_train), (data.x_test, data.y_test)]
+    if validation is not None:
+        x, y = _on(plan.device, *validation)
+        parts.append((x, y))
     needs_padding = len(runs) == 1 or runs[0].width % REGISTERS
     members = [*runs, *[runs[-1]] * (_padding_members(runs[0]) if needs_padding else 0)]
     stack = _stack(members, data)
     losses, evaluations = [], []
     for step, batch in enumerate(_minibatches(members, plan.steps, len(data.x_train))):
         if step in plan.at:
-            evaluations.append(_evaluate(stack, data))
+            evaluations.append(_evaluate(stack, parts))
         losses.append(stack.step(data.x_train[batch], data.y_train[batch]))
     if plan.steps in plan.at:
-        evaluations.append(_evaluate(stack, data))
+        evaluations.append(_evaluate(stack, parts))
     # The padding members come last. They have served their purpose and are cut off here.
     columns = (torch.stack(steps, dim=1)[: len(runs)].cpu().numpy() for steps in (losses, evaluations))
     return [Trained(*arrays) for arrays in zip(*columns, strict=True)]
@@ -218,18 +233,35 @@ def _checked(steps: int, at: Sequence[int] | None) -> tuple[int, ...]:
     return chosen
 
 
-def _experiment(plan: Plan, data: Split) -> str:
+def _check_validation(validation: Part | None, data: Split) -> None:
+    """That the networks for the data can be evaluated on it."""
+    if validation is None:
+        return
+    (x, y), room, labels = validation, tuple(data.x_train.shape[1:]), torch.cat([data.y_train, data.y_test])
+    fits = x.shape[1:] == room and x.dtype == data.x_train.dtype and len(x) == len(y) > 0 and y.dtype == labels.dtype
+    if not fits or y.max() > labels.max() or y.min() < 0:
+        raise ValueError(
+            f"validation has inputs of shape {tuple(x.shape)} in {x.dtype} and labels of shape {tuple(y.shape)} in"
+            f" {y.dtype}, but it must have as many labels as inputs, inputs of shape (examples, {str(room)[1:-1]}) in"
+            f" {data.x_train.dtype}, and labels from 0 to {int(labels.max())}, as the data"
+        )
+
+
+def _experiment(plan: Plan, data: Split, validation: Part | None = None) -> str:
     """What a checkpoint must agree on with the sweep that it serves."""
-    digest = hashlib.sha256()
-    for tensor in data:
+    digest, tensors = hashlib.sha256(), data._asdict()
+    if validation is not None:
+        tensors |= dict(zip(("x_valid", "y_valid"), validation, strict=True))
+    for tensor in tensors.values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    shapes = {name: list(tensor.shape) for name, tensor in data._asdict().items()}
+    shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
     described = {"data": digest.hexdigest(), **shapes, "dtype": str(data.x_train.dtype), "torch": torch.__version__}
     return json.dumps({"steps": plan.steps, "at": plan.at, **described})
 
 
 def _key(run: Run) -> str:
-    return json.dumps(asdict(run))
+    """The run as text; its optimizer is named only if it is not SGD, as in files that are older than the choice."""
+    return json.dumps({name: value for name, value in asdict(run).items() if (name, value) != ("optimizer", "sgd")})
 
 
 def _stack(runs: Sequence[Run], data: Split) -> Stack:
@@ -237,6 +269,7 @@ def _stack(runs: Sequence[Run], data: Split) -> Stack:
     stack = Stack(
         [copy.deepcopy(network).to(data.x_train.device)] * len(runs),
         lr=[run.lr for run in runs],
+        optimizer=runs[0].optimizer,
         momentum=[run.momentum for run in runs],
         weight_decay=[run.weight_decay for run in runs],
     )
@@ -253,12 +286,9 @@ def _minibatches(runs: Sequence[Run], steps: int, examples: int) -> Iterator[Ten
         yield from torch.stack([torch.randint(examples, shape, generator=g) for g in generators], dim=1)
 
 
-def _evaluate(stack: Stack, data: Split) -> Tensor:
-    """The four :data:`METRICS` of every member, of shape (members, 4)."""
-    return torch.stack(
-        [*_loss_and_accuracy(stack, data.x_train, data.y_train), *_loss_and_accuracy(stack, data.x_test, data.y_test)],
-        dim=1,
-    )
+def _evaluate(stack: Stack, parts: Sequence[Part]) -> Tensor:
+    """Of every member loss and accuracy on each part, in the order of :data:`METRICS`, of shape (members, metrics)."""
+    return torch.stack([metric for part in parts for metric in _loss_and_accuracy(stack, *part)], dim=1)
 
 
 def _loss_and_accuracy(stack: Stack, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -293,7 +323,7 @@ def _members(run: Run, data: Split, memory: int, examples: int) -> int:
     weights, inputs = sum(parameter.numel() for parameter in network.parameters()), data.x_train[0].numel()
     outputs = _output_sizes(network, data)
     per_example = PER_OUTPUT * sum(outputs) + PER_INPUT * inputs
-    each = itemsize * (PER_WEIGHT * weights + per_example * max(run.batch_size, examples))
+    each = itemsize * (OPTIMIZERS[run.optimizer].per_weight * weights + per_example * max(run.batch_size, examples))
     room = memory // each - _padding_members(run)
     if room < 1:
         need = each * (1 + _padding_members(run))
@@ -323,13 +353,13 @@ def _padding_members(run: Run) -> int:
     return math.ceil((REGISTERS - 1) / run.width)
 
 
-def _on(device: str, data: Split) -> Split:
+def _on(device: str, *tensors: Tensor) -> tuple[Tensor, ...]:
     """The data where the training is to be."""
     try:
         torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device = {device!r}, but it must be one that torch computes on here: {error}") from error
-    return Split(*(tensor.to(device) for tensor in data))
+    return tuple(tensor.to(device) for tensor in tensors)
 
 
 @contextmanager
@@ -366,7 +396,7 @@ def _by_key(runs: Sequence[Run], future: Future[list[Trained]]) -> dict[str, Tra
 def _sweep(runs: Sequence[Run], trained: Sequence[Trained], plan: Plan) -> Sweep:
     fields, losses = _fields(runs), np.stack([one.losses for one in trained])
     evaluations = np.stack([one.evaluations for one in trained], axis=1)  # (chosen steps, runs, metrics)
-    metrics = [pd.DataFrame(values, columns=list(METRICS)) for values in evaluations]
+    metrics = [pd.DataFrame(values, columns=METRICS[: values.shape[1]]) for values in evaluations]
     curves = pd.concat(
         [pd.concat([fields.assign(step=step), values], axis=1) for step, values in zip(plan.at, metrics, strict=True)]
     )

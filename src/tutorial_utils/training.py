@@ -1,8 +1,10 @@
-"""The plain training loop: one network, stochastic gradient descent, cross-entropy."""
+"""The plain training loop: one network, one of torch's optimizers, cross-entropy."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from tutorial_utils.optimizers import for_one
 
 
 def train(
@@ -13,11 +15,12 @@ def train(
     lr: float,
     steps: int,
     batch_size: int = 64,
+    optimizer: str = "sgd",
     momentum: float = 0.0,
     weight_decay: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    r"""Train a classifier in place by SGD, :math:`\theta \leftarrow \theta - \eta\, \nabla_\theta L`.
+    r"""Train a classifier in place, by SGD as :math:`\theta \leftarrow \theta - \eta\, \nabla_\theta L`, or by Adam.
 
     L is the mean cross-entropy of a minibatch drawn with replacement.
 
@@ -28,15 +31,17 @@ def train(
         lr: the learning rate :math:`\eta`.
         steps: number of updates.
         batch_size: examples per minibatch.
-        momentum: of ``torch.optim.SGD``.
-        weight_decay: of ``torch.optim.SGD``.
+        optimizer: "sgd" or "adam", as in :func:`tutorial_utils.optimizers.for_one`.
+        momentum: of ``torch.optim.SGD``; 0 for Adam.
+        weight_decay: of ``torch.optim.SGD`` or ``torch.optim.Adam``.
         generator: draws the minibatches; without one, torch's global generator is used.
 
     Returns:
         The loss of each step's minibatch before the update, of shape (steps,). If training diverges, the rest is NaN.
 
     Raises:
-        ValueError: if ``steps`` or ``batch_size`` is below 1, or ``x`` and ``y`` differ in length.
+        ValueError: if ``steps`` or ``batch_size`` is below 1, or ``x`` and ``y`` differ in length, for
+            another ``optimizer``, or for Adam with momentum.
 
     >>> model, x = nn.Linear(2, 2), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     >>> losses = train(model, x, torch.tensor([0, 1]), lr=1.0, steps=50)
@@ -48,14 +53,14 @@ def train(
             f"steps = {steps}, batch_size = {batch_size}, {len(x)} inputs, {len(y)} labels;"
             " the first two must be positive, the last two equal"
         )
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+    moving = for_one(optimizer, model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
     losses = []
     for _ in range(steps):
         batch = torch.randint(len(x), (batch_size,), generator=generator)
         loss = functional.cross_entropy(model(x[batch]), y[batch])
-        optimizer.zero_grad()
+        moving.zero_grad()
         loss.backward()
-        optimizer.step()
+        moving.step()
         losses.append(loss.detach())
     return torch.stack(losses)
 
