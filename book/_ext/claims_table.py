@@ -71,11 +71,10 @@ def row(claim: Claim, entry: Entry, place: str) -> str:
         + f"{number(one.effect)}{unit} [{number(one.low)}, {number(one.high)}], n = {one.seeds}"
         for one in entry.evidence
     ]
-    under = f": {escape(', '.join(entry.agreeing))}" if entry.verdict is Verdict.CONDITIONAL else ""
     agrees = f"agrees from {number(claim.holds[0])} to {number(claim.holds[1])}; {claim.method}"
     cells = [
         f"<p>{escape(claim.statement)}</p><p class='source'>{escape(claim.source)}. <code>{claim.id}</code></p>",
-        f"<span class='verdict'>{entry.verdict}</span>{under}",
+        f"<span class='verdict'>{entry.verdict}</span>",
         f"<p class='source'>{escape(claim.quantity)} ({agrees})</p>{drawing(claim, entry)}"
         + "".join(f"<p>{text}</p>" for text in effects),
         place,

@@ -1,4 +1,4 @@
-"""Measure claims again: ``python -m tutorial_utils.claims [id ...] [--seeds N] [--json FILE]``."""
+"""Measure claims again: ``python -m tutorial_utils.claims [id ...] [--seeds N] [--json FILE] [--replicate]``."""
 
 import argparse
 import os
@@ -12,7 +12,9 @@ import torch
 from tqdm.auto import tqdm
 
 from tutorial_utils.claims import CLAIMS
-from tutorial_utils.claims.ledger import Entry, changes, load, measure_all, save, table
+from tutorial_utils.claims.ledger import Entry, changes, load, measure_all, replication, save, table
+
+BOOK, THIRD = (0, 1), (2,)  # sets of seeds: those that make the verdicts, and the one after them
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,16 +22,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         others = _stored_others(options)
-        entries = _measured(options)
+        measured = _measured(options)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    entries, stored = {entry.id: entry for entry, _ in measured}, load()
     print(table(entries.values()).to_string(index=False, float_format="{:.3g}".format))
-    changed = changes(load(), entries)
+    if options.times:
+        print(*(f"{seconds:6.1f} s  {entry.id}" for entry, seconds in sorted(measured, key=_slowest)), sep="\n")
     if options.json:
         save(others | entries, options.json)
+    if options.replicate:
+        print(replication(stored, entries))
+    changed = changes(stored, entries)
     print(*[f"CHANGED {line}" for line in changed] or ["every verdict is the book's"], sep="\n")
-    return bool(changed)
+    return bool(changed) and not options.replicate
+
+
+def _slowest(one: tuple[Entry, float]) -> float:
+    return -one[1]
 
 
 def _stored_others(options: argparse.Namespace) -> dict[str, Entry]:
@@ -38,12 +49,12 @@ def _stored_others(options: argparse.Namespace) -> dict[str, Entry]:
     return load(options.json.read_text(encoding="utf-8")) if keep else {}
 
 
-def _measured(options: argparse.Namespace) -> dict[str, Entry]:
+def _measured(options: argparse.Namespace) -> list[tuple[Entry, float]]:
     ids = list(dict.fromkeys(options.ids)) or list(CLAIMS)
+    sets = THIRD if options.replicate else BOOK
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        found = measure_all(ids, pool, seeds=options.seeds, first=options.first)
-        done = {entry.id: entry for entry in tqdm(found, total=len(ids), unit="claim")}
-    return {id: done[id] for id in ids}
+        found = measure_all(ids, pool, seeds=options.seeds, first=options.first, sets=sets)
+        return list(tqdm(found, total=len(ids), unit="claim"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,10 +64,17 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds",
         type=int,
         metavar="N",
-        help="seeds for each claim (default: its own number; below 8 few verdicts stand)",
+        help="seeds in a set (default: the claim's own number; below 8 few verdicts stand)",
     )
     parser.add_argument("--first", type=int, default=0, metavar="N", help="the first seed (default: 0, as in the book)")
-    parser.add_argument(
+    parser.add_argument("--times", action="store_true", help="print how long each claim took, the slowest first")
+    written = parser.add_mutually_exclusive_group()
+    written.add_argument(
+        "--replicate",
+        action="store_true",
+        help="measure a third set of seeds, and print the share of the book's verdicts that repeat",
+    )
+    written.add_argument(
         "--json",
         type=_writable,
         metavar="FILE",

@@ -5,10 +5,12 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, Future
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
+from textwrap import fill
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +19,7 @@ import scipy
 import torch
 
 from tutorial_utils.claims import CLAIMS
-from tutorial_utils.claims.registry import Claim, Evidence, Verdict
+from tutorial_utils.claims.registry import Claim, Evidence, Outcome, Verdict
 
 #: The ledger that the book prints, written by ``make evidence``.
 STORED = files("tutorial_utils.claims") / "ledger.json"
@@ -29,19 +31,36 @@ class Entry(NamedTuple):
 
     id: str
     verdict: Verdict
-    agreeing: tuple[str, ...]  # the conditions under which the statement is supported
-    evidence: tuple[Evidence, ...]
+    outcomes: dict[str, Outcome]  # of every condition, in its order
+    sets: tuple[tuple[Evidence, ...], ...]  # the evidence of every set of seeds, in the same order
+
+    @property
+    def where(self) -> str:
+        """The conditions under which the statement holds, if they are only some of those that vote."""
+        votes = {name: one for name, one in self.outcomes.items() if one is not Outcome.CONTROL}
+        agreeing = [name for name, one in votes.items() if one is Outcome.AGREES]
+        return "; ".join(agreeing) if len(agreeing) < len(votes) else ""
+
+    def __str__(self) -> str:
+        """The verdict, and where the statement holds if not everywhere."""
+        named = self.verdict in (Verdict.SUPPORTED, Verdict.IN_GENERAL) and self.where
+        return f"{self.verdict}: {named}" if named else self.verdict
 
 
-def measure_claim(id: str, seeds: Sequence[int]) -> Entry:
-    """Measure one claim.
+def measure_claim(id: str, *sets: Sequence[int]) -> Entry:
+    """Measure one claim on one or several sets of seeds.
 
     Raises:
         ValueError: for an id that no claim has.
     """
     claim = claim_by_id(id)
-    evidence = claim.evidence(seeds)
-    return Entry(id, claim.verdict(evidence), tuple(claim.agreeing(evidence)), tuple(evidence))
+    return concluded(claim, *(claim.evidence(seeds) for seeds in sets))
+
+
+def concluded(claim: Claim, *sets: tuple[Evidence, ...]) -> Entry:
+    """Make the row that follows from the evidence of one or several sets of seeds."""
+    outcomes = claim.outcomes(*sets)
+    return Entry(claim.id, claim.verdict(outcomes.values()), outcomes, sets)
 
 
 def claim_by_id(id: str) -> Claim:
@@ -61,14 +80,22 @@ def quick_seeds(claim: Claim) -> int:
     return max(QUICK, claim.seeds // 4)
 
 
-def measure_all(ids: Iterable[str], executor: Executor, *, seeds: int | None = None, first: int = 0) -> Iterator[Entry]:
-    """Measure several claims, each on the seeds ``first``, ``first`` + 1, ...; iterate over them as they are done.
+def measure_all(
+    ids: Iterable[str],
+    executor: Executor,
+    *,
+    seeds: int | None = None,
+    first: int = 0,
+    sets: Sequence[int] = (0, 1),
+) -> Iterator[tuple[Entry, float]]:
+    """Measure several claims, each on disjoint sets of seeds; iterate over the entries and how long each took.
 
     Args:
         ids: of the claims.
-        executor: runs them.
-        seeds: how many seeds for each claim; without it, the claim's own number.
+        executor: runs them, a set of seeds of a claim at a time.
+        seeds: N, how many seeds are in a set; without it, the claim's own number.
         first: the first seed.
+        sets: which sets; set k has the seeds from ``first`` + k N to ``first`` + (k + 1) N - 1.
 
     Raises:
         ValueError: for an id that no claim has, fewer than two seeds, or a negative one; at the call.
@@ -77,36 +104,110 @@ def measure_all(ids: Iterable[str], executor: Executor, *, seeds: int | None = N
         raise ValueError(f"seeds = {seeds}, but an interval takes at least two")
     if first < 0:
         raise ValueError(f"first = {first}, but seeds begin at 0")
-    counts = {id: claim_by_id(id).seeds if seeds is None else seeds for id in ids}
-    futures = [executor.submit(measure_claim, id, range(first, first + count)) for id, count in counts.items()]
-    return (future.result() for future in as_completed(futures))
+
+    def submitted(claim: Claim) -> list[Future[tuple[tuple[Evidence, ...], float]]]:
+        n = seeds or claim.seeds
+        return [executor.submit(_timed, claim.id, range(first + k * n, first + (k + 1) * n)) for k in sets]
+
+    futures = {id: submitted(claim_by_id(id)) for id in ids}
+    return (_collected(id, [future.result() for future in parts]) for id, parts in futures.items())
+
+
+def _timed(id: str, seeds: Sequence[int]) -> tuple[tuple[Evidence, ...], float]:
+    start = perf_counter()
+    return claim_by_id(id).evidence(seeds), perf_counter() - start
+
+
+def _collected(id: str, parts: Sequence[tuple[tuple[Evidence, ...], float]]) -> tuple[Entry, float]:
+    evidence, seconds = zip(*parts, strict=True)
+    return concluded(claim_by_id(id), *evidence), sum(seconds)
 
 
 def changes(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> list[str]:
-    """Say which claims have another verdict, or hold under other conditions, than before."""
-    return [
-        f"{id}: {_described(old[id])} before, {_described(entry)} now"
-        for id, entry in new.items()
-        if id in old and _described(old[id]) != _described(entry)
-    ]
+    """Say which claims have another verdict, or hold elsewhere, than before."""
+    return [f"{id}: {old[id]} -> {entry}" for id, entry in new.items() if id in old and f"{old[id]}" != f"{entry}"]
+
+
+def unlike(old: Entry, new: Entry) -> list[str]:
+    """Name the conditions that were decided before and do not say the same now."""
+    decided = (Outcome.AGREES, Outcome.REFUTES)
+    return [name for name, said in old.outcomes.items() if said in decided and new.outcomes.get(name) is not said]
+
+
+def replication(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> str:
+    """Say which share of the verdicts are the same in two ledgers, and name the conditions that are not."""
+    both = [(old[id], entry) for id, entry in new.items() if id in old]
+    same = [before.verdict is now.verdict for before, now in both]
+    apart = {now.id: "; ".join(names) for before, now in both if (names := unlike(before, now))}
+    lines = [f"NOT AGAIN {id}: {names}".rstrip(": ") for id, names in apart.items()]  # a lone condition has no name
+    return "\n".join([*lines, f"{_share(same)} verdicts repeat"])
+
+
+def _share(same: Sequence[bool]) -> str:
+    return f"{sum(same)} of {len(same)}" + (f" ({sum(same) / len(same):.0%})" if same else "")
 
 
 def table(entries: Iterable[Entry]) -> pd.DataFrame:
-    """One row for each claim and condition."""
+    """One row for each claim and condition; of the second set of seeds the effect and its interval follow."""
     rows = [
-        {"id": entry.id, "verdict": str(entry.verdict), **one._asdict(), "unit": CLAIMS[entry.id].unit}
+        {"id": entry.id, "verdict": str(entry.verdict), "outcome": str(entry.outcomes[same[0].condition])}
+        | same[0]._asdict()
+        | {"unit": CLAIMS[entry.id].unit}
+        | {f"{name} again": getattr(again, name) for again in same[1:2] for name in ("effect", "low", "high")}
         for entry in entries
-        for one in entry.evidence
+        for same in zip(*entry.sets, strict=True)
     ]
     return pd.DataFrame(rows)
 
 
+def show(*ids: str) -> None:
+    """Print rows of the book's ledger: the quantity, and of each condition effect, interval, and what that means.
+
+    A condition whose second set of seeds says something else is open, and both are printed.
+
+    Raises:
+        ValueError: for an id that no claim has.
+
+    >>> show("quarter-circle")
+    quarter-circle: supported
+      mean singular value over 8 / (3 π), width 200; agrees from 0.99 to 1.01
+      0.999 [0.998, 1]  agrees
+    """
+    stored = load()
+    print(*(_shown(claim_by_id(id), stored[id]) for id in ids), sep="\n\n")
+
+
+def _shown(claim: Claim, entry: Entry) -> str:
+    low, high = claim.holds
+    unit = f", in {claim.unit}" if claim.unit else ""
+    about = f"{claim.quantity}{unit}; agrees from {low:.3g} to {high:.3g}"
+    wrapped = fill(about, 84, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join([f"{claim.id}: {entry.verdict}", wrapped, *_rows(claim, entry)])
+
+
+def _rows(claim: Claim, entry: Entry) -> Iterator[str]:
+    """One line for each condition, in columns."""
+    wide = max(map(len, entry.outcomes))
+    wider = max(len(_interval(one)) for one in entry.sets[0])
+    for (name, outcome), *same in zip(entry.outcomes.items(), *entry.sets, strict=True):
+        other = f": other seeds give {_interval(same[1])}" if differs(claim, same) else ""
+        yield "  " + (f"{name:{wide}}  " if wide else "") + f"{_interval(same[0]):{wider}}  {outcome}{other}"
+
+
+def differs(claim: Claim, same: Iterable[Evidence]) -> bool:
+    """Whether the sets of seeds say different things of one condition."""
+    return len({claim.outcome(one) for one in same}) > 1
+
+
+def _interval(one: Evidence) -> str:
+    return f"{one.effect:.3g} [{one.low:.3g}, {one.high:.3g}]"
+
+
 def save(entries: Mapping[str, Entry], path: str | os.PathLike[str]) -> None:
-    """Write a ledger, with what made it; the file is replaced whole."""
-    ordered = [entries[id] for id in CLAIMS if id in entries]
-    content = {"made_by": _provenance(), "claims": [_plain(entry) for entry in ordered]}
+    """Write a ledger, one line for each condition, with what made it; the file is replaced whole."""
+    claims = ",\n".join(_written(entries[id]) for id in CLAIMS if id in entries)
     new = Path(path).with_name(f".{Path(path).name}.new")
-    new.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    new.write_text(f'{{"made_by": {_json(_provenance())},\n"claims": [\n{claims}\n]}}\n', encoding="utf-8")
     os.replace(new, path)
 
 
@@ -119,13 +220,8 @@ def load(text: str | None = None) -> dict[str, Entry]:
     try:
         rows = json.loads(STORED.read_text(encoding="utf-8") if text is None else text)["claims"]
         return {row["id"]: _entry(row) for row in rows}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"this is not a ledger of claims: {error!r}") from error
-
-
-def _described(entry: Entry) -> str:
-    under = f" ({', '.join(entry.agreeing)})" if entry.verdict is Verdict.CONDITIONAL else ""
-    return entry.verdict + under
 
 
 def _provenance() -> dict[str, str]:
@@ -133,19 +229,31 @@ def _provenance() -> dict[str, str]:
     return {"command": "make evidence", **versions, "numpy": np.__version__, "scipy": scipy.__version__}
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
-    """An entry as JSON can hold it: three significant digits more than are printed, infinity as a word."""
-    evidence = [{name: _number(value) for name, value in one._asdict().items()} for one in entry.evidence]
-    return {"id": entry.id, "verdict": entry.verdict, "agreeing": entry.agreeing, "evidence": evidence}
+def _written(entry: Entry) -> str:
+    rows = [
+        {"condition": name, "outcome": outcome, "sets": [[*map(_number, one[1:4])] for one in same]}
+        for (name, outcome), *same in zip(entry.outcomes.items(), *entry.sets, strict=True)
+    ]
+    head = _json({"id": entry.id, "verdict": entry.verdict, "seeds": entry.sets[0][0].seeds})
+    return head[:-1] + ', "evidence": [\n ' + ",\n ".join(map(_json, rows)) + "]}"
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
-    return value
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+
+def _number(value: float) -> float | str:
+    """A number as JSON can hold it: three significant digits more than are printed, infinity as a word."""
+    return float(f"{value:.6g}") if math.isfinite(value) else str(value)
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    numbers = ("effect", "low", "high")
-    evidence = [Evidence(**one | {name: float(one[name]) for name in numbers}) for one in row["evidence"]]
-    return Entry(row["id"], Verdict(row["verdict"]), tuple(row["agreeing"]), tuple(evidence))
+    outcomes = {one["condition"]: Outcome(one["outcome"]) for one in row["evidence"]}
+    found = [[_evidence(one["condition"], each, row["seeds"]) for each in one["sets"]] for one in row["evidence"]]
+    sets = zip(*found, strict=True)
+    return Entry(row["id"], Verdict(row["verdict"]), outcomes, tuple(sets))
+
+
+def _evidence(condition: str, found: Sequence[float | str], seeds: int) -> Evidence:
+    effect, low, high = map(float, found)
+    return Evidence(condition, effect, low, high, seeds)

@@ -1,9 +1,9 @@
 """What a claim is, and how measurements become a verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,25 @@ CONFIDENCE = 0.99
 Seeds = Sequence[int]
 Effects = Mapping[str, Sequence[float]]
 Measure = Callable[[Seeds], Effects]
+Scope = Literal["universal", "existential"]
 
 
 class Verdict(StrEnum):
     """What the measurements say of a statement; computed, never typed."""
 
     SUPPORTED = "supported"
-    CONDITIONAL = "supported under conditions"
-    NOT_REPRODUCED = "not reproduced"
-    WRONG = "wrong"
+    REFUTED = "refuted"
+    IN_GENERAL = "refuted in general, true where named"
+    UNDECIDED = "not decided by these measurements"
+
+
+class Outcome(StrEnum):
+    """What one condition says of a statement."""
+
+    AGREES = "agrees"  # the interval lies inside the band
+    REFUTES = "refutes"  # it does not touch the band
+    OPEN = "open"  # it lies across an edge, or two sets of seeds differ
+    CONTROL = "control"  # it is shown for comparison and does not vote
 
 
 class Method(StrEnum):
@@ -83,31 +93,64 @@ class Claim:
     #: What was chosen after results had been seen; such a verdict demonstrates rather than tests.
     after_looking: str = ""
 
-    def evidence(self, seeds: Seeds) -> list[Evidence]:
+    #: Whether the statement is meant for every condition, or says "can", "there is", or names its case.
+    scope: Scope = "universal"
+    #: Conditions that are shown for comparison and do not vote.
+    controls: tuple[str, ...] = ()
+    #: The data sets that networks were trained on, or saw; none for what holds of weights and formulas.
+    data: tuple[str, ...] = ()
+    #: How the data were standardized.
+    preprocessing: tuple[str, ...] = ()
+    #: What trained the networks.
+    optimizer: tuple[str, ...] = ()
+    #: For how long.
+    budget: str = ""
+
+    def evidence(self, seeds: Seeds) -> tuple[Evidence, ...]:
         """Measure under every condition.
 
         Raises:
-            ValueError: if a condition does not give one effect per seed.
+            ValueError: if a condition does not give one effect per seed, a control is not measured, or nothing votes.
         """
-        found = []
-        for condition, effects in self.measure(seeds).items():
-            if len(effects) != len(seeds):
-                raise ValueError(f"claim {self.id!r}, {condition!r}: {len(effects)} effects from {len(seeds)} seeds")
-            found.append(Evidence(condition, *interval(effects, self.method), len(seeds)))
+        measured = self.measure(seeds)
+        if unknown := set(self.controls) - set(measured):
+            raise ValueError(f"claim {self.id!r}: no condition is called {unknown.pop()!r}, but {', '.join(measured)}")
+        if set(self.controls) == set(measured):
+            raise ValueError(f"claim {self.id!r}: every condition is a control, so none can vote")
+        return tuple(self._evidence(condition, effects, len(seeds)) for condition, effects in measured.items())
+
+    def _evidence(self, condition: str, effects: Sequence[float], seeds: int) -> Evidence:
+        if len(effects) != seeds:
+            raise ValueError(f"claim {self.id!r}, {condition!r}: {len(effects)} effects from {seeds} seeds")
+        return Evidence(condition, *interval(effects, self.method), seeds)
+
+    def outcome(self, one: Evidence) -> Outcome:
+        """Say what one interval means: inside ``holds`` it agrees, and if it does not touch ``holds`` it refutes."""
+        low, high = self.holds
+        if one.condition in self.controls:
+            return Outcome.CONTROL
+        if low <= one.low and one.high <= high:
+            return Outcome.AGREES
+        return Outcome.REFUTES if one.high < low or high < one.low else Outcome.OPEN
+
+    def outcomes(self, *sets: Sequence[Evidence]) -> dict[str, Outcome]:
+        """Say what each condition means after several sets of seeds: it is open unless all sets say the same."""
+        found: dict[str, Outcome] = {}
+        for same in zip(*sets, strict=True):
+            said = {self.outcome(one) for one in same}
+            found[same[0].condition] = said.pop() if len(said) == 1 else Outcome.OPEN
         return found
 
-    def verdict(self, evidence: Sequence[Evidence]) -> Verdict:
-        """Say what the evidence means: an interval inside ``holds`` agrees, one that does not touch it refutes."""
-        low, high = self.holds
-        refutes = [one.high < low or high < one.low for one in evidence]
-        if agreeing := self.agreeing(evidence):
-            return Verdict.SUPPORTED if len(agreeing) == len(evidence) else Verdict.CONDITIONAL
-        return Verdict.WRONG if all(refutes) else Verdict.NOT_REPRODUCED
-
-    def agreeing(self, evidence: Sequence[Evidence]) -> list[str]:
-        """Name the conditions under which the statement is supported."""
-        low, high = self.holds
-        return [one.condition for one in evidence if low <= one.low and one.high <= high]
+    def verdict(self, outcomes: Iterable[Outcome]) -> Verdict:
+        """Say what the outcomes of all conditions mean; one counterexample refutes a universal statement."""
+        votes = set(outcomes) - {Outcome.CONTROL}
+        agreed, refuted = Outcome.AGREES in votes, Outcome.REFUTES in votes
+        if self.scope == "existential":
+            refuted = votes == {Outcome.REFUTES}
+            return Verdict.SUPPORTED if agreed else Verdict.REFUTED if refuted else Verdict.UNDECIDED
+        if refuted:
+            return Verdict.IN_GENERAL if agreed else Verdict.REFUTED
+        return Verdict.SUPPORTED if votes == {Outcome.AGREES} else Verdict.UNDECIDED
 
 
 #: All claims by id, in the order in which they were registered.
@@ -121,6 +164,12 @@ def claim(
     quantity: str,
     criterion: Criterion,
     unit: str = "",
+    scope: Scope = "universal",
+    controls: tuple[str, ...] = (),
+    data: tuple[str, ...] = (),
+    preprocessing: tuple[str, ...] = (),
+    optimizer: tuple[str, ...] = (),
+    budget: str = "",
     after_looking: str = "",
 ) -> Callable[[Measure], Measure]:
     """Register the decorated function as the measurement of a claim: its name is the id, its module the topic.
@@ -128,10 +177,17 @@ def claim(
     The arguments are those of :class:`Claim`.
 
     Raises:
-        ValueError: if the id is taken.
+        ValueError: if the id is taken, or the scope is none of the two.
+        TypeError: if ``controls``, ``data``, ``preprocessing`` or ``optimizer`` is not a tuple of names.
     """
-    about = {"source": source, "quantity": quantity, "unit": unit, "after_looking": after_looking}
-    fields: dict[str, Any] = {"statement": statement, **about, **criterion._asdict()}
+    if scope not in get_args(Scope):
+        raise ValueError(f"scope = {scope!r}, but a claim is {' or '.join(map(repr, get_args(Scope)))}")
+    under = {"controls": controls, "data": data, "preprocessing": preprocessing, "optimizer": optimizer}
+    for name, value in under.items():
+        if not isinstance(value, tuple):  # a string alone would be taken for its letters
+            raise TypeError(f"{name} = {value!r}, but it must be a tuple of names, such as ({value!r},)")
+    about = {"source": source, "quantity": quantity, "unit": unit, "budget": budget, "after_looking": after_looking}
+    fields: dict[str, Any] = {"statement": statement, "scope": scope, **about, **under, **criterion._asdict()}
 
     def register(measure: Measure) -> Measure:
         id, topic = (_slug(name) for name in (measure.__name__, measure.__module__.rpartition(".")[2]))
