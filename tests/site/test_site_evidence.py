@@ -36,8 +36,8 @@ def test_rows_are_filtered_by_words_and_verdict(open_page, address):
     page = open_page(address + PAGE).page
     count, words = page.locator(".ledger-filter output"), page.get_by_label("Words")
     assert count.inner_text() == f"{len(STORED)} of {len(STORED)} claims"
-    page.get_by_label("Verdict").select_option("wrong")
-    wrong = sum(entry.verdict == "wrong" for entry in STORED.values())
+    page.get_by_label("Verdict").select_option("refuted")
+    wrong = sum(entry.verdict == "refuted" for entry in STORED.values())
     assert len(shown(page, 1)) == wrong and count.inner_text() == f"{wrong} of {len(STORED)} claims"
     words.fill("ORTHOGONAL keep")
     page.get_by_label("Verdict").select_option("")
@@ -50,21 +50,30 @@ def test_rows_are_sorted(open_page, address):
     page = open_page(address + PAGE).page
     by_place = page.get_by_role("button", name="Shown in")
     by_place.click()
-    places = [text.split(":")[0] for text in shown(page, 4)]
+    places = [text.split(":")[0] for text in shown(page, 5)]
     chapters = [int(place.removeprefix("Chapter ")) for place in places if place != "Appendix"]
     assert places[0] == "Appendix" and chapters == sorted(chapters) and {2, 10} <= set(chapters)
     by_place.click()
     assert page.locator("th[aria-sort=descending]").inner_text() == "Shown in"
-    assert shown(page, 4)[0].startswith(f"Chapter {chapters[-1]}")
+    assert shown(page, 5)[0].startswith(f"Chapter {chapters[-1]}")
     page.get_by_role("button", name="Verdict").click()
-    assert shown(page, 2)[0].startswith("not reproduced") and shown(page, 2)[-1].startswith("wrong")
+    assert shown(page, 2)[0].startswith("not decided") and shown(page, 2)[-1].startswith("supported")
+
+
+def test_beliefs_that_measured_wrong_lead_to_their_rows(html):
+    page = soup(html / PAGE)
+    links = [link["href"].removeprefix("#") for link in page.select("table.beliefs a")]
+    kinds = [STORED[id].verdict.name for id in links]
+    assert kinds == sorted(kinds, reverse=True) and set(kinds) == {"REFUTED", "IN_GENERAL"}
+    assert "default-is-he" in links and all(page.find(id=id) for id in links)
 
 
 @pytest.mark.parametrize("width", [WIDE, PHONE])
 def test_the_table_is_as_wide_as_the_text(width, open_page, address):
     page = open_page(address + PAGE, "light", width).page
-    table, text = (page.locator(f"#the-ledger > {kind}").first.bounding_box() for kind in ("table", "p"))
-    assert table["width"] <= text["width"] + 1
+    for section in ("the-ledger", "beliefs-that-measured-wrong"):
+        table, text = (page.locator(f"#{section} > {kind}").first.bounding_box() for kind in ("table", "p"))
+        assert table["width"] <= text["width"] + 1
 
 
 def test_a_badge_leads_to_its_row(open_page, address):

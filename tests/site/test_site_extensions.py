@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from theme_fixes import FIXES, Fix
 
 import topics
-from tutorial_utils.claims.ledger import Entry
+from tutorial_utils.claims.ledger import Entry, concluded
 from tutorial_utils.claims.registry import Claim, Evidence, Method, Verdict
 
 
@@ -134,31 +134,62 @@ def test_the_drawing_of_a_claim(holds):
         Evidence("a", max(holds[0], 0.0), 0.0, 0.0, 8),
         Evidence("b", 7.0 * (holds[1] < 7) - 7.0, 0.0, 0.0, 8),
     )
-    entry = Entry("x", Verdict.CONDITIONAL, ("a",), (inside, outside))
+    entry = concluded(claim(holds=holds), (inside, outside), (outside._replace(condition="a"), inside))
     svg = BeautifulSoup(claims_table.drawing(claim(holds=holds), entry), "html.parser")
     left, width = (float(svg.rect[name]) for name in ("x", "width"))
     places = [float(dot["cx"]) for dot in svg("circle")]
     assert left <= places[0] <= left + width
     assert not left <= places[1] <= left + width or holds[0] <= outside.effect <= holds[1]
+    assert len(places) == 4 and svg("circle")[2]["class"] == ["set1"]
     assert all(0 <= place <= claims_table.WIDTH for place in [*places, left])
 
 
-def test_the_row_of_a_claim():
-    entry = Entry(
-        "x", Verdict.CONDITIONAL, ("deep",), (Evidence("deep", 1.5, 1.2, 1.8, 8), Evidence("shallow", 3, 3, 3, 8))
+def measured_twice(about):
+    """Deep networks agree, shallow ones refute, wide ones do either; LayerNorm is a control."""
+    effects = {"deep": (1.5, 1.6), "shallow": (3, 3), "wide": (1.5, 3), "LayerNorm": (1.5, 1.5)}
+    first, second = (
+        tuple(Evidence(name, both[number], both[number], both[number], 8) for name, both in effects.items())
+        for number in (0, 1)
     )
-    row = BeautifulSoup(claims_table.row(claim(unit="decades"), entry, "<a href='p.html#s'>S</a>"), "html.parser")
-    assert row.tr["id"] == "x" and row.a["href"] == "p.html#s"
-    text = row.get_text(" ")
+    return concluded(about, first, second)
+
+
+def words(html):
+    return " ".join(BeautifulSoup(html, "html.parser").get_text(" ").split())
+
+
+def test_the_row_of_a_claim():
+    about = claim(
+        unit="decades",
+        controls=("LayerNorm",),
+        data=("digits", "mnist"),
+        preprocessing=("global", "pixel"),
+        optimizer=("SGD",),
+        budget="100 steps, batch 32",
+    )
+    html = claims_table.row(about, measured_twice(about), "<a href='p.html#s'>S</a>")
+    row = BeautifulSoup(html, "html.parser")
+    assert row.tr["id"] == "x" and row.a["href"] == "p.html#s" and row.tr["data-verdict"] == "in_general"
     for part in (
-        "a < b",
-        "folklore",
-        "deep: 1.5 decades [1.2, 1.8], n = 8",
-        "shallow: 3 decades",
+        "a < b folklore",
         "agrees from 1 to 2",
+        "deep: 1.5 decades [1.5, 1.5]; again 1.6 [1.6, 1.6]: agrees",
+        "shallow: 3 decades [3, 3]; again 3 [3, 3]: refutes",
+        "wide: 1.5 decades [1.5, 1.5]; again 3 [3, 3] ≠ : open",
+        "LayerNorm: 1.5 decades [1.5, 1.5]; again 1.5 [1.5, 1.5]: control",
+        "refuted in general, true where named : deep",
+        "universal Data: digits, mnist Pixels standardized: global, pixel Optimizer: SGD Budget: 100 steps, batch 32 "
+        "Controls: LayerNorm Seeds: twice 8",
     ):
-        assert part in text
-    assert "supported under conditions : deep" in text
+        assert part in words(html)
+
+
+def test_a_belief_that_measured_wrong():
+    about = claim(controls=("LayerNorm",))
+    html = claims_table.belief(about, measured_twice(about))
+    assert words(html) == "a < b folklore deep q: 1 to 2 shallow: 3 [3, 3]"
+    only = tuple(one for one in measured_twice(about).sets[0] if one.condition == "shallow")
+    assert "nowhere that was tested" in words(claims_table.belief(claim(), concluded(claim(), only, only)))
 
 
 @pytest.mark.parametrize(("number", "where"), [(3, "Chapter 3"), (None, "Appendix")])
@@ -169,8 +200,5 @@ def test_a_claim_leads_to_its_section(number, where):
 
 
 def test_the_counts_of_the_ledger():
-    entries = {
-        name: Entry(name, verdict, (), ())
-        for name, verdict in zip("abc", [*[*Verdict][:2], Verdict.WRONG], strict=True)
-    }
-    assert claims_table.counts(entries) == "3 claims: 1 supported, 1 supported under conditions, 1 wrong."
+    entries = {name: Entry(name, verdict, {}, ()) for name, verdict in zip("abcd", [*Verdict][:2] * 2, strict=True)}
+    assert claims_table.counts(entries) == "4 claims: 2 supported; 2 refuted."
