@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -168,6 +169,25 @@ def test_edited_code_is_executed(plain: Path) -> None:
     edit(plain, "1 + 1", "2 + 1")
     assert notebooks.compile_chapter(plain).action == "executed"
     assert code_cells(load(plain))[0].outputs[0].text == "3\n"
+
+
+def test_changed_rows_of_the_ledger_are_shown_anew(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(shown: float, other: float) -> None:
+        rows = [{"id": "he-halves", "effect": shown}, {"id": "other", "effect": other}]
+        notebooks.LEDGER.write_text(json.dumps({"claims": rows}), encoding="utf-8")
+
+    monkeypatch.setattr(notebooks, "LEDGER", tmp_path / "ledger.json")
+    measure(0.5, 1.0)
+    edit(plain, "1 + 1", f'"he-halves" in open("{notebooks.LEDGER.name}").read()')
+    assert notebooks.compile_chapter(plain).action == "executed"
+    measure(0.5, 2.0)
+    assert notebooks.compile_chapter(plain).action == "up to date"
+    measure(0.6, 2.0)
+    assert any("rows of the ledger" in problem for problem in notebooks.check(plain))
+    assert notebooks.compile_chapter(plain).action.startswith("executed")
+    assert notebooks.check(plain) == []
 
 
 def test_outputs_changed_by_hand_are_made_anew(plain: Path, compiled: dict[str, str]) -> None:

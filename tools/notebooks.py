@@ -36,6 +36,7 @@ import topics
 from notebook_lint import LIVE_VIEW, code_cells, digest
 
 ROOT = Path(__file__).resolve().parents[1]
+LEDGER = ROOT / "src/tutorial_utils/claims/ledger.json"
 SOURCES = ("book/intro.md", "book/chapters/*.md", "book/appendices/glorot-table-1.md", "book/laboratory.md")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 CELL_TIMEOUT = 120
@@ -124,11 +125,20 @@ def complete(nb: NotebookNode, folder: Path) -> NotebookNode:
     return nb
 
 
+def shown_rows(nb: NotebookNode) -> list[object]:
+    """The rows of the ledger of claims that the code names: what it prints changes when they do."""
+    code = "\n".join(cell.source for cell in code_cells(nb))
+    rows = json.loads(LEDGER.read_text(encoding="utf-8"))["claims"] if "ledger" in code else []
+    return [row for row in rows if f'"{row["id"]}"' in code]
+
+
 def read_source(source: Path) -> NotebookNode:
     """The notebook that a chapter describes, not executed."""
     text = source.read_text(encoding="utf-8")
     nb = complete(parse(text, show(source)), source.parent)
     nb.metadata.update(kernelspec=KERNELSPEC, language_info={"name": "python"}, book={"source": digest(text)})
+    if rows := shown_rows(nb):
+        nb.metadata.book["ledger"] = digest(json.dumps(rows))
     set_ids(nb)
     return nb
 
@@ -219,6 +229,8 @@ def differences(nb: NotebookNode, stored: NotebookNode) -> Iterator[str]:
         yield "tags or metadata of its cells are not those of the source"
     if stored.metadata.get("book", {}).get("source") != nb.metadata.book.source:
         yield "the source changed since it was compiled"
+    if _ledger(nb) != _ledger(stored):
+        yield "the rows of the ledger that it shows changed since it was compiled"
     if not is_compiled(stored):
         yield "its outputs are not those of one compilation from top to bottom"
     if any(stored.metadata.get(key) != nb.metadata[key] for key in nb.metadata if key != "book"):
@@ -229,9 +241,14 @@ def _code(nb: NotebookNode) -> list[tuple[str, set[str]]]:
     return [(cell.source, notebook_lint.tags(cell)) for cell in code_cells(nb)]
 
 
+def _ledger(nb: NotebookNode) -> object:
+    return nb.metadata.get("book", {}).get("ledger")
+
+
 def keep_outputs(nb: NotebookNode, stored: NotebookNode | None) -> bool:
-    """Copy stored outputs that the compiler made for the very same code; False if there are none."""
-    if stored is None or not is_compiled(stored) or _code(nb) != _code(stored):
+    """Copy stored outputs that the compiler made for the very same code and ledger; False if there are none."""
+    same = stored is not None and (_code(nb), _ledger(nb)) == (_code(stored), _ledger(stored))
+    if stored is None or not same or not is_compiled(stored):
         return False
     for new, old in zip(code_cells(nb), code_cells(stored), strict=True):
         new.outputs, new.execution_count = old.outputs, old.execution_count
