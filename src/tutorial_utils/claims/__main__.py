@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         help="seeds in a set (default: the claim's own number; below 8 few verdicts stand)",
     )
     parser.add_argument("--first", type=int, default=0, metavar="N", help="the first seed (default: 0, as in the book)")
-    parser.add_argument("--times", action="store_true", help="print how long each claim took, the slowest first")
+    parser.add_argument(
+        "--times", action="store_true", help="print the processor's seconds for each claim, the slowest first"
+    )
     written = parser.add_mutually_exclusive_group()
     written.add_argument(
         "--replicate",
