@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import nbformat
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,6 +98,73 @@ def test_every_badge_leads_to_a_claim_and_every_claim_has_one() -> None:
 def test_a_claim_is_shown_on_the_page_of_its_topic() -> None:
     pages = {re.sub(r"^\d+-", "", path.stem) for path in BOOK.glob("*/*.md")}
     assert not [(page, id) for page, id in badges() if CLAIMS[id].topic in pages - {page}]
+
+
+# The section of a claim shows it
+
+
+class Section(NamedTuple):
+    """A section of a page that names claims in a line ``Evidence:``."""
+
+    claims: set[str]
+    cells: list[tuple[str, str]]  # code, and what it printed
+
+    def shows(self, id: str) -> bool:
+        """Whether a cell prints the claim's row, or says that it measures it and prints numbers like the ledger's."""
+        rows = any(f'"{id}"' in call for code, _ in self.cells for call in re.findall(r"ledger\.show\(([^)]*)\)", code))
+        return rows or any(agrees(id, text) for code, text in self.cells if f"# measures {id}\n" in f"{code}\n")
+
+
+def agrees(id: str, text: str) -> bool:
+    """Whether, for each condition that votes, a printed number lies in its intervals or one width beside them."""
+    numbers = [float(one) for one in re.findall(r"-?\d+\.?\d*(?:e[+-]?\d+)?", text)]
+
+    def printed(name: str) -> bool:
+        found = [one for sets in STORED[id].sets for one in sets if one.condition == name]
+        low, high = min(one.low for one in found), max(one.high for one in found)
+        return any(2 * low - high <= number <= 2 * high - low for number in numbers)
+
+    return all(printed(name) for name, outcome in STORED[id].outcomes.items() if outcome is not Outcome.CONTROL)
+
+
+def sections(page: Path) -> Iterator[Section]:
+    """The sections of a compiled page, from heading to heading."""
+    found = Section(set(), [])
+    for cell in nbformat.read(page, as_version=4).cells:
+        if cell.cell_type == "code":
+            found.cells.append((cell.source, "".join(output.get("text", "") for output in cell.outputs)))
+            continue
+        for line in cell.source.splitlines():
+            if re.match(r"#{2,4} ", line):
+                yield found
+                found = Section(set(), [])
+            found.claims.update(re.findall(r"\]\(#([\w-]+)\)", line) if line.startswith("Evidence: ") else ())
+    yield found
+
+
+GAPS = BOOK.parent / "tests" / "claims_not_shown.txt"  # claims that their section does not show yet; it must shrink
+
+
+def test_the_section_of_every_claim_shows_it() -> None:
+    """By ``ledger.show("id")`` at its end, or by a cell that says ``# measures id``."""
+    pages = [path for path in BOOK.glob("*/*.ipynb") if path.with_suffix(".md").exists()]
+    missing = {id for page in pages for one in sections(page) for id in one.claims if not one.shows(id)}
+    known = set(GAPS.read_text(encoding="utf-8").split())
+    assert missing == known, (
+        f"not shown: {sorted(missing - known)}; shown, remove from {GAPS.name}: {sorted(known - missing)}"
+    )
+
+
+def test_a_section_shows_what_it_names_or_measures() -> None:
+    id = "quarter-circle"  # 0.999 [0.998, 1]
+
+    def shows(code: str, text: str = "") -> bool:
+        return Section({id}, [(code, text)]).shows(id)
+
+    assert shows(f'ledger.show("other", "{id}")') and not shows('ledger.show("other")')
+    assert shows(f"x = 1  # measures {id}\nprint(x)", "the mean is 1.000")
+    assert not shows(f"# measures {id}", "the mean is 0.849") and not shows("# measures another", "1.000")
+    assert not shows("print(x)", "the mean is 1.000")
 
 
 # A claim is found by its name
@@ -514,7 +582,8 @@ def test_a_row_is_shown_with_what_other_seeds_said(
         "x: not decided by these measurements",
         "  growth, in points; agrees from 1 to 2",
         "  a  1.25 [1.25, 1.75]  agrees",
-        "  b  1.25 [1.25, 1.75]  open: other seeds give 3 [3, 3.5]",
+        "  b  1.25 [1.25, 1.75]  open",
+        "     3 [3, 3.5]          on other seeds",
         "  c  1.25 [1.25, 1.75]  control",
     ]
     with pytest.raises(ValueError, match="no claim is called 'y'"):

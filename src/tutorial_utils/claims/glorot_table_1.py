@@ -11,6 +11,10 @@ from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
     source="Glorot and Bengio (2010), table 1",
     quantity="test accuracy, normalized minus standard, five hidden layers on digits, best of two rates",
     criterion=Method.MEDIAN.within(0.02, 1, seeds=8),  # two points; the paper's gaps for tanh are 0.1 to 11.6
+    data=("digits",),
+    preprocessing=("global",),
+    optimizer=("SGD",),
+    budget="75 and 400 steps, batch 32",
     after_looking="the number of steps; at 100 the best rates differed less than their noise",
 )
 def glorot_beats_standard(seeds: Seeds) -> Effects:
