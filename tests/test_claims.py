@@ -67,6 +67,7 @@ def measured_quickly(id: str) -> Entry:
 def test_the_ledger_has_every_claim_and_no_other() -> None:
     assert list(STORED) == list(CLAIMS)
     assert all(one.seeds == CLAIMS[id].seeds for id, entry in STORED.items() for found in entry.sets for one in found)
+    assert {len(entry.sets) for entry in STORED.values()} == {2}
 
 
 @pytest.mark.parametrize("id", CLAIMS)
