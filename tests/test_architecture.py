@@ -12,7 +12,7 @@ import tutorial_utils
 PACKAGE = Path(tutorial_utils.__file__).parent
 # From the bottom up; a module may import those on lower levels only.
 LEVELS = [
-    {"data", "gains", "normalization", "stats", "schemes", "shapeset", "checkpoint", "optimizers"},
+    {"data", "gains", "normalization", "stats", "schemes", "shapeset", "checkpoint", "optimizers", "command"},
     {"initializers", "networks", "recognize"},
     {"propagation", "training", "audit", "runs", "stack"},
     {"plotting", "diagnose", "defaults", "sweep", "laboratory"},

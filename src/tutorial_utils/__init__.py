@@ -1,9 +1,9 @@
 """The code behind Good Starts: small modules, one concept each, imported by the name of the concept.
 
 From the bottom up: :mod:`~tutorial_utils.data`, :mod:`~tutorial_utils.shapeset`, :mod:`~tutorial_utils.gains`,
-:mod:`~tutorial_utils.stats`, :mod:`~tutorial_utils.normalization`, :mod:`~tutorial_utils.schemes` and
-:mod:`~tutorial_utils.checkpoint` know nothing of the others; :mod:`~tutorial_utils.initializers` and
-:mod:`~tutorial_utils.networks` make networks; :mod:`~tutorial_utils.recognize` names what a tensor was drawn by;
+:mod:`~tutorial_utils.stats`, :mod:`~tutorial_utils.normalization`, :mod:`~tutorial_utils.schemes`,
+:mod:`~tutorial_utils.checkpoint` and :mod:`~tutorial_utils.command` know nothing of the others;
+:mod:`~tutorial_utils.initializers` and :mod:`~tutorial_utils.networks` make networks; :mod:`~tutorial_utils.recognize` names what a tensor was drawn by;
 :mod:`~tutorial_utils.propagation`, :mod:`~tutorial_utils.training` and :mod:`~tutorial_utils.audit` run and read them;
 :mod:`~tutorial_utils.runs` says what a training is, :mod:`~tutorial_utils.stack` trains many networks as one, and
 :mod:`~tutorial_utils.sweep` whole grids of them, of which
