@@ -68,7 +68,9 @@ def test_units_are_what_computes_one_output() -> None:
     found = units(up, "weight", up.weight.detach())
     assert found is not None and equal_units(found) == 2
     torch.testing.assert_close(*up(x).unbind(1)[-2:])
-    assert units(nn.Linear(3, 2), "bias", torch.ones(2)) is units(nn.Embedding(3, 2), "weight", torch.ones(3, 2)) is None
+    assert (
+        units(nn.Linear(3, 2), "bias", torch.ones(2)) is units(nn.Embedding(3, 2), "weight", torch.ones(3, 2)) is None
+    )
 
 
 def test_equal_units_are_counted_within_their_group() -> None:

@@ -14,8 +14,8 @@ PACKAGE = Path(tutorial_utils.__file__).parent
 LEVELS = [
     {"data", "gains", "normalization", "stats", "schemes", "shapeset", "checkpoint", "optimizers", "command", "sentinel"},
     {"initializers", "networks", "recognize"},
-    {"propagation", "training", "runs", "stack", "anatomy", "coordinate_check"},
-    {"audit"},
+    {"propagation", "training", "runs", "stack", "anatomy"},
+    {"audit", "coordinate_check"},
     {"plotting", "diagnose", "defaults", "sweep", "laboratory"},
     {"claims", "exercises", "explore"},
     {"grading"},

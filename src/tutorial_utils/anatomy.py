@@ -130,13 +130,14 @@ def equal_units(groups: Tensor) -> int:
 
 def _equal_rows(rows: Tensor, eps: float) -> int:
     count, length = rows.shape
-    if rows.min() == rows.max():
-        return count if count > 1 and rows.any() else 0
-    chance = count**2 * (8 * eps) ** length
-    if count < 2 or chance > 1e-6:
+    chance = count**2 * eps**length  # that some two of so many random rows agree, at most
+    if count < 2 or (chance > 1e-6 and rows.min() < rows.max()):
         return 0
     candidates = rows[_repeated(rows[:, :16])]  # most matrices have no two rows that even begin alike
-    return int(_repeated(candidates[candidates.any(dim=1)]).sum())
+    candidates = candidates[candidates.any(dim=1)]
+    if len(candidates) == 0 or candidates.min() == candidates.max():
+        return len(candidates)
+    return int(_repeated(candidates).sum())
 
 
 def _repeated(rows: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ width. :func:`coordinate_check` builds the model at each width, takes a few step
 layer, before the first step and after each:
 
 * ``activation``: the root mean square of the layer's output;
-* ``update``: that of the output's change since the start, :math:`\sqrt{\operatorname{mean}((z_t - z_0)^2)}`.
+* ``change``: that of the output's change since the start, :math:`\sqrt{\operatorname{mean}((z_t - z_0)^2)}`.
 
 How to read it, on axes that are both logarithmic: a **flat** line is independent of the width, as it should be. A line
 that **rises** with slope 1/2 or 1 (``slope``, of :func:`slopes`) grows with the square root of the width, or with the
@@ -14,15 +14,15 @@ limit of great width that layer no longer learns. At step 0 the activations show
 layer's may fall with slope -1/2 there; what it must not do is rise in later steps.
 
 The usual start, whose variances are in proportion to 1/fan_in, is flat at step 0. With Adam and one learning rate for
-all widths it rises after a step: Adam moves each weight by about the learning rate, whatever the width, and these moves,
-which agree with the input, add up over the width. Dividing the learning rate of hidden matrices by the width, and the
-output layer by it, too, keeps all lines flat (the maximal update parametrization).
+all widths it rises after a step: Adam moves each weight by about the learning rate, whatever the width, and these
+moves, which agree with the input, add up over the width. The maximal update parametrization divides the learning rate
+of matrices that sum over the width by the width, and starts the output layer smaller by its root; then no line rises.
 
 Source: Yang et al. (2021), Tensor Programs V, https://arxiv.org/abs/2203.03466, appendix D.1 ("coordinate checking").
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from tutorial_utils.propagation import Batch, call_model, record
+from tutorial_utils.propagation import Batch, record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,8 +73,8 @@ def coordinate_check(
         seeds: one training for each; more of them smooth the curves.
 
     Returns:
-        One row for each width, seed, step (0 to ``steps``) and layer that every width has. Columns: ``width``, ``seed``,
-        ``step``, ``layer``, ``activation``, ``update`` (NaN at step 0).
+        One row for each width, seed, step (0 to ``steps``) and layer that every width has. Columns: ``width``,
+        ``seed``, ``step``, ``layer``, ``activation``, ``change`` (NaN at step 0).
 
     Raises:
         ValueError: if there are fewer than two widths, no step or no seed, or if no layer occurs at every width.
@@ -84,7 +84,7 @@ def coordinate_check(
     ...     return nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Linear(width, 1))
     >>> table = coordinate_check(make, [32, 128], x, lambda y: y.square().mean(), steps=1)
     >>> list(table.columns), len(table)
-    (['width', 'seed', 'step', 'layer', 'activation', 'update'], 12)
+    (['width', 'seed', 'step', 'layer', 'activation', 'change'], 12)
     """
     seeds = list(seeds)
     if len(set(widths)) < 2 or min(widths) < 1:
@@ -114,15 +114,15 @@ def slopes(table: pd.DataFrame) -> pd.DataFrame:
         table: what :func:`coordinate_check` returned.
 
     Returns:
-        One row for each layer and step, columns ``activation`` and ``update``: 0 is independent of the width, 1/2 grows
+        One row for each layer and step, columns ``activation`` and ``change``: 0 is independent of the width, 1/2 grows
         with its root. NaN where a quantity is zero, infinite or not there.
 
     Raises:
         ValueError: if columns of such a table are missing.
 
-    >>> rows = {"width": [10, 1000], "seed": 0, "step": 1, "layer": "0", "activation": [3, 3], "update": [2, 20]}
+    >>> rows = {"width": [10, 1000], "seed": 0, "step": 1, "layer": "0", "activation": [3, 3], "change": [2, 20]}
     >>> slopes(pd.DataFrame(rows)).round(3).to_dict("list")
-    {'activation': [0.0], 'update': [0.5]}
+    {'activation': [0.0], 'change': [0.5]}
     """
     _check_table(table)
     groups = table.groupby(["layer", "step"], sort=False)
@@ -143,7 +143,7 @@ def plot(table: pd.DataFrame, *, step: int | None = None) -> "Figure":
     Raises:
         ValueError: if columns of such a table are missing, or if it has no such step.
 
-    >>> rows = {"width": [10, 1000], "seed": 0, "step": 1, "layer": "0", "activation": [3, 3], "update": [2, 20]}
+    >>> rows = {"width": [10, 1000], "seed": 0, "step": 1, "layer": "0", "activation": [3, 3], "change": [2, 20]}
     >>> [axes.get_ylabel() for axes in plot(pd.DataFrame(rows)).axes]
     ['rms of the output', 'rms of its change']
     """
@@ -165,7 +165,7 @@ def plot(table: pd.DataFrame, *, step: int | None = None) -> "Figure":
     return figure
 
 
-_QUANTITIES = ("activation", "update")
+_QUANTITIES = ("activation", "change")
 
 
 def _seeded_model(make_model: Callable[[int], nn.Module], width: int, seed: int) -> nn.Module:
@@ -187,7 +187,7 @@ def _trained(
     start: dict[str, Tensor] = {}
     for step in range(steps + 1):
         with record(model, layers, keep=torch.clone) as signals:
-            loss = loss_fn(call_model(model, batch))
+            loss = loss_fn(_output(model, batch))
         outputs = {signal.layer: signal.forward for signal in signals}
         start = start or outputs
         rows += [{"step": step, "layer": layer, **_measured(z, start.get(layer))} for layer, z in outputs.items()]
@@ -198,12 +198,18 @@ def _trained(
     return rows
 
 
+def _output(model: nn.Module, batch: Batch) -> Any:
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    return model(*batch) if isinstance(batch, tuple) else model(batch)
+
+
 def _measured(output: Tensor, at_start: Tensor | None) -> dict[str, float]:
     """How large an output is, and how far it is from where it began."""
     moved = math.nan
     if at_start is not None and at_start is not output and at_start.shape == output.shape:
         moved = _rms(output.double() - at_start.double())
-    return {"activation": _rms(output.double()), "update": moved}
+    return {"activation": _rms(output.double()), "change": moved}
 
 
 def _rms(values: Tensor) -> float:
