@@ -59,7 +59,7 @@ def audit(
 
     The gates of an LSTM or GRU and the three matrices of packed attention are tested as one tensor, as torch draws it,
     and one by one. They get one name if all of them fit it, else "by block", and then ``blocks`` has the name of each.
-    The row of an embedding's ``padding_idx`` is left out. Of a tensor with more than 262,144 entries, mean, standard
+    The row of an embedding's ``padding_idx`` is left out. Of a tensor with more than 1,048,576 entries, mean, standard
     deviation and tests are those of so many, spread evenly; smallest and largest are those of all.
 
     Args:

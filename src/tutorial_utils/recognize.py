@@ -8,7 +8,7 @@ The question put to a tensor of n entries is: could they be n independent draws 
 * the **shape**: the Kolmogorov-Smirnov distance.
 
 A large tensor has more entries than a test can use. The largest entry is that of all; the scale is tested on at most
-262,144 entries, which tells standard deviations apart that differ by one percent; the shape on at most 20,000;
+1,048,576 entries, which tells standard deviations apart that differ by half a percent; the shape on at most 20,000;
 orthogonality on at most 256 of the rows or columns. These are spread evenly over the tensor, and always the same ones.
 
 With k tests their smallest p-value times k is the p-value of the law (Bonferroni), so the true law is rejected with
@@ -32,7 +32,7 @@ from tutorial_utils.schemes import SCHEMES, Distribution, Law, normal, symmetric
 Entries = NDArray[np.float64]
 Sizes = dict[str, float | int | None]
 
-_MOMENT_ENTRIES = 2**18  # their standard deviation is off by a few tenths of a percent at most
+_MOMENT_ENTRIES = 2**20  # their standard deviation is off by a few tenths of a percent at most
 _KS_ENTRIES = 20_000  # beyond it the test costs time and tells nothing the scale does not
 _ORTHOGONAL_VECTORS = 256  # whose products by pairs take a moment, where those of 4096 long ones take a minute
 _TRUNCATED_ENTRIES = 500  # fewer do not show whether a normal law was cut off at two standard deviations
