@@ -12,9 +12,21 @@ import tutorial_utils
 PACKAGE = Path(tutorial_utils.__file__).parent
 # From the bottom up; a module may import those on lower levels only.
 LEVELS = [
-    {"data", "gains", "normalization", "stats", "schemes", "shapeset", "checkpoint", "optimizers"},
+    {
+        "data",
+        "gains",
+        "normalization",
+        "stats",
+        "schemes",
+        "shapeset",
+        "checkpoint",
+        "optimizers",
+        "command",
+        "sentinel",
+    },
     {"initializers", "networks", "recognize"},
-    {"propagation", "training", "audit", "runs", "stack"},
+    {"propagation", "training", "runs", "stack", "anatomy"},
+    {"audit", "coordinate_check"},
     {"plotting", "diagnose", "defaults", "sweep", "laboratory"},
     {"claims", "exercises", "explore"},
     {"grading"},

@@ -62,11 +62,11 @@ def test_binder_installs_the_locked_torch_from_the_cpu_index(binder: Any) -> Non
     ]
 
 
-def test_binder_keeps_to_the_lock_and_installs_an_extra_that_exists(binder: Any) -> None:
+def test_binder_keeps_to_the_lock_and_installs_extras_that_exist(binder: Any) -> None:
     assert "--constraint requirements.lock" in pip_lines(binder)
     (project,) = [line for line in pip_lines(binder) if line.startswith("-e ")]
-    extra = re.fullmatch(r"-e \.\[(\w+)\]", project)
-    assert extra and extra[1] in EXTRAS
+    extras = re.fullmatch(r"-e \.\[([\w,]+)\]", project)
+    assert extras and set(extras[1].split(",")) <= set(EXTRAS) and "chapters" in extras[1]
 
 
 @pytest.mark.parametrize("dependency", DEPENDENCIES)
@@ -75,6 +75,13 @@ def test_the_lock_meets_every_dependency(dependency: str) -> None:
     locked = versions(wanted.name)
     assert locked, f"{wanted.name} is not in requirements.lock; run: make lock"
     assert [version for version in locked if version not in wanted.specifier] == []
+
+
+def test_the_package_takes_any_recent_torch_and_the_chapters_one() -> None:
+    (package,) = [Requirement(line) for line in PROJECT["dependencies"] if line.startswith("torch")]
+    (chapters,) = [Requirement(line) for line in EXTRAS["chapters"] if line.startswith("torch")]
+    assert {part.operator for part in package.specifier} == {">="}
+    assert {part.operator for part in chapters.specifier} == {">=", "<"}
 
 
 def test_the_lock_pins_exactly() -> None:

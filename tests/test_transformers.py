@@ -64,7 +64,7 @@ def test_every_architecture_is_audited_and_diagnosed_whole(name: str) -> None:
     make: Callable[[], nn.Module] = CASES[name][0]
     model = make().train()
     table = audit(model)
-    assert len(table) == len(list(model.parameters())) and (table.scheme != "unknown").mean() > 0.9
+    assert len(table) == len([*model.parameters(), *model.buffers()]) and (table.scheme != "unknown").mean() > 0.9
     before = torch.get_rng_state()
     result = diagnose(model, CASES[name][1])
     assert torch.equal(before, torch.get_rng_state())

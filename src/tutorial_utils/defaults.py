@@ -164,7 +164,7 @@ def _rows(name: str, alpha: float) -> pd.DataFrame:
     """The rows of one example."""
     with _Writers() as writers:
         module = EXAMPLES[name]()
-    found = audit(module, alpha=alpha)
+    found = audit(module, buffers=False, alpha=alpha)
     path = found["path"].where(found["path"] == "", found["path"] + ".") + found["parameter"]
     return pd.DataFrame(
         {

@@ -74,7 +74,10 @@ def test_layout(visit, content, problem):
         ("<p style='color: #fff; background: #fff'>the same color</p>", "color-contrast"),
         ("<p>dark</p><p style='background: #444'>as dark, on dark</p>", "as dark, on dark"),
         ("<p>large</p><p style='opacity: 0.3'><b>see-through</b></p>", "see-through"),
-        ("<div class='highlight'><pre>a <span>of</span> <span style='color: #bbb'>pale</span></pre></div>", "pale</span>"),
+        (
+            "<div class='highlight'><pre>a <span>of</span> <span style='color: #bbb'>pale</span></pre></div>",
+            "pale</span>",
+        ),
         ("<button></button>", "button-name"),
     ],
 )
