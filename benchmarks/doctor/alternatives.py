@@ -1,0 +1,5 @@
+"""The judges: ``diagnose``, and what one could use instead of it."""
+
+from doctor.score import Judge
+
+JUDGES: dict[str, Judge] = {}
