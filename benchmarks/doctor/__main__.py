@@ -6,6 +6,7 @@ import warnings
 from fnmatch import fnmatch
 
 import pandas as pd
+from tqdm import tqdm
 
 from doctor.alternatives import JUDGES
 from doctor.cases import Case, all_cases
@@ -25,14 +26,16 @@ def main() -> None:
     elif options.train:
         _train([case for case in cases if case.healthy])
     else:
-        tables = {name: table(run(JUDGES[name], cases)) for name in options.judge}
+        tables = {name: table(run(JUDGES[name], tqdm(cases, name))) for name in options.judge}
         print(_as_json(tables) if options.json else _as_text(tables, options.verbose))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m doctor", description=__doc__)
     parser.add_argument("--fast", action="store_true", help="a representative quarter of the cases")
-    parser.add_argument("--only", metavar="PATTERN", default="*", help="cases whose id matches, such as '*images: U-Net*'")
+    parser.add_argument(
+        "--only", metavar="PATTERN", default="*", help="cases whose id matches, such as '*images: U-Net*'"
+    )
     parser.add_argument("--judge", nargs="+", choices=JUDGES, default=list(JUDGES), help="all by default")
     parser.add_argument("--json", action="store_true", help="one record a judge and case, nothing else")
     parser.add_argument("--verbose", action="store_true", help="also the cases that a judge got wrong")
@@ -74,16 +77,17 @@ def _by_part(rows: pd.DataFrame) -> str:
 
 
 def _wrong(rows: pd.DataFrame) -> list[str]:
-    """One line for each case that is not answered right in every respect."""
-    lines = []
-    for row in rows.itertuples():
-        right = row.alarms == 0 if row.healthy else row.named and (row.located or not row.placed)
-        if row.error or not right:
-            wanted = "healthy" if row.healthy else f"{row.kinds} at {row.layers or 'the whole model'}"
-            said = row.error or f"{row.said or 'no cause'} at {row.at or 'no place'}"
-            said = said if row.error or row.detected or row.alarms else "nothing"
-            lines.append(f"{row.part}: {row.case}\n    is: {wanted}\n    said: {said[:200]}")
-    return lines
+    """One entry for each case that is not answered right in every respect."""
+    entries = []
+    for row in rows.to_dict("records"):
+        right = row["alarms"] == 0 if row["healthy"] else row["named"] and (row["located"] or not row["placed"])
+        if row["error"] or not right:
+            wanted = "healthy" if row["healthy"] else f"{row['kinds']} at {row['layers'] or 'the whole model'}"
+            spoke = row["detected"] or row["alarms"]
+            said = f"{row['said'] or 'no cause'} at {row['at'] or 'no place'}" if spoke else "nothing"
+            said = str(row["error"])[:200] or said
+            entries.append(f"{row['part']}: {row['case']}\n    is: {wanted}\n    said: {said}")
+    return entries
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def by_diagnose(model: nn.Module, batch: Any, loss_fn: Callable[..., Tensor], ta
 
 def by_sagemaker(*problem: Any) -> list[Finding]:
     """The rules of Amazon SageMaker Debugger, over ten steps."""
-    watched: Problem = copied(problem)  # type: ignore[arg-type]
+    watched: Problem = copied(problem)
     model = watched[0]
     seen: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
 
@@ -165,7 +165,7 @@ def _update_ratio(model: nn.Module, tensors: Tensors) -> list[Finding]:
 
 def by_thumb(*problem: Any) -> list[Finding]:
     """Gradient norms of the weights within a factor of 1000 of each other, and a first loss near ln(classes)."""
-    watched: Problem = copied(problem)  # type: ignore[arg-type]
+    watched: Problem = copied(problem)
     model, target = watched[0], watched[3]
     with torch.random.fork_rng(devices=[]):
         loss = loss_of(watched)
@@ -201,7 +201,7 @@ def by_overfitting(*problem: Any) -> list[Finding]:
     """The loss on one batch must fall within 40 steps."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return [] if fell(train(copied(problem))) else [("", "", 1)]  # type: ignore[arg-type]
+        return [] if fell(train(copied(problem))) else [("", "", 1)]
 
 
 JUDGES: dict[str, Judge] = {

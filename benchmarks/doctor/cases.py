@@ -23,11 +23,29 @@ Builder = Callable[[], Problem]
 BATCH, TARGET = "the batch", "the target"
 #: The causes a judge may name.
 KINDS = frozenset(
-    """
-    not-finite uninitialized parameter-scale input-scale target-scale equal-units forward-scale vanishing-gradient
-    exploding-gradient lost-input dead-units saturated-units first-loss output-activation zero-initialized no-gradient
-    frozen running-statistics small-batch bias-before-norm normalization-explosion
-    """.split()
+    [
+        "not-finite",
+        "uninitialized",
+        "parameter-scale",
+        "input-scale",
+        "target-scale",
+        "equal-units",
+        "forward-scale",
+        "vanishing-gradient",
+        "exploding-gradient",
+        "lost-input",
+        "dead-units",
+        "saturated-units",
+        "first-loss",
+        "output-activation",
+        "zero-initialized",
+        "no-gradient",
+        "frozen",
+        "running-statistics",
+        "small-batch",
+        "bias-before-norm",
+        "normalization-explosion",
+    ]
 )
 #: Worth knowing and often meant: where one of these is the answer, saying so without raising an alarm is right.
 NOTES = frozenset({"zero-initialized", "frozen", "bias-before-norm"})

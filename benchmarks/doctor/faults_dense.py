@@ -444,8 +444,12 @@ def _() -> Problem:
     return on_rows(deep_mlp().requires_grad_(False))
 
 
-@fault("both factors of the adapters are zero", {"zero-initialized", "no-gradient"}, {"0", "2", "4", "*.A", "*.B"},
-       "https://github.com/Guitaricet/relora/issues/18")
+@fault(
+    "both factors of the adapters are zero",
+    {"zero-initialized", "no-gradient"},
+    {"0", "2", "4", "*.A", "*.B"},
+    "https://github.com/Guitaricet/relora/issues/18",
+)
 def _() -> Problem:
     model = draw(nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5)), he)
     model = nn.Sequential(*[LowRank(m) if isinstance(m, nn.Linear) else m for m in model])

@@ -96,8 +96,11 @@ def _() -> Problem:
     return on_images(change(plain(), "4.bias", lambda b: b.fill_(-6)))
 
 
-@fault("depthwise convolutions drawn as if they saw all channels", {"forward-scale", "vanishing-gradient", "parameter-scale"},
-       {"2", "6", "10"})
+@fault(
+    "depthwise convolutions drawn as if they saw all channels",
+    {"forward-scale", "vanishing-gradient", "parameter-scale"},
+    {"2", "6", "10"},
+)
 def _() -> Problem:
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 1), nn.ReLU()]
     for _ in range(3):
@@ -106,8 +109,11 @@ def _() -> Problem:
     return on_images(change(model, "2.weight 6.weight 10.weight", lambda w: w.normal_(0, math.sqrt(2 / (64 * 9)))))
 
 
-@fault("transposed convolutions drawn with torch's fan_in", {"forward-scale", "vanishing-gradient", "parameter-scale"},
-       {"1", "3", "5"})
+@fault(
+    "transposed convolutions drawn with torch's fan_in",
+    {"forward-scale", "vanishing-gradient", "parameter-scale"},
+    {"1", "3", "5"},
+)
 def _() -> Problem:
     layers: list[nn.Module] = [nn.Unflatten(1, (4, 4, 4))]
     for fan_in, fan_out in ((4, 32), (32, 256), (256, 512)):
@@ -129,7 +135,9 @@ def _() -> Problem:
     layers: list[nn.Module] = []
     for fan_in in (3, *[16] * 5):
         layers += [nn.Conv2d(fan_in, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16, eps=1.0), nn.ReLU()]
-    return on_images(draw(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5)), normal(0.02)))
+    return on_images(
+        draw(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5)), normal(0.02))
+    )
 
 
 @fault("BatchNorm on a batch of 2", {"small-batch"}, {"1", BATCH})
@@ -159,19 +167,41 @@ def _() -> Problem:
     return on_rows(draw(model, he))
 
 
-@fault("60 convolutions with BatchNorm and no shortcut", {"normalization-explosion"}, source="https://arxiv.org/abs/1902.08129")
+@fault(
+    "60 convolutions with BatchNorm and no shortcut",
+    {"normalization-explosion"},
+    source="https://arxiv.org/abs/1902.08129",
+)
 def _() -> Problem:
     layers: list[nn.Module] = []
     for fan_in in (3, *[8] * 59):
         layers += [nn.Conv2d(fan_in, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()]
-    return on_images(draw(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)), he), images(8, 3, 8))
+    return on_images(
+        draw(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)), he), images(8, 3, 8)
+    )
 
 
-@fault("gains of BatchNorm drawn from N(0, 0.02) as if they were weights", {"forward-scale", "parameter-scale"}, {"2", "5", "8"})
+@fault(
+    "gains of BatchNorm drawn from N(0, 0.02) as if they were weights",
+    {"forward-scale", "parameter-scale"},
+    {"2", "5", "8"},
+)
 def _() -> Problem:
     layers: list[nn.Module] = [nn.Conv2d(3, 16, 4, 2, 1)]
-    layers += [nn.LeakyReLU(0.2), nn.BatchNorm2d(16), nn.Conv2d(16, 32, 3, padding=1), nn.LeakyReLU(0.2), nn.BatchNorm2d(32)]
-    layers += [nn.Conv2d(32, 32, 3, padding=1), nn.LeakyReLU(0.2), nn.BatchNorm2d(32), nn.Conv2d(32, 1, 8), nn.Flatten()]
+    layers += [
+        nn.LeakyReLU(0.2),
+        nn.BatchNorm2d(16),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.BatchNorm2d(32),
+    ]
+    layers += [
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.BatchNorm2d(32),
+        nn.Conv2d(32, 1, 8),
+        nn.Flatten(),
+    ]
     model = draw(nn.Sequential(*layers), he)
     model = change(model, "2.weight 5.weight 8.weight", lambda w: w.normal_(0, 0.02))
     return model, images(), bce, labels(16, 2)[:, None].float()
@@ -248,8 +278,12 @@ class _Pair(nn.Module):
         return self.online(state).amax(1), self.target(following).amax(1)
 
 
-@fault("target network got parameters but no buffers", {"running-statistics"}, {"target.1", "target.4"},
-       "https://github.com/DLR-RM/stable-baselines3/pull/1004")
+@fault(
+    "target network got parameters but no buffers",
+    {"running-statistics"},
+    {"target.1", "target.4"},
+    "https://github.com/DLR-RM/stable-baselines3/pull/1004",
+)
 def _() -> Problem:
     states = 12 + 6 * torch.randn(2, 64, 8)
     return _Pair(states[0]), (states[0], states[1]), lambda values: functional.mse_loss(*values), None
@@ -261,7 +295,9 @@ def _() -> Problem:
 @fault("one residual branch x 1000, no normalization after it", SCALE, {"3.branch.2"})
 def _() -> Problem:
     blocks = [Residual(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1)) for _ in range(4)]
-    model = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5))
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5)
+    )
     for index in range(1, 5):
         change(draw(model[index], he), "branch.2.weight", lambda w: w.mul_(0.5))
     return on_images(change(model, "3.branch.2.weight", lambda w: w.mul_(1000)))
@@ -326,8 +362,12 @@ def _() -> Problem:
     return change(generator(), "7.weight", lambda w: w.mul_(300)), torch.randn(32, 32), mse, target
 
 
-@fault("generator with BatchNorm in eval mode before its statistics settled", {"running-statistics"}, {"2", "5"},
-       "https://github.com/duxingren14/DualGAN/issues/10")
+@fault(
+    "generator with BatchNorm in eval mode before its statistics settled",
+    {"running-statistics"},
+    {"2", "5"},
+    "https://github.com/duxingren14/DualGAN/issues/10",
+)
 def _() -> Problem:
     model = generator().eval()
     return model, torch.randn(32, 32), mse, images(32).div(3).clamp(-1, 1)
@@ -336,9 +376,6 @@ def _() -> Problem:
 @fault("discriminator that ends in a sigmoid before BCE with logits", {"output-activation"}, {"7"})
 def _() -> Problem:
     return nn.Sequential(*discriminator(), nn.Sigmoid()), images(32), bce, (torch.arange(32) < 16).float()[:, None]
-
-
-
 
 
 @fault("autoencoder whose code died: biases of -20 before ReLU", {"dead-units"}, {"2", "3"})
@@ -357,7 +394,9 @@ def _() -> Problem:
     return on_images(plain(), pixels() / 255**2)
 
 
-@fault("features multiplied by a mask of zeros", {"lost-input", "dead-units", "vanishing-gradient"}, {"6", "8", "9", "11"})
+@fault(
+    "features multiplied by a mask of zeros", {"lost-input", "dead-units", "vanishing-gradient"}, {"6", "8", "9", "11"}
+)
 def _() -> Problem:
     body = list(plain())
     return on_images(nn.Sequential(*body[:8], Apply(lambda x: x * 0.0), *body[8:]))

@@ -1,6 +1,7 @@
 """Faults: transformers, recurrent networks, embeddings."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +23,9 @@ from doctor.models import (
     he,
     labels,
     mse,
-    normal,
     on_sequences,
     on_tokens,
-    own_loss,
     recurrent,
-    rows,
     token_loss,
     tokens,
 )
@@ -38,8 +36,12 @@ SCALE = {"forward-scale", "parameter-scale"}
 # Transformers ---------------------------------------------------------------------------------------------------------
 
 
-@fault("GPT: tied embedding from N(0, 1)", {"first-loss", *SCALE}, {"tokens.token", "head"},
-       "https://github.com/fastai/fastai/pull/2090")
+@fault(
+    "GPT: tied embedding from N(0, 1)",
+    {"first-loss", *SCALE},
+    {"tokens.token", "head"},
+    "https://github.com/fastai/fastai/pull/2090",
+)
 def _() -> Problem:
     return on_tokens(change(GPT(), "tokens.token.weight", lambda w: w.normal_()))
 
@@ -49,7 +51,9 @@ def _() -> Problem:
     return on_tokens(change(GPT(), "blocks.1.1.branch.3.weight", lambda w: w.mul_(1000)))
 
 
-@fault("GPT: attention logits saturated", {"saturated-units", *SCALE}, {"blocks.2.0.branch.1", "blocks.2.0.branch.1.qkv"})
+@fault(
+    "GPT: attention logits saturated", {"saturated-units", *SCALE}, {"blocks.2.0.branch.1", "blocks.2.0.branch.1.qkv"}
+)
 def _() -> Problem:
     return on_tokens(change(GPT(), "blocks.2.0.branch.1.qkv.weight", lambda w: w[:128].mul_(100)))
 
@@ -116,21 +120,32 @@ def _() -> Problem:
     return on_tokens(draw(nn.Sequential(nn.Embedding(100, 64), *blocks, nn.Linear(64, 100)), he))
 
 
-@fault("encoder: MultiheadAttention's input projection x 60", {"saturated-units", *SCALE},
-       {"encoder.layers.1", "encoder.layers.1.self_attn", "encoder.layers.1.self_attn.*"})
+@fault(
+    "encoder: MultiheadAttention's input projection x 60",
+    {"saturated-units", *SCALE},
+    {"encoder.layers.1", "encoder.layers.1.self_attn", "encoder.layers.1.self_attn.*"},
+)
 def _() -> Problem:
     name = "encoder.layers.1.self_attn.in_proj_weight"
     return on_sequences(change(TokenClassifier(), name, lambda w: w[:128].mul_(60)))
 
 
-@fault("encoder: a feed-forward layer of zeros in a post-norm block without its shortcut", {"zero-initialized", "lost-input"}, {"2"})
+@fault(
+    "encoder: a feed-forward layer of zeros in a post-norm block without its shortcut",
+    {"zero-initialized", "lost-input"},
+    {"2"},
+)
 def _() -> Problem:
     layers = [nn.Embedding(100, 64), block(64), nn.Linear(64, 64), nn.LayerNorm(64), block(64)]
     model = nn.Sequential(*layers, Apply(lambda x: x.mean(1)), nn.Linear(64, 5))
     return on_sequences(change(model, "2.weight", torch.zero_))
 
 
-@fault("encoder: scores without scaling and queries of unit size", {"saturated-units", *SCALE}, {"1.branch.1", "1.branch.1.qkv"})
+@fault(
+    "encoder: scores without scaling and queries of unit size",
+    {"saturated-units", *SCALE},
+    {"1.branch.1", "1.branch.1.qkv"},
+)
 def _() -> Problem:
     attention = Residual(nn.LayerNorm(64), SelfAttention(64, heads=1))
     model = nn.Sequential(nn.Embedding(100, 64), attention, Apply(lambda x: x.mean(1)), nn.Linear(64, 5))
@@ -149,8 +164,12 @@ def _() -> Problem:
 # Adapters -------------------------------------------------------------------------------------------------------------
 
 
-@fault("adapters of GPT with both factors zero", {"zero-initialized", "no-gradient"}, {"*qkv", "*.A", "*.B"},
-       "https://github.com/Guitaricet/relora/issues/18")
+@fault(
+    "adapters of GPT with both factors zero",
+    {"zero-initialized", "no-gradient"},
+    {"*qkv", "*.A", "*.B"},
+    "https://github.com/Guitaricet/relora/issues/18",
+)
 def _() -> Problem:
     model = adapted()
     names = [name for name in model.state_dict() if name.endswith(".A")]
@@ -175,7 +194,11 @@ def _() -> Problem:
     return on_sequences(change(recurrent(), "1.recurrent.weight_ih_l0", lambda w: w.mul_(50)))
 
 
-@fault("LSTM: output gate biases of -30", {"saturated-units", "dead-units", "lost-input", "forward-scale", "parameter-scale"}, {"1", "1.recurrent*"})
+@fault(
+    "LSTM: output gate biases of -30",
+    {"saturated-units", "dead-units", "lost-input", "forward-scale", "parameter-scale"},
+    {"1", "1.recurrent*"},
+)
 def _() -> Problem:
     return on_sequences(change(recurrent(), "1.recurrent.bias_ih_l0", lambda b: b[96:].fill_(-30)))
 
@@ -191,9 +214,13 @@ def _() -> Problem:
     return on_sequences(change(recurrent(), names, lambda w: w.fill_(0.1)))
 
 
-@fault("tanh recurrence: orthogonal x 4 over 60 steps", {"saturated-units", "exploding-gradient", *SCALE}, {"0", "0.recurrent*"})
+@fault(
+    "tanh recurrence: orthogonal x 4 over 60 steps",
+    {"saturated-units", "exploding-gradient", *SCALE},
+    {"0", "0.recurrent*"},
+)
 def _() -> Problem:
-    net = nn.RNN(8, 32, batch_first=True)
+    net: Any = nn.RNN(8, 32, batch_first=True)
     nn.init.orthogonal_(net.weight_hh_l0, gain=4)
     return nn.Sequential(Last(net), nn.Linear(32, 5)), torch.randn(16, 60, 8), cross_entropy, labels(16)
 
@@ -263,8 +290,12 @@ def _() -> Problem:
     return GPT(), batch, token_loss, torch.zeros_like(batch)
 
 
-@fault("rating model with biases of -300 before the sigmoid's logit", {"first-loss", "parameter-scale"}, {"4"},
-       "https://github.com/facebookresearch/dlrm/pull/358")
+@fault(
+    "rating model with biases of -300 before the sigmoid's logit",
+    {"first-loss", "parameter-scale"},
+    {"4"},
+    "https://github.com/facebookresearch/dlrm/pull/358",
+)
 def _() -> Problem:
     model = nn.Sequential(nn.EmbeddingBag(100, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1))
     return change(model, "4.bias", lambda b: b.fill_(-300)), tokens(32), bce, labels(32, 2)[:, None].float()

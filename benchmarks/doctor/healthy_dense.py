@@ -208,7 +208,9 @@ class _Ranking(nn.Module):
         self.top = mlp(16 + 6, 32, 1)
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
-        vectors = [self.bottom(numbers)] + [layer(ids[:, None]) for layer, ids in zip(self.columns, categories.T)]
+        vectors = [self.bottom(numbers)] + [
+            layer(ids[:, None]) for layer, ids in zip(self.columns, categories.T, strict=True)
+        ]
         stacked = torch.stack(vectors, 1)
         products = (stacked @ stacked.mT)[:, *torch.triu_indices(4, 4, 1)]
         return self.top(torch.cat([vectors[0], products], 1))
@@ -302,6 +304,12 @@ def _() -> Problem:
 def _() -> Problem:
     model = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5))
     return on_rows(nn.Sequential(*[LowRank(m) if isinstance(m, nn.Linear) else m for m in draw(model, he)]))
+
+
+@healthy("low-rank adapters, the first factor zero instead", "https://github.com/microsoft/LoRA/issues/98", rate=1e-2)
+def _() -> Problem:
+    model = nn.Sequential(LowRank(nn.Linear(20, 64)), nn.ReLU(), LowRank(nn.Linear(64, 5)))
+    return on_rows(change(change(model, "0.A 2.A", torch.zero_), "0.B 2.B", torch.Tensor.normal_))
 
 
 @healthy("bfloat16 MLP")

@@ -139,7 +139,9 @@ def _() -> Problem:
     class Squeeze(nn.Module):
         def __init__(self, width: int) -> None:
             super().__init__()
-            self.gate = nn.Sequential(nn.Linear(width, width // 4), nn.ReLU(), nn.Linear(width // 4, width), nn.Sigmoid())
+            self.gate = nn.Sequential(
+                nn.Linear(width, width // 4), nn.ReLU(), nn.Linear(width // 4, width), nn.Sigmoid()
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             return x * self.gate(x.mean((2, 3)))[:, :, None, None]
@@ -157,7 +159,12 @@ def _() -> Problem:
 
 @healthy("U-Net, three classes a pixel")
 def _() -> Problem:
-    return UNet(3), images(), cross_entropy, torch.randint(0, 3, (16, 4, 4)).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    return (
+        UNet(3),
+        images(),
+        cross_entropy,
+        torch.randint(0, 3, (16, 4, 4)).repeat_interleave(4, 1).repeat_interleave(4, 2),
+    )
 
 
 @healthy("DCGAN's generator, judged by a fixed discriminator", "https://arxiv.org/abs/1511.06434", rate=2e-3)

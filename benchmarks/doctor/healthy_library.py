@@ -56,7 +56,13 @@ def _() -> Problem:
 
 @healthy("OPT")
 def _() -> Problem:
-    size = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "ffn_dim": 128, "word_embed_proj_dim": 64}
+    size = {
+        "hidden_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "ffn_dim": 128,
+        "word_embed_proj_dim": 64,
+    }
     return build("OPTForCausalLM", "OPTConfig", **size, **SHORT), text(), own_loss, None
 
 

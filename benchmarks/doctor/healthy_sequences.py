@@ -74,7 +74,7 @@ def _() -> Problem:
 
 @healthy("ReLU recurrence that starts as the identity", "https://arxiv.org/abs/1504.00941")
 def _() -> Problem:
-    net = nn.RNN(4, 32, nonlinearity="relu", batch_first=True)
+    net: Any = nn.RNN(4, 32, nonlinearity="relu", batch_first=True)
     nn.init.eye_(net.weight_hh_l0)
     nn.init.normal_(net.weight_ih_l0, std=0.1)
     nn.init.zeros_(net.bias_hh_l0)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -212,21 +213,26 @@ class Last(nn.Module):
 def mlp(*widths: int, activation: Callable[[], nn.Module] = nn.ReLU, weight: Callable[[Tensor], object] = he) -> Any:
     """Linear layers ``0, 2, 4, ...`` with activations between them."""
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+    for fan_in, fan_out in pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), activation()]
     return draw(nn.Sequential(*layers[:-1]), weight)
 
 
-def deep_mlp(depth: int = 4, activation: Callable[[], nn.Module] = nn.ReLU, weight: Callable[[Tensor], object] = he) -> Any:
+def deep_mlp(
+    depth: int = 4, activation: Callable[[], nn.Module] = nn.ReLU, weight: Callable[[Tensor], object] = he
+) -> Any:
     """An MLP from 20 features to 5 classes with hidden layers of 64 units."""
     return mlp(20, *[64] * depth, 5, activation=activation, weight=weight)
 
 
 def cnn(norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d, channels: int = 3) -> Any:
-    """Three blocks of convolution ``0, 4, 8``, normalization ``1, 5, 9``, ReLU and pooling, then a linear layer ``14``."""
+    """Three blocks of convolution ``0, 4, 8``, norm ``1, 5, 9``, ReLU and pooling, then a linear layer ``14``."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in ((channels, 16), (16, 32), (32, 32)):
-        layers += [nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=norm is None), norm(fan_out) if norm else nn.Identity()]
+        layers += [
+            nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=norm is None),
+            norm(fan_out) if norm else nn.Identity(),
+        ]
         layers += [nn.ReLU(), nn.MaxPool2d(2)]
     return draw(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)), he)
 
@@ -289,7 +295,7 @@ class TokenClassifier(nn.Module):
         return self.head(self.encoder(self.tokens(ids)).mean(1))
 
 
-def recurrent(kind: type[nn.RNNBase] = nn.LSTM, layers: int = 1, bidirectional: bool = False) -> Any:
+def recurrent(kind: Callable[..., nn.Module] = nn.LSTM, layers: int = 1, bidirectional: bool = False) -> Any:
     """Embedding ``0``, recurrent layer ``1.recurrent``, linear head ``2``."""
     width = 32
     net = kind(width, width, layers, batch_first=True, bidirectional=bidirectional)
@@ -377,7 +383,7 @@ def adapted(layers: int = 2) -> GPT:
 
 
 def settle(model: nn.Module, batch: Tensor) -> Any:
-    """Give BatchNorm the statistics of a batch, as if they had settled, then switch to eval mode; the model is returned."""
+    """Give BatchNorm the statistics of a batch, as if they had settled; the model is returned in eval mode."""
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     before = [norm.momentum for norm in norms]
     for norm in norms:

@@ -114,5 +114,5 @@ def per_kind(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines).T[["faults", "detected", "cause named", "layer right"]] if lines else pd.DataFrame()
 
 
-def _share(count: int, total: int) -> str:
-    return f"{count} ({count / total:.0%})" if total else "-"
+def _share(count: float, total: int) -> str:
+    return f"{count:.0f} ({count / total:.0%})" if total else "-"
