@@ -50,6 +50,9 @@ KINDS = frozenset(
 #: Worth knowing and often meant: where one of these is the answer, saying so without raising an alarm is right.
 NOTES = frozenset({"zero-initialized", "frozen", "bias-before-norm"})
 
+#: Files whose cases import a library that takes seconds.
+HEAVY = frozenset({"healthy_library"})
+
 
 @dataclass(frozen=True)
 class Case:
@@ -125,7 +128,7 @@ def fault(
 
 
 def all_cases() -> list[Case]:
-    """Every case; each fourth of a file is marked as one of the fast ones."""
+    """Every case; each fourth of a file is marked as fast, but none of those that import a large library."""
     if not _CASES:
         package = import_module(__package__)
         names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
@@ -135,7 +138,7 @@ def all_cases() -> list[Case]:
     seen: dict[str, int] = {}
     cases = []
     for case in _CASES:
-        cases.append(replace(case, fast=seen.get(case.part, 0) % 4 == 0))
+        cases.append(replace(case, fast=seen.get(case.part, 0) % 4 == 0 and case.part not in HEAVY))
         seen[case.part] = seen.get(case.part, 0) + 1
     return cases
 

@@ -140,16 +140,16 @@ def _() -> Problem:
         def __init__(self, width: int) -> None:
             super().__init__()
             self.gate = nn.Sequential(
-                nn.Linear(width, width // 4), nn.ReLU(), nn.Linear(width // 4, width), nn.Sigmoid()
+                nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, width), nn.Sigmoid()
             )
 
         def forward(self, x: Tensor) -> Tensor:
             return x * self.gate(x.mean((2, 3)))[:, :, None, None]
 
     layers: list[nn.Module] = []
-    for fan_in in (3, 16, 16):
-        layers += [nn.Conv2d(fan_in, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), Squeeze(16)]
-    return on_images(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5)))
+    for fan_in in (3, 32, 32):
+        layers += [nn.Conv2d(fan_in, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(), Squeeze(32)]
+    return on_images(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)))
 
 
 @healthy("U-Net with transposed convolutions, binary masks")

@@ -224,21 +224,23 @@ def _() -> Problem:
 
 
 class _Dilated(nn.Module):
-    """WaveNet's layer: a gated dilated convolution that sees the past only, to the stream and to the skips."""
+    """WaveNet's layer: a gated dilated convolution that sees the past only, to the skips and back to the stream."""
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
         self.dilation = dilation
         self.gated = nn.Conv1d(width, 2 * width, 2, dilation=dilation)
-        self.stream, self.skip = nn.Conv1d(width, width, 1), nn.Conv1d(width, width, 1)
+        self.skip = nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         value, gate = self.gated(functional.pad(x, (self.dilation, 0))).chunk(2, 1)
-        hidden = value.tanh() * gate.sigmoid()
-        return x + self.stream(hidden), self.skip(hidden)
+        skip = self.skip(value.tanh() * gate.sigmoid())
+        return x + skip, skip
 
 
 class _WaveNet(nn.Module):
+    """Gated layers on one stream; what all of them send to the skips is summed."""
+
     def __init__(self, width: int = 24) -> None:
         super().__init__()
         self.embed = nn.Embedding(64, width)

@@ -197,14 +197,18 @@ class Tokens(nn.Module):
 
 
 class Last(nn.Module):
-    """A recurrent layer of which only the last output is used."""
+    """A recurrent layer of which the last output is used, or the mean of all where it runs both ways.
 
-    def __init__(self, recurrent: nn.Module) -> None:
+    The last output of the backward direction has seen one step only, so its recurrent weights would learn nothing.
+    """
+
+    def __init__(self, recurrent: nn.RNNBase) -> None:
         super().__init__()
         self.recurrent = recurrent
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.recurrent(x)[0][:, -1]
+        output: Tensor = self.recurrent(x)[0]
+        return output.mean(1) if self.recurrent.bidirectional else output[:, -1]
 
 
 # Whole models --------------------------------------------------------------------------------------------------------
@@ -295,7 +299,7 @@ class TokenClassifier(nn.Module):
         return self.head(self.encoder(self.tokens(ids)).mean(1))
 
 
-def recurrent(kind: Callable[..., nn.Module] = nn.LSTM, layers: int = 1, bidirectional: bool = False) -> Any:
+def recurrent(kind: Callable[..., nn.RNNBase] = nn.LSTM, layers: int = 1, bidirectional: bool = False) -> Any:
     """Embedding ``0``, recurrent layer ``1.recurrent``, linear head ``2``."""
     width = 32
     net = kind(width, width, layers, batch_first=True, bidirectional=bidirectional)

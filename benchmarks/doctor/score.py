@@ -59,7 +59,7 @@ class Answer:
     @property
     def located(self) -> bool:
         """Whether what was said first is in the right place."""
-        return self.case.is_place(self.first[1])
+        return self.detected and self.case.is_place(self.first[1])
 
 
 def ask(judge: Judge, case: Case) -> Answer:
