@@ -90,7 +90,7 @@ ALTERNATIVES = [
     ("sagemaker", "faults_dense: ReLU biases of -5", "dead-units"),
     ("sagemaker", "faults_dense: NaN in a weight", "not-finite"),
     ("sagemaker", "faults_dense: zero middle layer", "zero-initialized"),
-    ("sagemaker", "faults_dense: everything is frozen", None),
+    ("sagemaker", "faults_dense: everything is frozen", ""),
     ("thumb", "faults_dense: last layer x 30*", "first-loss"),
     ("thumb", "faults_dense: 30 ReLU layers drawn by LeCun", None),
     ("thumb", "healthy_dense: ReLU MLP, He", None),
