@@ -14,7 +14,7 @@ export TQDM_DISABLE := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup book notebooks serve site test test-quick test-style test-types test-code test-notebooks test-site \
-  fragility bench evidence shapeset laboratory solving course lock clean
+  fragility bench doctor evidence shapeset laboratory solving course lock clean
 
 help:  ## Print this list
 	@echo "make TARGET, with one of these targets:"
@@ -45,6 +45,9 @@ fragility: setup  ## Run notebooks and claims with two threads and the instructi
 bench: site  ## Measure speed
 	@set -e; for script in measuring sweeping exploring; do \
 	  echo "== $$script"; PYTHONPATH=tools $(VENV) benchmarks/$$script.py; done
+
+doctor: setup  ## How well diagnose and its alternatives judge healthy and broken models, a quarter of an hour
+	@PYTHONPATH=benchmarks $(VENV) -m doctor
 
 evidence: setup  ## Measure every claim again and write the ledger; an error says which verdicts changed
 	@env -u TQDM_DISABLE $(VENV) -m tutorial_utils.claims --json src/tutorial_utils/claims/ledger.json
