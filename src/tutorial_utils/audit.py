@@ -34,7 +34,7 @@ from tutorial_utils.recognize import (
     spread,
 )
 
-__all__ = ["alarms", "audit", "main", "recognize", "totals"]
+__all__ = ["alarms", "audit", "main", "totals"]
 
 Patterns = str | Iterable[str]
 _EXACT = {"zeros", "ones", "constant", "identity", "orthogonal", "uninitialized"}  # named without a test of a law

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from tutorial_utils.propagation import Batch, record
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import matplotlib.figure
 
 MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
 
@@ -130,7 +130,7 @@ def slopes(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(fitted)
 
 
-def plot(table: pd.DataFrame, *, step: int | None = None) -> "Figure":
+def plot(table: pd.DataFrame, *, step: int | None = None) -> "matplotlib.figure.Figure":
     """Draw activations and updates against the width, one line a layer, labeled with its slope. Needs matplotlib.
 
     Args:

@@ -33,7 +33,7 @@ class StackedSGD:
     """
 
     buffers: ClassVar[int] = 1  # the velocity
-    #: The numbers that training holds at once for each weight: it, its gradient, its velocity, the update on its way.
+    #: How many numbers training holds for each weight, counting it, its gradient, its velocity and the update.
     per_weight: ClassVar[int] = 4
 
     def __init__(self, lr: Tensor, momentum: Tensor, weight_decay: Tensor, like: Tensor):
@@ -75,7 +75,7 @@ class StackedAdam:
     """
 
     buffers: ClassVar[int] = 2  # the moving averages of the gradient and of its square
-    #: The numbers for each weight: it, its gradient, the two averages, and both sides of the fraction.
+    #: How many numbers training holds for each weight, counting it, its gradient, both averages and the fraction's parts.
     per_weight: ClassVar[int] = 6
     betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
     eps: ClassVar[float] = 1e-8
