@@ -30,7 +30,6 @@ from tutorial_utils.recognize import (
     judge,
     obstacle,
     read,
-    recognize,
     spread,
 )
 

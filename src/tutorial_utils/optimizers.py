@@ -75,7 +75,7 @@ class StackedAdam:
     """
 
     buffers: ClassVar[int] = 2  # the moving averages of the gradient and of its square
-    #: How many numbers training holds for each weight, counting it, its gradient, both averages and the fraction's parts.
+    #: How many numbers training holds for each weight, counting it, its gradient, both averages and the fraction.
     per_weight: ClassVar[int] = 6
     betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
     eps: ClassVar[float] = 1e-8
