@@ -1,10 +1,12 @@
 import copy
 import inspect
+import json
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +14,16 @@ from randomness import seeded
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.checkpoint import checkpoint
 
 from tutorial_utils.data import digits
-from tutorial_utils.diagnose import Diagnosis, diagnose, statistics
+from tutorial_utils.diagnose import KINDS, LIMITS, Diagnosis, Finding, assert_healthy, diagnose
+from tutorial_utils.diagnose.findings import EXPLAINS, grouped
+from tutorial_utils.diagnose.statistics import norm, statistics
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
+
+CROSS_ENTROPY = functional.cross_entropy
 
 
 @pytest.fixture(scope="module")
@@ -25,114 +32,409 @@ def batch() -> tuple[Tensor, Tensor]:
     return data.x_train[:128], data.y_train[:128]
 
 
-def found(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, str]:
-    """The findings as {what was measured: where}."""
-    return {finding.measured: finding.layer for finding in diagnosed(model, batch).findings}
-
-
 def diagnosed(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Diagnosis:
-    return diagnose(model, batch[0], functional.cross_entropy, batch[1])
+    return diagnose(model, batch[0], CROSS_ENTROPY, batch[1])
+
+
+def roots(result: Diagnosis) -> list[tuple[str, str]]:
+    """What is wrong, notes left out."""
+    return [(finding.kind, finding.layer) for finding in result.findings if finding.severity > 0]
+
+
+def notes(result: Diagnosis) -> list[tuple[str, str]]:
+    return [(finding.kind, finding.layer) for finding in result.findings if finding.severity == 0]
+
+
+def followers(result: Diagnosis) -> set[str]:
+    return {after.kind for finding in result.findings for after in finding.consequences}
 
 
 def deep(scheme: str, activation: type[nn.Module] = nn.ReLU, depth: int = 20, **options: float) -> nn.Sequential:
     return initialize_(mlp([64, *[128] * depth, 10], activation), scheme, generator=seeded(1), **options)
 
 
-def says(findings: dict[str, str], text: str) -> str | None:
-    return next((layer for measured, layer in findings.items() if text in measured), None)
+def he(*widths: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    return initialize_(mlp(list(widths), activation), "kaiming_normal", generator=seeded(2))
+
+
+def data(width: int = 20, rows: int = 64) -> tuple[Tensor, Tensor]:
+    return torch.randn(rows, width, generator=seeded(3)), torch.randint(0, 5, (rows,), generator=seeded(4))
+
+
+@torch.no_grad()
+def changed(model: nn.Module, name: str, change: Callable[[Tensor], object]) -> nn.Module:
+    change(model.get_parameter(name))
+    return model
 
 
 def test_a_good_start_gives_no_finding(batch: tuple[Tensor, Tensor]) -> None:
     result = diagnosed(deep("kaiming_normal"), batch)
-    assert result.findings == [] and "Nothing found." in repr(result)
+    assert result.findings == [] and result.healthy and "Nothing found." in repr(result)
     assert abs(result.loss - math.log(10)) < 1 and result.expected_loss == pytest.approx(math.log(10))
 
 
 def test_a_deep_default_network_is_blind_and_its_gradient_vanishes(batch: tuple[Tensor, Tensor]) -> None:
-    findings = found(deep("default"), batch)
-    assert says(findings, "its gradient has rms") == "linear1"
-    assert says(findings, "mean cosine between examples is 0.99") in {f"linear{n}" for n in range(5, 12)}
+    result = diagnosed(deep("default"), batch)
+    ((kind, layer),) = roots(result)
+    assert kind == "lost-input" and layer in {f"linear{n}" for n in range(5, 12)}
+    assert "vanishing-gradient" in followers(result)
+    assert "biases" in result.findings[0].cause and result.findings[0].topic == "reset-parameters"
 
 
-def test_inputs_that_were_alike_to_begin_with_are_not_held_against_the_model(batch: tuple[Tensor, Tensor]) -> None:
-    alike = 1 + 1e-3 * batch[0]
-    result = diagnosed(deep("kaiming_normal", depth=3), (alike, batch[1]))
-    assert result.table.cosine.iloc[-1] > 0.9999
-    assert not any("mean cosine" in finding.measured for finding in result.findings)
+def test_a_shallow_default_network_is_fine(batch: tuple[Tensor, Tensor]) -> None:
+    assert diagnosed(deep("default", depth=3), batch).healthy
 
 
 def test_a_signal_that_vanishes_or_explodes(batch: tuple[Tensor, Tensor]) -> None:
-    small, large = (found(deep("lecun_normal", nonlinearity=gain), batch) for gain in (0.7, 3.0))
-    assert says(small, "its output has rms") == "linear20" and says(large, "its output has rms") == "linear20"
-    assert says(small, "less than") and says(large, "more than") and not says(large, "less than")
-    assert says(large, "initial loss is")
+    small, large = (diagnosed(deep("lecun_normal", nonlinearity=gain), batch) for gain in (0.7, 3.0))
+    assert roots(small)[0] == ("forward-scale", "linear21") and "less" in small.findings[0].measured
+    assert roots(large)[0] == ("forward-scale", "linear21") and "more" in large.findings[0].measured
+    assert "first-loss" in followers(large)
 
 
-def test_sigmoid_with_glorot(batch: tuple[Tensor, Tensor]) -> None:
-    findings = found(deep("xavier_normal", nn.Sigmoid, 8), batch)
-    assert says(findings, "its gradient has rms") == "linear1" and says(findings, "mean cosine")
+def test_the_sigmoid_shares_its_mean(batch: tuple[Tensor, Tensor]) -> None:
+    result = diagnosed(deep("xavier_normal", nn.Sigmoid, 8), batch)
+    assert [kind for kind, _ in roots(result)] == ["lost-input"]
+    assert "mean of the activation" in result.findings[0].cause and "vanishing-gradient" in followers(result)
 
 
-def test_saturation_is_seen_in_bounded_activations_only(batch: tuple[Tensor, Tensor]) -> None:
-    assert says(found(deep("normal", nn.Tanh, 6, std=1.0), batch), "at an end of the activation's range")
-    large = deep("normal", nn.Sigmoid, 2, std=3.0)
-    assert says(found(large, batch), "at an end of the activation's range") == "act2"
-    assert diagnosed(deep("kaiming_normal"), batch).table.saturated_share.isna().all()
+SCALED = {
+    "1 percent": (0.01, "forward-scale"),
+    "1 in 10,000": (1e-4, "forward-scale"),
+    "100 times": (100.0, "forward-scale"),
+}
 
 
-def test_dead_units(batch: tuple[Tensor, Tensor]) -> None:
-    net = deep("kaiming_normal", depth=2)
-    with torch.no_grad():
-        net.linear1.bias[:100] = -1e3
-    assert says(found(net, batch), "78% of its outputs are zero for every example") == "act1"
+@pytest.mark.parametrize("name", SCALED)
+def test_one_layer_out_of_scale_is_found_where_it_is(name: str) -> None:
+    factor, kind = SCALED[name]
+    model = changed(he(20, 64, 64, 64, 64, 5), "linear3.weight", lambda w: w.mul_(factor))
+    assert roots(diagnosed(model, data())) == [(kind, "linear3")]
 
 
-def test_zeros(batch: tuple[Tensor, Tensor]) -> None:
-    findings = found(deep("zeros", depth=2), batch)
-    assert says(findings, "its output is exactly 0") == "linear1" and says(findings, "its gradient is exactly 0")
+def test_before_a_normalization_the_scale_hurts_training_only() -> None:
+    layers: list[nn.Module] = []
+    for fan_in in (20, 64, 64):
+        layers += [nn.Linear(fan_in, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU()]
+    model = initialize_(nn.Sequential(*layers, nn.Linear(64, 5)), "kaiming_normal", generator=seeded())
+    assert diagnosed(model, data()).healthy
+    changed(model, "3.weight", lambda w: w.mul_(1e4))
+    result = diagnosed(model, data())
+    assert roots(result) == [("parameter-scale", "3")] and "1 hides" not in repr(result)
+
+
+CHANGED_BATCHES: dict[str, Callable[[Tensor], Tensor]] = {
+    "rms": lambda x: 40 * x,
+    "mean": lambda x: x + 100,
+    "small": lambda x: 1e-3 * x,
+    "column": lambda x: torch.cat([x[:, :1] * 1e4, x[:, 1:]], dim=1),
+    "examples are the same": lambda x: x[:1].expand_as(x),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED_BATCHES)
+def test_a_bad_batch_is_not_held_against_the_model(name: str) -> None:
+    x, y = data()
+    result = diagnosed(he(20, 64, 64, 5), (CHANGED_BATCHES[name](x), y))
+    assert roots(result)[0] == ("input-scale", "the batch")
+    assert name == "small" or name in result.findings[0].measured
+
+
+def test_a_normalization_takes_the_scale_of_the_batch_away() -> None:
+    x, y = data()
+    model = nn.Sequential(nn.Linear(20, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 5))
+    assert diagnosed(model, (40 * x + 5, y)).healthy
+
+
+def test_regression_targets() -> None:
+    x, _ = data()
+    small, large = torch.randn(64, 1, generator=seeded()), 2e5 + torch.randn(64, 1, generator=seeded())
+    model = he(20, 64, 1)
+    assert diagnose(model, x, functional.mse_loss, small).healthy
+    assert roots(diagnose(model, x, functional.mse_loss, large)) == [("target-scale", "the target")]
+
+
+def test_labels_of_one_class_and_probabilities_beyond_one() -> None:
+    x, y = data()
+    assert roots(diagnosed(he(20, 64, 5), (x, torch.zeros_like(y))))[0] == ("target-scale", "the target")
+    bad = diagnose(he(20, 64, 1), x, functional.binary_cross_entropy_with_logits, 255.0 * (y[:, None] > 2))
+    assert roots(bad)[0] == ("target-scale", "the target")
+
+
+def test_targets_of_another_shape_are_compared_with_every_output() -> None:
+    x, _ = data()
+    with pytest.warns(UserWarning, match="target size"):
+        result = diagnose(he(20, 64, 1), x, functional.mse_loss, torch.randn(64, generator=seeded()))
+    assert roots(result) == [("target-scale", "the target")] and "(64, 1)" in result.findings[0].measured
+
+
+def test_a_zero_head_is_a_note_and_hides_nothing() -> None:
+    model = changed(he(20, 64, 64, 64, 64, 5), "linear5.weight", torch.zero_)
+    result = diagnosed(model, data())
+    assert result.healthy and notes(result) == [("zero-initialized", "linear5")]
+    assert result.replaced == ("linear5.weight",) and "in their" in repr(result)
+    changed(model, "linear3.weight", lambda w: w.mul_(1e-3))
+    assert roots(diagnosed(model, data())) == [("forward-scale", "linear3")]
+
+
+def test_zeros_in_the_middle_are_a_fault() -> None:
+    model = changed(he(20, 64, 64, 64, 5), "linear2.weight", torch.zero_)
+    assert roots(diagnosed(model, data()))[0] == ("zero-initialized", "linear2")
+
+
+def test_equal_units_and_memory_never_written() -> None:
+    equal = changed(he(20, 64, 64, 5), "linear2.weight", lambda w: w.copy_(w[:1].expand_as(w)))
+    assert roots(diagnosed(equal, data()))[0] == ("equal-units", "linear2")
+    strange = changed(he(20, 64, 64, 5), "linear2.weight", lambda w: w.fill_(1e-35).view(-1)[::97].fill_(1e18))
+    assert roots(diagnosed(strange, data()))[0] == ("uninitialized", "linear2")
+
+
+def test_dead_units_in_modules_and_in_functions() -> None:
+    model = changed(he(20, 64, 64, 5), "linear1.bias", lambda b: b.sub_(30))
+    result = diagnosed(model, data())
+    assert roots(result) == [("dead-units", "act1")] and "linear1.bias" in result.findings[0].cause
+    called = changed(Called(torch.relu), "first.bias", lambda b: b.sub_(30))
+    assert roots(diagnosed(called, data())) == [("dead-units", "first")]
+
+
+class Called(nn.Module):
+    """An activation that is called as a function."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.last, self.function = nn.Linear(20, 64), nn.Linear(64, 5), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.function(self.first(x)))
+
+
+class Bent(nn.Tanh):
+    """A subclass of an activation."""
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, Bent, nn.Sigmoid, nn.Hardtanh])
+def test_saturation_is_seen_in_every_bounded_activation(activation: type[nn.Module]) -> None:
+    model = changed(he(20, 64, 64, 5, activation=activation), "linear2.weight", lambda w: w.mul_(30))
+    assert roots(diagnosed(model, data())) == [("saturated-units", "act2")]
+
+
+def test_saturated_functions_and_attention() -> None:
+    called = changed(Called(torch.tanh), "first.weight", lambda w: w.mul_(30))
+    assert roots(diagnosed(called, data())) == [("saturated-units", "first")]
+    layer = nn.TransformerEncoderLayer(32, 2, 64, batch_first=True)
+    x = torch.randn(4, 12, 32, generator=seeded())
+    assert diagnose(layer, x).healthy
+    changed(layer, "self_attn.in_proj_weight", lambda w: w.mul_(60))
+    assert roots(diagnose(layer, x))[0] == ("saturated-units", "self_attn")
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.Softmax(0), nn.Sigmoid(), nn.ReLU(), nn.Tanh()])
+def test_an_activation_that_the_loss_brings_itself(last: nn.Module) -> None:
+    result = diagnosed(nn.Sequential(he(20, 64, 5), last), data())
+    assert roots(result) == [("output-activation", "1")]
+
+
+def test_negative_log_likelihood_wants_log_probabilities() -> None:
+    x, y = data()
+    right = nn.Sequential(he(20, 64, 5), nn.LogSoftmax(1))
+    assert diagnose(right, x, functional.nll_loss, y).healthy
+    assert roots(diagnose(right[0], x, functional.nll_loss, y))[0][0] == "output-activation"
+
+
+def test_the_first_loss() -> None:
+    large = changed(he(20, 64, 5), "linear2.weight", lambda w: w.mul_(100))
+    biased = changed(he(20, 64, 5), "linear2.bias", lambda b: b[0].add_(30))
+    for model, cause in ((large, "logits far apart"), (biased, "one guess")):
+        result = diagnosed(model, data())
+        assert roots(result) == [("first-loss", "linear2")] and cause in result.findings[0].cause
+
+
+def test_every_form_of_classification_has_an_expected_loss() -> None:
+    x, y = data()
+    model = he(20, 64, 5)
+    one_hot = functional.one_hot(y, 5).float()
+    assert diagnose(model, x, CROSS_ENTROPY, one_hot).expected_loss == pytest.approx(math.log(5))
+    tokens = torch.randint(0, 9, (4, 12), generator=seeded())
+    words = nn.Sequential(nn.Embedding(9, 16), nn.Linear(16, 9))
+    flat = diagnose(words, tokens, lambda z, t: CROSS_ENTROPY(z.flatten(0, 1), t.flatten(), reduction="sum"), tokens)
+    assert flat.expected_loss == pytest.approx(math.log(9)) and flat.loss > 50 and flat.healthy
+
+
+def batch_normalized(layers: int = 3) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for fan_in in (20, *[64] * (layers - 1)):
+        parts += [nn.Linear(fan_in, 64), nn.BatchNorm1d(64), nn.ReLU()]
+    return initialize_(nn.Sequential(*parts, nn.Linear(64, 5)), "kaiming_normal", generator=seeded(5))
+
+
+def test_a_bias_before_a_normalization_is_a_note() -> None:
+    result = diagnosed(batch_normalized(), data())
+    assert result.healthy and notes(result) == [("bias-before-norm", "0")]
+
+
+def test_running_statistics_that_do_not_fit() -> None:
+    model = batch_normalized()
+    for _ in range(100):
+        model(data()[0])
+    assert diagnosed(model.eval(), data()).healthy
+    model[4].running_mean.add_(50)
+    assert roots(diagnosed(model, data()))[0] == ("running-statistics", "4")
+    model[4].running_var[3] = math.nan
+    assert ("running-statistics", "4") in [(f.kind, f.layer) for f in every(diagnosed(model, data()))]
+
+
+def every(result: Diagnosis) -> list[Finding]:
+    return [one for finding in result.findings for one in (finding, *finding.consequences)]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.99])
+def test_a_momentum_under_which_nothing_settles(momentum: float) -> None:
+    model = batch_normalized()
+    model[4].momentum = momentum
+    assert roots(diagnosed(model, data())) == [("running-statistics", "4")]
+
+
+def test_statistics_of_two_examples() -> None:
+    x, y = data(rows=2)
+    assert roots(diagnosed(batch_normalized(), (x, y)))[0] == ("small-batch", "1")
+
+
+def test_batch_normalization_without_shortcuts_explodes_the_gradient() -> None:
+    assert roots(diagnosed(batch_normalized(60), data())) == [("normalization-explosion", "0")]
+
+
+def test_rounding_of_a_large_constant_is_blown_up() -> None:
+    x = torch.full((1, 4, 10, 10), 1e7) + torch.rand(1, 4, 10, 10, generator=seeded())
+    assert "normalization-explosion" in {f.kind for f in every(diagnose(nn.BatchNorm2d(4), x))}
+
+
+def test_frozen_layers_are_a_note_and_a_frozen_model_is_not() -> None:
+    model = he(20, 64, 64, 5)
+    model.linear2.requires_grad_(False)
+    assert notes(diagnosed(model, data())) == [("frozen", "linear2")]
+    model.requires_grad_(False)
+    assert roots(diagnosed(model, data())) == [("frozen", "linear1")]
+
+
+class Cut(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.last = nn.Linear(20, 64), nn.Linear(20, 64), nn.Linear(64, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.left(x) + self.right(x).detach())
+
+
+def test_a_detached_branch_and_a_layer_that_is_never_called() -> None:
+    assert roots(diagnosed(Cut(), data())) == [("no-gradient", "right")]
+    model = he(20, 64, 5)
+    model.register_module("spare", nn.Linear(2, 2))
+    assert roots(diagnosed(model, data())) == [("no-gradient", "spare")]
+
+
+class Positions(nn.Module):
+    """A parameter that is used without calling the module that holds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.positions, self.last = nn.Embedding(9, 16), nn.Embedding(12, 16), nn.Linear(16, 9)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.last(self.scale * (self.tokens(tokens) + self.positions.weight))
+
+
+def test_parameters_may_be_used_without_their_module() -> None:
+    tokens = torch.randint(0, 9, (4, 12), generator=seeded())
+    assert diagnose(Positions(), tokens).findings == []
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
-def test_what_is_not_finite_comes_alone(poison: float, batch: tuple[Tensor, Tensor]) -> None:
-    net = deep("kaiming_normal", depth=3)
-    with torch.no_grad():
-        net.linear2.weight[0, 0] = poison
-    (finding,) = diagnosed(net, batch).findings
-    assert finding.layer == "linear2" and "not finite" in finding.measured and finding.severity == math.inf
+def test_what_is_not_finite_is_found_at_its_origin(poison: float) -> None:
+    x, y = data()
+    bad = x.clone()
+    bad[3, 5] = math.nan
+    in_batch = diagnosed(he(20, 64, 5), (bad, y))
+    assert roots(in_batch) == [("not-finite", "the batch")] and "1 of 1,280" in in_batch.findings[0].measured
+    model = changed(he(20, 64, 64, 5), "linear2.weight", lambda w: w[0, 0].fill_(poison))
+    result = diagnosed(model, (x, y))
+    assert roots(result) == [("not-finite", "linear2")] and result.findings[0].severity == math.inf
+    assert "linear2.weight" in result.findings[0].measured
 
 
-def test_findings_come_in_order_of_severity_with_cause_and_cure(batch: tuple[Tensor, Tensor]) -> None:
+def test_a_gradient_that_is_not_finite() -> None:
+    x = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+    model = nn.Sequential(nn.Linear(2, 3, bias=False))
+    result = diagnose(model, x, lambda z: z.square().sum(1).sqrt().sum())
+    assert roots(result) == [("not-finite", "0")] and "gradient" in result.findings[0].measured
+
+
+def test_kinds_limits_and_topics_are_complete() -> None:
+    folder = Path(inspect.getsourcefile(diagnose) or "").parent
+    text = "".join(path.read_text() for path in folder.glob("*.py"))
+    slugs = {path.stem.split("-", 1)[1] for path in (Path(__file__).parents[1] / "book" / "chapters").glob("*.md")}
+    used = {slug for slug in slugs if f'"{slug}"' in text}
+    assert len(used) >= 8 and not re.findall(r"chapter \d", text)
+    assert set(EXPLAINS) <= set(KINDS) and set().union(*EXPLAINS.values()) <= set(KINDS)
+    assert all(kind in text for kind in KINDS) and all(f'"{name}"' in text for name in LIMITS)
+
+
+def test_a_finding_prints_its_kind_cause_cure_and_topic(batch: tuple[Tensor, Tensor]) -> None:
     result = diagnosed(deep("default"), batch)
-    severities = [finding.severity for finding in result.findings]
-    assert severities == sorted(severities, reverse=True) and len(severities) >= 2
-    assert all(finding.cause and finding.cure for finding in result.findings)
-    assert "cause:" in repr(result) and "ln of the number of classes: 2.3" in repr(result)
+    text = repr(result)
+    assert all(word in text for word in ("[lost-input]", "cause:", "cure:", "so:", "topic: reset-parameters"))
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert all(finding.topic for finding in every(result))
 
 
-def test_every_topic_a_finding_names_has_a_chapter() -> None:
-    topics = set(re.findall(r'topic="([^"]+)"', Path(inspect.getsourcefile(diagnose)).read_text()))
-    chapters = {path.stem.split("-", 1)[1] for path in (Path(__file__).parents[1] / "book" / "chapters").glob("*.md")}
-    assert len(topics) >= 5 and topics <= chapters
+def test_what_follows_is_folded_under_its_root_but_notes_are_not() -> None:
+    def one(kind: str, severity: float = 1.0, position: int = 0) -> Finding:
+        return Finding(kind, "1", "", "", "", "", severity, position=position)
+
+    (root,) = grouped([one("vanishing-gradient"), one("lost-input", position=3), one("dead-units", position=1)])
+    assert root.kind == "dead-units" and {f.kind for f in root.consequences} == {"lost-input", "vanishing-gradient"}
+    assert [f.kind for f in grouped([one("frozen", 0.0), one("input-scale")])] == ["input-scale", "frozen"]
 
 
-def test_a_finding_prints_its_topic(batch: tuple[Tensor, Tensor]) -> None:
-    findings = diagnosed(deep("default"), batch).findings
-    assert {"glorot", "reset-parameters"} <= {finding.topic for finding in findings}
-    assert all(str(finding).endswith(f"    topic: {finding.topic}") for finding in findings)
+def test_assert_healthy_raises_with_the_findings() -> None:
+    x, y = data()
+    assert_healthy(he(20, 64, 5), x, CROSS_ENTROPY, y)
+    dead = changed(he(20, 64, 64, 5), "linear1.bias", lambda b: b.sub_(30))
+    with pytest.raises(AssertionError, match=r"act1: (.|\n)*dead-units"):
+        assert_healthy(dead, x, CROSS_ENTROPY, y)
+    assert_healthy(dead, x, CROSS_ENTROPY, y, ignore=["dead-units", "no-gradient"])
+    assert_healthy(he(20, 64, 5), 20 * x, CROSS_ENTROPY, y, limits={"input rms": 50.0, "excess loss": 99.0})
+
+
+def test_json_says_the_same(batch: tuple[Tensor, Tensor]) -> None:
+    result = diagnosed(deep("default"), batch)
+    known = json.loads(result.json())
+    assert known["healthy"] is False and known["findings"][0]["kind"] == "lost-input"
+    assert json.loads(diagnose(nn.Linear(3, 3), torch.eye(3)).json())["loss"] is None
 
 
 def test_statistics_by_hand() -> None:
     s = statistics(torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]))
-    assert s["cosine"] == pytest.approx(1 / math.sqrt(2)) and s["dead_share"] == pytest.approx(1 / 3)
-    assert s["second_moment"] == pytest.approx(0.5) and s["finite_share"] == 1
-    assert s["edge_share_-1_1"] == pytest.approx(0.5) and s["edge_share_0_1"] == 1
-    assert math.isnan(statistics(torch.ones(1, 3))["cosine"]) and math.isnan(statistics(torch.tensor(1.0))["cosine"])
+    assert s.cosine == pytest.approx(1 / math.sqrt(2)) and s.dead_share == pytest.approx(1 / 3)
+    assert s.second_moment == pytest.approx(0.5) and s.mean == pytest.approx(0.5) and s.edge_share == 0.5
+    assert math.isnan(statistics(torch.ones(1, 3)).cosine) and math.isnan(statistics(torch.tensor(1.0)).cosine)
+    assert norm(torch.tensor([3e30, 4e30])) == pytest.approx(5e30)
+    assert norm(torch.tensor([3e-30, 4e-30])) == pytest.approx(5e-30)
+
+
+def test_large_tensors_are_sampled_without_missing_a_channel() -> None:
+    x = torch.randn(8, 64, 64, 64, generator=seeded())
+    x[:, 3] = 100.0
+    s = statistics(x)
+    assert s.second_moment == pytest.approx(float(x.double().square().mean()), rel=0.05)
+    x[7, 63, 63, 63] = math.nan
+    assert statistics(x).not_finite == 1
 
 
 def test_update_ratio_is_gradient_over_weight(batch: tuple[Tensor, Tensor]) -> None:
     net = deep("kaiming_normal", depth=2)
     table = diagnosed(net, batch).table.set_index("layer")
-    functional.cross_entropy(net(batch[0]), batch[1]).backward()
+    CROSS_ENTROPY(net(batch[0]), batch[1]).backward()
     weight = net.linear2.weight
     assert table.update_ratio["linear2"] == pytest.approx((weight.grad.norm() / weight.norm()).item())
     assert math.isnan(table.update_ratio["act1"])
@@ -145,30 +447,13 @@ def test_without_a_loss_a_fixed_random_gradient_is_sent_back(batch: tuple[Tensor
     assert one.table.grad_second_moment.tolist() == two.table.grad_second_moment.tolist()
 
 
-def test_plot_draws_forward_backward_and_cosine(batch: tuple[Tensor, Tensor]) -> None:
+def test_plot_draws_forward_backward_and_differences(batch: tuple[Tensor, Tensor]) -> None:
     result = diagnosed(deep("kaiming_normal", depth=3), batch)
-    lines = [ax.get_lines()[0] for ax in result.plot().axes]
-    assert [line.get_ydata().tolist() for line in lines[:1]] == [result.table.second_moment.tolist()]
+    axes = result.plot().axes
+    lines = [ax.get_lines()[0] for ax in axes]
+    assert lines[0].get_ydata().tolist() == (result.table.second_moment**0.5).tolist()
     assert len(lines) == 3 and all(len(line.get_xdata()) == len(result.table) for line in lines)
-
-
-def test_a_layer_that_is_never_called(batch: tuple[Tensor, Tensor]) -> None:
-    net = deep("kaiming_normal", depth=2)
-    net.linear1.register_module("spare", nn.Linear(2, 2))
-    net.register_module("idle", nn.Identity())
-    assert says(found(net, batch), "no gradient reaches") is None
-    holder = nn.Module()
-    holder.net, holder.spare = net, nn.Linear(2, 2)
-    holder.forward = lambda x: holder.net(x)
-    assert says(found(holder, batch), "no gradient reaches") == "spare"
-
-
-def test_a_gradient_that_is_not_finite() -> None:
-    x = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
-    (finding,) = diagnose(
-        nn.Sequential(nn.Linear(2, 3, bias=False)), x, lambda z: z.square().sum(1).sqrt().sum()
-    ).findings
-    assert "its gradient is not finite" in finding.measured and finding.layer == "0"
+    assert [label.get_text() for label in axes[-1].get_xticklabels()] == list(result.table.layer)
 
 
 class Everything(nn.Module):
@@ -223,10 +508,8 @@ def test_the_model_and_the_random_state_are_left_as_they_were(training: bool, fa
         with pytest.raises(RuntimeError, match="no loss today"):
             diagnose(model, tokens, loss)
     else:
-        assert (
-            says({f.measured: f.layer for f in diagnose(model, tokens, loss).findings}, "no gradient reaches")
-            == "unused"
-        )
+        found = [(finding.kind, finding.layer) for finding in diagnose(model, tokens, loss).findings]
+        assert ("no-gradient", "unused") in found
     after = state(model)
     torch.testing.assert_close(after, before, rtol=0, atol=0, equal_nan=True)
     assert model.calls is calls
@@ -242,6 +525,77 @@ def test_batches_of_every_form_and_precision() -> None:
     assert half.table.grad_second_moment.notna().sum() > 3
 
 
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant: bool) -> None:
+        super().__init__()
+        self.first, self.block, self.last, self.reentrant = (
+            nn.Linear(20, 64),
+            he(64, 64, 64),
+            nn.Linear(64, 5),
+            reentrant,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(checkpoint(self.block, self.first(x), use_reentrant=self.reentrant))
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpoints_give_one_row_a_call(reentrant: bool) -> None:
+    model = Checkpointed(reentrant)
+    result = diagnosed(model, data())
+    assert list(result.table.layer) == ["first", "block.linear1", "block.act1", "block.linear2", "last"]
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_an_embedding_that_renormalizes_is_left_as_it_was() -> None:
+    model = nn.Sequential(nn.Embedding(50, 8, max_norm=1.0, sparse=True), nn.Linear(8, 5))
+    before = copy.deepcopy(model.state_dict())
+    result = diagnose(model, torch.arange(48).reshape(4, 12))
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert result.table.update_ratio.notna().sum() == 2 or result.table.update_ratio.notna().sum() == 1
+
+
+class Registers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(20, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.register_buffer("seen", x.mean())
+        self.add_module("extra", nn.Identity())
+        self.count = 1
+        return self.layer(x)
+
+
+def test_what_forward_registers_is_gone_afterwards() -> None:
+    model = Registers()
+    diagnosed(model, data())
+    assert list(model.named_buffers()) == [] and [n for n, _ in model.named_children()] == ["layer"]
+    assert not hasattr(model, "count")
+
+
+def test_a_pair_of_a_data_loader_is_inputs_and_target() -> None:
+    x, y = data()
+    assert diagnose(he(20, 64, 5), [x, y], CROSS_ENTROPY).expected_loss == pytest.approx(math.log(5))
+
+
+def test_wrappers_are_taken_off() -> None:
+    inner = he(20, 64, 5)
+    assert list(diagnosed(nn.DataParallel(inner), data()).table.layer) == ["linear1", "act1", "linear2"]
+
+
+def test_inference_mode_and_no_grad_around_it_change_nothing() -> None:
+    x, y = data()
+    model = he(20, 64, 64, 5)
+    for around in (torch.inference_mode, torch.no_grad):
+        with around():
+            assert diagnose(model, x + 0, CROSS_ENTROPY, y).table.reach.notna().all()
+
+
+def bad_limits(**limits: Any) -> Callable[[], object]:
+    return lambda: diagnose(nn.Linear(2, 2), torch.ones(2, 2), limits=limits)
+
+
 @pytest.mark.parametrize(
     ("bad", "error", "message"),
     [
@@ -249,12 +603,22 @@ def test_batches_of_every_form_and_precision() -> None:
         (
             lambda: diagnose(nn.Linear(2, 2, device="meta"), torch.ones(2, 2)),
             ValueError,
-            r"on \['meta'\], the batch on",
+            "Linear is on the meta device",
         ),
+        (lambda: diagnose(nn.LazyLinear(2), torch.ones(2, 2)), ValueError, "LazyLinear .* first batch"),
+        (lambda: diagnose(torch.jit.script(nn.Linear(2, 2)), torch.ones(2, 2)), ValueError, "is scripted"),
         (lambda: diagnose(nn.Identity(), torch.arange(3)), ValueError, "no floating-point numbers come out"),
         (lambda: diagnose(nn.Linear(2, 2), torch.ones(2, 2), lambda o: o), ValueError, "must be a scalar"),
+        (
+            lambda: assert_healthy(nn.Linear(2, 2), torch.eye(2), ignore=["dead"]),
+            ValueError,
+            "'dead' is no kind .*dead-",
+        ),
+        (bad_limits(size=1.0), ValueError, "limits has 'size', but the limits are gain"),
+        (bad_limits(gain=-1.0), ValueError, r"limits\['gain'\] = -1.0, but it must be a positive number"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:Lazy modules:UserWarning")
 def test_bad_input_is_repeated_in_the_error(bad: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         bad()

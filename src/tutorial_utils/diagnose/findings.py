@@ -1,0 +1,173 @@
+"""What a diagnosis consists of: the kinds of finding, the limits, one finding, and which finding follows from which."""
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+#: Every kind of finding with what it means, roots before what follows from them.
+KINDS = {
+    "not-finite": "NaN or infinity in the batch, a parameter, an output or a gradient.",
+    "uninitialized": "Memory that was reserved but never written: magnitudes that no initializer gives.",
+    "input-scale": "The batch itself is too large, too small, shifted, constant, or ruled by a few columns.",
+    "target-scale": "Targets far from what the outputs can reach at first, or all alike.",
+    "running-statistics": "The stored statistics of a batch normalization do not fit the batch, or never settle.",
+    "small-batch": "Batch normalization takes its statistics from too few numbers.",
+    "equal-units": "Units of one layer start as copies of each other and can never become different.",
+    "zero-initialized": "A weight is exactly zero. At the end of a branch or of the model that may be meant.",
+    "parameter-scale": "A parameter is out of proportion to what it is combined with.",
+    "forward-scale": "The signal grows or shrinks by orders of magnitude, in one layer or layer after layer.",
+    "saturated-units": "Most outputs of an activation, or of attention, lie where its slope is near zero.",
+    "dead-units": "Most units of a layer are switched off for every example.",
+    "lost-input": "The outputs hardly depend on the input any more.",
+    "normalization-explosion": "Normalization multiplies the gradient layer after layer, or a rounding error by much.",
+    "exploding-gradient": "The gradient is orders of magnitude larger at the first layers than at the last.",
+    "vanishing-gradient": "The gradient is orders of magnitude smaller at the first layers than at the last.",
+    "output-activation": "The outputs went through an activation that the loss brings itself, or lack one it needs.",
+    "first-loss": "The first loss is far above that of a guess: confident and wrong.",
+    "no-gradient": "A parameter takes part, but no gradient comes back to it.",
+    "frozen": "A parameter does not train.",
+    "bias-before-norm": "A bias that the normalization behind it removes again.",
+}
+
+#: Where a number becomes a finding. They are conventions about orders of magnitude, not tests.
+LIMITS = {
+    "gain": 30.0,  # one layer's rms out over rms in, either way: more than a scheme's convention explains
+    "trend": 300.0,  # of the signal over the whole depth, if it grows or shrinks all the way
+    "gradient": 1e3,  # between the first layers and the last, for the same relative change
+    "input rms": 10.0,  # of the batch, where 1 is meant
+    "small input rms": 0.01,
+    "offset": 10.0,  # mean over standard deviation of the batch
+    "column": 100.0,  # largest column over the typical one
+    "target rms": 30.0,  # of regression targets, about what outputs are at first
+    "norm scale": 20.0,  # a normalization's weight, either way
+    "bias": 30.0,  # rms of a bias over that of its layer's output without it
+    "uninitialized": 1e15,  # and its inverse squared: no initializer draws such numbers
+    "equal units": 0.5,  # share of units that are copies
+    "dead share": 0.6,  # of the units: most of them
+    "saturated share": 0.7,  # of the outputs: most of them
+    "recurrence": 3.0,  # rms of a recurrent matrix times sqrt(width): an orthogonal one has 1
+    "gate": 12.0,  # rms of what the gates of a recurrent layer receive
+    "dropout": 0.9,
+    "lost input": 1e-3,  # share of the inputs' differences that is left: a thousandth
+    "excess loss": 4.0,  # nats above a guess; logits of standard deviation 2 cost about 2
+    "values per channel": 4.0,  # a variance of so few is off by a factor of two
+    "statistics shift": 3.0,  # standard deviations between running and batch mean
+    "statistics scale": 10.0,  # batch over running variance, either way
+    "momentum": 0.5,  # the last batch is half of the running statistics
+}
+
+LOCAL = {"forward-scale", "saturated-units", "dead-units", "lost-input"}
+SIGNAL = {"forward-scale", "parameter-scale", "saturated-units", "dead-units", "lost-input"}
+GRADIENT = {"vanishing-gradient", "exploding-gradient", "normalization-explosion", "no-gradient"}
+AFTER = SIGNAL | GRADIENT | {"first-loss", "running-statistics", "small-batch"}
+#: What may follow from a finding of each kind.
+EXPLAINS: dict[str, set[str]] = {
+    "not-finite": set(KINDS) - {"not-finite"},
+    "uninitialized": AFTER | {"not-finite", "equal-units", "output-activation", "zero-initialized"},
+    "input-scale": AFTER,
+    "running-statistics": AFTER | {"not-finite"},
+    "small-batch": {"lost-input", "dead-units", "saturated-units", "first-loss"} | GRADIENT,
+    "equal-units": {"lost-input", "dead-units", "saturated-units", "forward-scale", "first-loss"} | GRADIENT,
+    "zero-initialized": {"lost-input", "dead-units", "forward-scale", "first-loss"} | GRADIENT,
+    "parameter-scale": AFTER - {"parameter-scale"},
+    "forward-scale": AFTER - {"forward-scale"} | {"output-activation"},
+    "saturated-units": GRADIENT | {"lost-input", "first-loss", "dead-units", "forward-scale"},
+    "dead-units": GRADIENT | {"lost-input", "first-loss", "forward-scale"},
+    "lost-input": GRADIENT | {"dead-units", "saturated-units", "forward-scale"},
+    "normalization-explosion": {"exploding-gradient"},
+    "output-activation": {"first-loss", "lost-input", "vanishing-gradient", "dead-units"},
+    "no-gradient": {"vanishing-gradient"},
+    "target-scale": {"first-loss", "exploding-gradient"},
+    "frozen": {"no-gradient"},
+}
+WIDTH, INDENT = 80, " " * 11
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong: of which kind, where, by which number, why, what helps, what to read.
+
+    ``kind`` is a key of :data:`KINDS`; ``layer`` a module's name, a parameter's for those of the model itself, or "the
+    batch" or "the target"; ``topic`` the slug of a topic of the book, such as "glorot". ``severity`` counts powers of
+    ten beyond the limit; 0 is a note: worth knowing, not wrong. ``consequences`` are findings that follow from this
+    one.
+    """
+
+    kind: str
+    layer: str
+    measured: str
+    cause: str
+    cure: str
+    topic: str
+    severity: float
+    consequences: tuple["Finding", ...] = ()
+    position: int = 0  # of the layer, in the order of the calls
+
+    def __str__(self) -> str:
+        """A few lines to read, folded where they are long."""
+        lines = [
+            f"{self.layer}: {self.measured} [{self.kind}]",
+            f"    cause: {self.cause}",
+            f"    cure:  {self.cure}",
+        ]
+        if self.consequences:
+            followers = [f"{follower.layer}: {follower.measured}" for follower in self.consequences]
+            lines.append("    so:    " + "; ".join(followers[:3]) + ("; ..." if len(followers) > 3 else ""))
+        lines.append(f"    topic: {self.topic}")
+        return "\n".join(fold(line) for line in lines)
+
+
+def fold(line: str) -> str:
+    """Break a long line between words, as the reports do."""
+    return textwrap.fill(line, WIDTH, subsequent_indent=INDENT, break_on_hyphens=False, break_long_words=False)
+
+
+def grouped(found: Iterable[Finding]) -> list[Finding]:
+    """The findings that explain themselves, each with what follows from it, roots first and notes last.
+
+    >>> def one(kind, severity=1.0): return Finding(kind, "1", "", "", "", "", severity)
+    >>> roots = grouped([one("first-loss"), one("frozen", 0.0), one("input-scale")])
+    >>> [(root.kind, [f.kind for f in root.consequences]) for root in roots]
+    [('input-scale', ['first-loss']), ('frozen', [])]
+    """
+    # Of a signal too small, units without a slope and examples that are alike, what comes first in the model is root.
+    order = {kind: min(n, list(KINDS).index("forward-scale")) if kind in LOCAL else n for n, kind in enumerate(KINDS)}
+    ranked = sorted(found, key=lambda f: (f.severity == 0, order[f.kind], f.position * (f.kind in LOCAL), -f.severity))
+    roots: list[Finding] = []
+    for finding in ranked:
+        above = next((n for n, root in enumerate(roots) if _explains(root, finding)), None)
+        if above is None:
+            roots.append(finding)
+        else:
+            roots[above] = replace(roots[above], consequences=(*roots[above].consequences, finding))
+    return roots
+
+
+def _explains(root: Finding, finding: Finding) -> bool:
+    return root.severity > 0 and finding.severity > 0 and finding.kind in EXPLAINS.get(root.kind, set())
+
+
+def without(found: Iterable[Finding], ignored: Iterable[str]) -> list[Finding]:
+    """The findings left when some kinds are ignored; what followed from an ignored one stands on its own again."""
+    ignored = set(check_kinds(ignored))
+    flat = [one for finding in found for one in (replace(finding, consequences=()), *finding.consequences)]
+    return grouped(finding for finding in flat if finding.kind not in ignored)
+
+
+def check_kinds(kinds: Iterable[str]) -> list[str]:
+    """The kinds as a list, each of them known."""
+    given = [kinds] if isinstance(kinds, str) else list(kinds)
+    for kind in given:
+        if kind not in KINDS:
+            raise ValueError(f"{kind!r} is no kind of finding; the kinds are {', '.join(KINDS)}")
+    return given
+
+
+def limits_with(overrides: dict[str, float] | None) -> dict[str, float]:
+    """The limits with some replaced."""
+    for name, limit in (overrides or {}).items():
+        if name not in LIMITS:
+            raise ValueError(f"limits has {name!r}, but the limits are {', '.join(LIMITS)}")
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
+            raise ValueError(f"limits[{name!r}] = {limit!r}, but it must be a positive number")
+    return LIMITS | (overrides or {})

@@ -1,0 +1,106 @@
+"""Rules about activations: units switched off for every example, outputs where the slope is near zero."""
+
+import math
+from collections.abc import Iterator
+
+from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from tutorial_utils.diagnose.activations import Activation
+from tutorial_utils.diagnose.case import Case
+from tutorial_utils.diagnose.findings import Finding
+
+#: Modules that compute an activation with ends at -1 and 1 by other operations.
+EDGED = (nn.Softsign, nn.RNNBase)
+_SURE = 0.5  # share of attention rows that look at one place only
+
+
+def dead_units(case: Case) -> Iterator[Finding]:
+    """Activations most of whose units are off for every example, and dropout that leaves nothing."""
+    limit = case.limits["dead share"]
+    for a in case.run.activations:
+        # Where examples are alike, as behind a mean over positions, half of the units are off by chance.
+        if (
+            a.zero_below
+            and a.dead > max(limit, 0.5 + 1.5 / math.sqrt(max(a.units, 1)))
+            and not _nothing_arrives(case, a)
+        ):
+            measured = f"{a.dead:.0%} of its units are off for every example"
+            measured += f" (what it receives: mean {a.middle:.2g}, standard deviation {a.spread:.2g})"
+            yield _dead(a.layer, measured, *_why_dead(case, a), case.beyond(a.dead, "dead share"), a.number - 1)
+            break
+    for call in case.run.calls:
+        if isinstance(call.module, _DropoutNd) and call.module.training and call.module.p >= case.limits["dropout"]:
+            measured = f"it drops {call.module.p:.0%} of what it receives"
+            yield _dead(call.layer, measured, f"p = {call.module.p}", "a p of 0.5 or less", 0.5, call.number)
+
+
+def _dead(layer: str, measured: str, cause: str, cure: str, severity: float, position: int) -> Finding:
+    return Finding("dead-units", layer, measured, cause, cure, "why-the-start-matters", severity, position=position)
+
+
+def _nothing_arrives(case: Case, a: Activation) -> bool:
+    """Zeros come from a zero further up, which has a rule of its own."""
+    return a.spread == 0 and a.middle == 0 and bool(case.replaced)
+
+
+def _why_dead(case: Case, a: Activation) -> tuple[str, str]:
+    if a.spread == 0 and a.middle == 0:
+        return "only zeros arrive", "look at what comes before it"
+    bias = next((p for p in case.parameters if p.short == "bias" and p.layer == a.layer), None)
+    before = [c for c in case.run.layers() if c.number < a.number]
+    held = getattr(before[-1].module, "bias", None) if before else None
+    if bias is None and before and held is not None:
+        bias = next((p for p in case.parameters if p.tensor is held), None)
+    if bias is not None and bias.rms > 0.5 * abs(a.middle):
+        return f"{bias.name} is too low, rms {bias.rms:.2g}", "zero biases"
+    return "what arrives is below 0 whatever the example: a shift, or examples that are alike", "center it"
+
+
+def recurrent_scale(case: Case) -> Iterator[Finding]:
+    """Recurrent layers whose states or inputs are multiplied by far more than their activations bear."""
+    for call in case.run.calls:
+        if not isinstance(call.module, nn.RNNBase) or call.received is None:
+            continue
+        for p in case.parameters:
+            if p.owner is not call.module or p.tensor.dim() < 2:
+                continue
+            factor = p.rms * math.sqrt(p.tensor.shape[1])
+            recurrent = p.short.startswith("weight_hh")
+            size = factor if recurrent else factor * (call.received.rms if p.short.startswith("weight_ih_l0") else 1)
+            if size > case.limits["recurrence" if recurrent else "gate"]:
+                what = "the state by" if recurrent else "what arrives to sizes of"
+                measured = f"{p.name} brings {what} about {size:.2g}"
+                cause = "gates and states saturate, and no gradient gets through steps where they do"
+                cure = "an orthogonal recurrent matrix, and weights of the usual size for what arrives"
+                yield Finding("saturated-units", call.layer, measured, cause, cure, "glorot", 0.5, position=call.number)
+                return
+
+
+def saturated_units(case: Case) -> Iterator[Finding]:
+    """Activations and attention most of whose outputs lie at an end of their range."""
+    limit = case.limits["saturated share"]
+    found = [(a.number, a.layer, _flat(a), f"standard deviation {a.spread:.2g}") for a in case.run.activations]
+    for call in case.run.calls:
+        if isinstance(call.module, EDGED):
+            found.append((call.number, call.layer, call.returned.edge_share, "outputs near the ends"))
+    worst = [one for one in sorted(found) if one[2] > limit]
+    for number, layer, share, arrives in worst[:1]:
+        measured = f"{share:.0%} of its outputs lie where its slope is near 0 (what it receives: {arrives})"
+        cause = "pre-activations too large for this activation"
+        severity = case.beyond(share, "saturated share")
+        cure = "a smaller start, or normalize"
+        yield Finding("saturated-units", layer, measured, cause, cure, "glorot", severity, position=number - 1)
+    sure = [(layer, share) for layer, share, _ in case.run.attention if not math.isnan(share) and share > _SURE]
+    for layer, share in sure[:1]:
+        measured = f"{share:.0%} of its attention looks at one place only"
+        cause = "logits of attention too large: queries and keys out of scale, or not divided by sqrt(width)"
+        cure = "draw queries and keys smaller, divide by sqrt(width of a head), or normalize both"
+        yield Finding("saturated-units", layer, measured, cause, cure, "any-activation-any-layer", 0.3)
+
+
+def _flat(a: Activation) -> float:
+    """The share at the ends of a bounded activation; of a ReLU6 its upper end."""
+    if a.name == "softmax" or (a.zero_below and a.above == 0):
+        return 0.0
+    return a.above if a.zero_below else a.below + a.above

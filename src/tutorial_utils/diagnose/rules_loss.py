@@ -1,0 +1,129 @@
+"""Rules about the last step: an activation before a loss that brings its own, and the first loss."""
+
+import math
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from tutorial_utils.diagnose.activations import Activation
+from tutorial_utils.diagnose.calling import storage
+from tutorial_utils.diagnose.case import Case
+from tutorial_utils.diagnose.findings import Finding
+from tutorial_utils.diagnose.normalizing import NORMS
+
+_ROWS = 4096
+#: The values of activations that may stand at the end of a model.
+RANGES = {"relu": (0.0, math.inf), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "softmax": (0.0, 1.0)}
+
+
+def output_activation(case: Case) -> Iterator[Finding]:
+    """Logits that are none."""
+    heard = case.run.heard
+    if heard.kind == "regression":
+        yield from _of_regression(case)
+    if heard.kind not in {"cross-entropy", "binary"} or heard.inputs is None or not heard.inputs.numel():
+        return
+    loss = "cross_entropy" if heard.kind == "cross-entropy" else "binary_cross_entropy_with_logits"
+    logits = heard.inputs.float()
+    if not heard.normalized:
+        measured = "the negative log-likelihood is computed of numbers that are no log-probabilities"
+        cause, cure = "nll_loss brings no softmax of its own", "put a log_softmax before it, or use cross_entropy"
+        yield _finding(case.last_layer, measured, cause, cure)
+        return
+    norm = case.run.calls[-1]
+    if isinstance(norm.module, NORMS) and norm.sources[1] == storage(heard.inputs):
+        measured = f"the logits are the output of {norm.layer}, a normalization"
+        cause = "it fixes how far apart logits are, so the model cannot become sure, and one example's depend on others"
+        yield _finding(norm.layer, measured, cause, "put it before the last layer")
+        return
+    name = _activation(logits, heard.kind, case.run.activations[-1].name if case.run.activations else "")
+    name = name or _same_memory(case, heard.inputs)
+    if name:
+        layer = next((a.layer for a in reversed(case.run.activations) if a.name == name), case.last_layer)
+        measured = f"what the loss receives looks like the output of {name}, from {float(logits.min()):.2g}"
+        measured += f" to {float(logits.max()):.2g}"
+        cause = f"{loss} brings its own activation, so it wants any real numbers"
+        yield _finding(layer, measured, cause, f"remove the {name} at the end of the model")
+
+
+def _of_regression(case: Case) -> Iterator[Finding]:
+    """Outputs that an activation keeps from where the targets are."""
+    heard = case.run.heard
+    if heard.inputs is None or heard.targets is None:
+        return
+    last = next((a for a in _at_end(case) if a.output == storage(heard.inputs)), None)
+    if last is None or last.name not in RANGES:
+        return
+    low, high = RANGES[last.name]
+    outside = float(((heard.targets < low - 0.01) | (heard.targets > high + 0.01)).float().mean())
+    if outside > 0.05:
+        measured = f"{outside:.0%} of the targets lie where {last.name} has no values"
+        cause = "the last activation keeps the outputs from the targets"
+        yield _finding(last.layer, measured, cause, f"remove the {last.name} at the end, or scale the targets")
+
+
+def _finding(layer: str, measured: str, cause: str, cure: str) -> Finding:
+    return Finding("output-activation", layer, measured, cause, cure, "initialize-your-model", 1.0)
+
+
+def _activation(logits: Tensor, kind: str, last: str) -> str:
+    """The activation that numbers look like: rows of probabilities, all in (0, 1), or zeros and positive numbers."""
+    flat = logits.reshape(-1, logits.shape[-1]) if logits.dim() else logits.reshape(1, 1)
+    low, high = float(flat.min()), float(flat.max())
+    if low < 0 or high == low or flat.numel() < 8:
+        return ""
+    sums = [flat.sum(1), flat.sum(0)] if flat.shape[1] > 1 else [flat.sum(0)]
+    if kind == "cross-entropy" and any(bool(((s - 1).abs() < 1e-2).all()) for s in sums):
+        return "softmax"
+    if high <= 1 and (low > 0 or last == "sigmoid") and (last == "sigmoid" or flat.numel() >= 32):
+        return "sigmoid" if last != "softmax" else "softmax"
+    if low == 0 and bool((flat == 0).float().mean() > 0.05):
+        return "relu"
+    return ""
+
+
+def _at_end(case: Case) -> list[Activation]:
+    """The activations behind the last layer, the last one first."""
+    layers = case.run.layers()
+    return [a for a in reversed(case.run.activations) if not layers or a.number > layers[-1].number]
+
+
+def _same_memory(case: Case, logits: Tensor) -> str:
+    """The bounded activation whose result the logits are."""
+    of_activation = {a.output: a.name for a in _at_end(case)}
+    name = of_activation.get(storage(logits), "")
+    return name if name in {"tanh", "sigmoid", "relu", "softmax", "hardtanh"} else ""
+
+
+def first_loss(case: Case) -> Iterator[Finding]:
+    """A first loss above that of a guess."""
+    heard = case.run.heard
+    if not math.isfinite(heard.value) or not math.isfinite(heard.guess):
+        if not math.isnan(case.run.loss) and heard.kind != "regression":
+            case.not_judged.append("the first loss: neither a cross-entropy nor a regression was recognized")
+        return
+    excess = heard.value - heard.guess
+    if excess > case.limits["excess loss"]:
+        guess = "ln(classes)" if heard.kind == "cross-entropy" else "ln(2)"
+        measured = f"the first loss is {heard.value:.3g}, {guess} is {heard.guess:.3g}"
+        cause, cure, topic = _why(case, heard.inputs)
+        severity = case.beyond(excess, "excess loss")
+        yield Finding("first-loss", case.last_layer, measured, cause, cure, topic, severity)
+
+
+def _why(case: Case, logits: Tensor | None) -> tuple[str, str, str]:
+    """Compare: a bias shared by all examples, features that arrive too large, or the last layer itself."""
+    topic = "initialize-your-model"
+    layers = [c for c in case.run.layers() if c.layer == case.last_layer]
+    if logits is not None and logits.dim() > 1:
+        flat = logits.float().reshape(-1, logits.shape[-1])[:_ROWS]
+        shared = (
+            float((flat.mean(0) - flat.mean()).square().mean().sqrt()) if flat.shape[1] > 1 else abs(float(flat.mean()))
+        )
+        if shared > 2 * float((flat - flat.mean(0)).square().mean().sqrt()):
+            return "one guess for all examples, made before anything was learned: the last bias", "zero it", topic
+    received = layers[-1].received if layers else None
+    if received is not None and received.rms > 5 and layers[-1].gain < 3:
+        cause = f"the last layer receives rms {received.rms:.2g}; the scale is lost before it"
+        return cause, "keep the signal near 1, or normalize before the last layer", topic
+    return "logits far apart before anything was learned", "a smaller last layer", topic

@@ -1,0 +1,112 @@
+"""Rules about normalization: stored statistics, batches too small, rounding, biases that it removes again."""
+
+import math
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from tutorial_utils.diagnose.case import Case, before, listed
+from tutorial_utils.diagnose.findings import Finding
+from tutorial_utils.diagnose.normalizing import Norm
+
+
+def running_statistics(case: Case) -> Iterator[Finding]:
+    """Stored statistics that are broken, do not fit the batch, or cannot have settled."""
+    found = [(norm, reason) for norm in case.run.norms if (reason := _misfit(case, norm))]
+    if found:
+        norm, (measured, cause, cure, severity) = found[0]
+        others = listed([other.layer for other, _ in found[1:] if other.layer != norm.layer], 3)
+        measured += f" (also {others})" if others else ""
+        yield Finding("running-statistics", norm.layer, measured, cause, cure, "batchnorm-inference", severity)
+
+
+def _misfit(case: Case, norm: Norm) -> tuple[str, str, str, float] | None:
+    module = norm.module
+    if not isinstance(module, _BatchNorm) or module.running_mean is None or module.running_var is None:
+        return None
+    bad = int((~module.running_mean.isfinite()).sum() + (~module.running_var.isfinite()).sum())
+    if bad:
+        return f"{bad} of its running statistics are not finite", "a batch that was not finite", "reset them", 9.0
+    if bool((module.running_var < 0).any()):
+        return "a running variance is negative", "it was never written, or loaded wrongly", "reset it", 3.0
+    seen = int(module.num_batches_tracked) if module.num_batches_tracked is not None else 0
+    return _momentum(case, module) or (_distance(case, norm, seen) if seen or not module.training else None)
+
+
+def _momentum(case: Case, module: _BatchNorm) -> tuple[str, str, str, float] | None:
+    momentum = module.momentum
+    if momentum is None or not module.training:
+        return None
+    if momentum > case.limits["momentum"]:
+        measured = f"its momentum is {momentum:g}"
+        cause = "here momentum is the share of the new batch: the stored statistics are little more than the last one"
+        return measured, cause, f"momentum = {1 - momentum:.2g}, if it comes from another library", 0.5
+    still = bool((module.running_mean == 0).all()) if module.running_mean is not None else False
+    if momentum == 0 and still:
+        return "its momentum is 0", "the stored statistics never move", "momentum = 0.1", 1.0
+    return None
+
+
+def _distance(case: Case, norm: Norm, seen: int) -> tuple[str, str, str, float] | None:
+    limits = case.limits
+    ratio = max(norm.scale, 1 / norm.scale) if norm.scale else math.inf
+    if not (norm.shift > limits["statistics shift"] or ratio > limits["statistics scale"]):
+        return None
+    measured = f"the batch's mean is {norm.shift:.2g} running standard deviations away, "
+    measured += f"its variance {norm.scale:.2g} times the running one"
+    cause = "the stored statistics are those of other inputs or other weights"
+    if not seen:
+        cause = "the stored statistics are still those of a new layer: no batch has passed in train mode"
+    cure = "pass batches in train mode before eval mode (and copy buffers with parameters), or standardize the inputs"
+    severity = max(case.beyond(norm.shift, "statistics shift"), case.beyond(ratio, "statistics scale"))
+    return measured, cause, cure, severity
+
+
+def small_batch(case: Case) -> Iterator[Finding]:
+    """Statistics from a handful of numbers."""
+    few = [norm for norm in case.run.norms if norm.uses_batch and norm.values <= case.limits["values per channel"]]
+    if few:
+        measured = f"its statistics come from {few[0].values} numbers per channel"
+        cause = "the estimate changes with every batch, and so does the output for one example"
+        cure = "larger batches, or a normalization that does not look at the batch (GroupNorm, LayerNorm)"
+        severity = max(math.log10(2 * case.limits["values per channel"] / few[0].values), 0.01)
+        yield Finding("small-batch", few[0].layer, measured, cause, cure, "batchnorm-clinic", severity)
+
+
+def bias_before_norm(case: Case) -> Iterator[Finding]:
+    """Biases that a normalization removes: a note."""
+    found = []
+    for call in case.run.calls:
+        if not _removes_means(call.module):
+            continue
+        feeding = before(call, case.run.calls)
+        bias = getattr(feeding.module, "bias", None) if feeding is not None and feeding.weight is not None else None
+        if feeding is not None and isinstance(bias, Tensor) and bias.requires_grad:
+            found.append((feeding.layer, call.layer))
+    if found:
+        layer, norm = found[0]
+        others = listed([one for one, _ in found[1:] if one != layer], 3)
+        measured = f"its bias has no effect, since {norm} subtracts the mean" + (f" (also {others})" if others else "")
+        cause = "a normalization over the batch or over positions removes what is added to a whole channel"
+        yield Finding("bias-before-norm", layer, measured, cause, "bias=False", "batchnorm-training", 0.0)
+
+
+def _removes_means(module: nn.Module) -> bool:
+    if isinstance(module, _BatchNorm):
+        return module.training or module.running_mean is None
+    if isinstance(module, nn.GroupNorm):
+        return module.num_groups == module.num_channels
+    return isinstance(module, _InstanceNorm)
+
+
+def rounding(case: Case) -> Iterator[Finding]:
+    """Channels whose differences are rounding errors, which a normalization blows up."""
+    for norm in case.run.norms:
+        if norm.rounding > 0:
+            measured = f"{norm.rounding:.0%} of its channels differ by no more than the rounding of their mean"
+            cause = "a large constant: the variance is that of rounding errors, and dividing by it makes noise of them"
+            cure = "subtract the constant before, or compute this layer in float64"
+            yield Finding("normalization-explosion", norm.layer, measured, cause, cure, "batchnorm-clinic", 1.0)
+            return

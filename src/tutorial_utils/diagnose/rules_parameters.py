@@ -1,0 +1,243 @@
+"""Rules about parameters: memory never written, copies, zeros, proportions, what does not train."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from tutorial_utils.diagnose.calling import storage
+from tutorial_utils.diagnose.case import Case, Held, listed
+from tutorial_utils.diagnose.findings import Finding
+from tutorial_utils.diagnose.measure import Call, Run
+from tutorial_utils.diagnose.normalizing import NORMS
+from tutorial_utils.diagnose.rules_data import uninitialized_sizes
+from tutorial_utils.diagnose.rules_signal import goes_on_small
+from tutorial_utils.diagnose.statistics import norm
+
+_COLUMNS = 16  # compared when looking for equal rows; a draw never repeats as many
+_ROWS_FIRST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Bilinear, nn.RNNBase, nn.RNNCellBase)
+_ROWS_SECOND = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def uninitialized(case: Case) -> Iterator[Finding]:
+    """Sizes that no initializer gives."""
+    bad = [(p, uninitialized_sizes(p)) for p in case.parameters]
+    # A mask's -inf or lowest number is meant; only what is too small to be meant counts in a buffer, or NaN beside it.
+    bad += [(b, _strange(b)) for b in case.buffers if b.tensor.is_floating_point() and not _is_running(b)]
+    for p, count in bad:
+        if count:
+            sizes = p.sizes[p.sizes.isfinite() & (p.sizes > 0)]
+            span = f"from {float(sizes.min()):.1g} to {float(sizes.max()):.1g}"
+            measured = f"the magnitudes of {p.name} reach {span}"
+            cause = "memory that was reserved (torch.empty, to_empty) but never written"
+            cure = "initialize it: reset_parameters, torch.nn.init, or the code that computes it"
+            yield Finding("uninitialized", p.layer, measured, cause, cure, "initialize-your-model", 6.0)
+
+
+def _strange(b: Held) -> int:
+    sizes = b.sizes[b.sizes.isfinite()]
+    lowest = abs(torch.finfo(b.tensor.dtype).min)
+    tiny = int(((sizes > 0) & (sizes < 1e-36)).sum()) if b.tensor.dtype != torch.float64 else 0
+    return tiny + int(((sizes > 1e15) & (sizes < 0.99 * lowest)).sum()) + int(b.sizes.isnan().sum())
+
+
+def _is_running(b: Held) -> bool:
+    return b.short in {"running_mean", "running_var"}
+
+
+def equal_units(case: Case) -> Iterator[Finding]:
+    """Layers whose units start as copies of each other."""
+    for p in case.parameters:
+        units = _units(case, p)
+        if units is None or p.is_zero or len(units) < 2:
+            continue
+        share = _copies(units)
+        if share >= case.limits["equal units"]:
+            copies = round(share * len(units))
+            measured = f"{copies} of the {len(units)} units of {p.name} are copies of another"
+            cause = "equal weights receive equal gradients, so these units stay one unit"
+            cure = "draw them at random"
+            severity = case.beyond(share, "equal units")
+            yield Finding("equal-units", p.layer, measured, cause, cure, "why-the-start-matters", severity)
+
+
+def equal_rows(case: Case) -> Iterator[Finding]:
+    """Embeddings that give every index the same vector."""
+    for p in case.parameters:
+        if isinstance(p.owner, nn.Embedding) and len(p.tensor) > 3 and not p.is_zero and math.isfinite(p.low + p.high):
+            rows = p.tensor.detach()
+            if bool((rows[:: max(1, len(rows) // 4096)] == rows[:1]).all()):
+                measured = f"all {len(rows)} rows of {p.name} are the same"
+                cause = "every index is looked up as the same vector, so the input is lost in the first step"
+                topic = "why-the-start-matters"
+                yield Finding("equal-units", p.layer, measured, cause, "draw them at random", topic, 1.0)
+
+
+def _units(case: Case, p: Held) -> Tensor | None:
+    """The matrix with one row for each unit, where a parameter is one."""
+    if p.tensor.dim() < 2 or not p.tensor.is_floating_point() or not math.isfinite(p.low + p.high):
+        return None
+    weight = p.tensor.detach()
+    if isinstance(p.owner, _ROWS_SECOND):
+        return weight.transpose(0, 1).flatten(1) if p.owner.groups == 1 and p.owner.in_channels > 1 else None
+    if isinstance(p.owner, _ROWS_FIRST):
+        depthwise = getattr(p.owner, "groups", 1) > 1
+        return weight.flatten(1) if not depthwise and weight[0].numel() > 1 else None
+    if storage(p.tensor) in case.run.matrices and not isinstance(p.owner, nn.Embedding):
+        rows = weight.flatten(1) if weight.dim() == 2 else weight.flatten(0, -2)
+        return rows if p.is_constant else None  # which way round a stranger's matrix is, only its author knows
+    return None
+
+
+def _copies(units: Tensor) -> float:
+    """The share of rows that equal an earlier one, by a few evenly spread columns."""
+    columns = torch.linspace(0, units.shape[1] - 1, min(_COLUMNS, units.shape[1])).round().long()
+    rows = units[:, columns.to(units.device)].float()
+    return 1 - (len(rows.unique(dim=0)) - 1) / max(len(rows) - 1, 1)
+
+
+def zero_initialized(case: Case) -> Iterator[Finding]:
+    """Weights that are zero: a finding where they silence what comes after, else a note."""
+    zero = [p for p in case.parameters if p.is_zero and p.tensor.numel() and _could_silence(case, p)]
+    blocking = [p for p in zero if _blocks(case, p)]
+    for p in blocking[:1]:
+        after = "" if len(blocking) == 1 else f" (so are {listed([other.name for other in blocking[1:]])})"
+        measured = f"{p.name} is exactly 0{after}, and nothing of the input gets past it"
+        cause = "a layer of zeros in the middle of the path"
+        cure = "draw it at random; only the last layer of a branch or of the model may start at zero"
+        yield Finding("zero-initialized", p.layer, measured, cause, cure, "why-the-start-matters", 3.0)
+    meant = [p for p in zero if p not in blocking]
+    if meant:
+        measured = f"{listed([p.name for p in meant])} {'is' if len(meant) == 1 else 'are'} exactly 0"
+        cause = "zeros at the end of a branch or of the model let it start as if it were not there"
+        cure = "nothing, if it is meant; else draw it at random"
+        yield Finding("zero-initialized", meant[0].layer, measured, cause, cure, "initialize-your-model", 0.0)
+
+
+def _could_silence(case: Case, p: Held) -> bool:
+    return storage(p.tensor) in case.run.multipliers or isinstance(p.owner, nn.Embedding)
+
+
+def _blocks(case: Case, p: Held) -> bool:
+    """Whether the next layer of the same path receives nothing that depends on the input."""
+    own = [c for c in case.run.calls if c.module is p.owner]
+    if not own:
+        return False
+    later = [c for c in case.run.layers() if c.number > own[0].number and c.sources[0] != own[0].sources[0]]
+    if not later or later[0].received is None:
+        return False
+    received, given = later[0].received, own[0].received
+    if received.second_moment == 0:
+        return True
+    alike = received.apart < 1e-9 and received.shape[0] > 1
+    return alike and given is not None and given.apart > 1e-9 and later[0].number <= own[-1].number + 3
+
+
+def parameter_scale(case: Case) -> Iterator[Finding]:
+    """A normalization's weight far from 1, and a bias that drowns its layer's signal."""
+    for p in case.parameters:
+        if isinstance(p.owner, NORMS) and p.short == "weight" and p.rms > case.limits["norm scale"]:
+            measured = f"{p.name} has rms {p.rms:.3g}"
+            cause = "it multiplies a signal of rms 1, and whatever it makes of it goes on"
+            yield _scale(p.layer, measured, cause, "start it at 1", case.beyond(p.rms, "norm scale"))
+    for call in case.run.calls:
+        weight = getattr(call.module, "weight", None)
+        if isinstance(call.module, NORMS) and isinstance(weight, Tensor) and bool(weight.any()):
+            size = norm(weight) / math.sqrt(weight.numel())
+            if size < 1 / case.limits["norm scale"] and goes_on_small(case, call):
+                measured = f"its weight has rms {size:.2g}, and what comes next receives a signal as small"
+                cause = "the weight of a normalization is a factor, not a matrix: it starts at 1"
+                yield _scale(call.layer, measured, cause, "start it at 1", case.beyond(1 / size, "norm scale"))
+                break
+    for call in case.freed.layers():
+        bias = getattr(call.module, "bias", None)
+        weight = call.weight
+        if not isinstance(bias, Tensor) or bias.dim() != 1 or weight is None or _switches(case, call):
+            continue
+        size = norm(bias) / math.sqrt(bias.numel())
+        fan_in = math.prod(weight.shape[1:])
+        signal = (call.received.rms if call.received else 0.0) * norm(weight) / math.sqrt(weight.numel() / fan_in)
+        if size > case.limits["bias"] * signal and size > 1:
+            measured = f"its bias has rms {size:.3g}, all else that it puts out about {signal:.2g}"
+            cause = "the bias drowns what depends on the input"
+            yield _scale(call.layer, measured, cause, "start it at 0", case.beyond(size / max(signal, 1e-9), "bias"))
+
+
+def _switches(case: Case, call: Call) -> bool:
+    """Whether the activation behind a layer is switched off or saturated by it; that is what will be told."""
+    near = [a for a in case.run.activations if call.number <= a.number <= call.number + 1]
+    return any(max(a.dead, a.below + a.above) > case.limits["dead share"] for a in near)
+
+
+def _scale(layer: str, measured: str, cause: str, cure: str, severity: float) -> Finding:
+    return Finding("parameter-scale", layer, measured, cause, cure, "any-activation-any-layer", severity)
+
+
+def frozen(case: Case) -> Iterator[Finding]:
+    """Parameters that do not train: a note, unless nothing does."""
+    still = [p for p in case.parameters if not p.tensor.requires_grad]
+    if not still:
+        return
+    everything = len(still) == len(case.parameters)
+    measured = f"{len(still)} of {len(case.parameters)} parameters do not train: {listed([p.name for p in still])}"
+    cause = "requires_grad is False"
+    cure = "nothing, if it is meant; else requires_grad_(True)"
+    topic = "diagnose-your-model"
+    yield Finding("frozen", still[0].layer, measured, cause, cure, topic, 1.0 if everything else 0.0)
+
+
+def no_gradient(case: Case) -> Iterator[Finding]:
+    """Trainable parameters that no gradient reaches: cut off, exactly zero, or not used at all."""
+    if not case.run.back:
+        return
+    missing = without_gradient(case.parameters, case.run)
+    cut = case.cut
+    if cut:
+        measured = f"no gradient reaches {listed([p.name for p in cut])}, though the loss depends on it"
+        cause = "its output was detached, or computed under no_grad"
+        cure = "remove detach(), .data, or no_grad between the two, or freeze the layer if it is meant"
+        yield Finding("no-gradient", cut[-1].layer, measured, cause, cure, "initialize-your-model", 1.0)
+    rest = [p for p in missing if p not in cut]
+    idle = [p for p in rest if _is_passed_over(p)]
+    if idle:
+        measured = f"{listed([p.name for p in idle])} {'has' if len(idle) == 1 else 'have'} no part in the loss"
+        cause = "the layer is not called, or what it puts out does not enter the loss"
+        cure, topic = "call it, or remove it", "initialize-your-model"
+        yield Finding("no-gradient", idle[0].layer, measured, cause, cure, topic, 0.5)
+    rest = [p for p in rest if p not in idle]
+    if rest:
+        measured = f"{listed([p.name for p in rest])} {'has' if len(rest) == 1 else 'have'} no part in the loss"
+        cause = "not used for this batch, or used for an output that does not enter the loss"
+        yield Finding(
+            "no-gradient", rest[0].layer, measured, cause, "use it, or remove it", "initialize-your-model", 0.0
+        )
+    yield from _all_zero(case)
+
+
+def without_gradient(parameters: list[Held], run: Run) -> list[Held]:
+    """The trainable parameters to which no gradient came."""
+    return [p for p in parameters if p.tensor.requires_grad and id(p.tensor) not in run.gradients]
+
+
+def _is_passed_over(p: Held) -> bool:
+    """Whether a parameter is a layer's, and the layer no expert: of those, some are chosen for each batch."""
+    if not isinstance(p.owner, _ROWS_FIRST + _ROWS_SECOND + NORMS):
+        return False
+    parts = p.layer.split(".")
+    return not any("expert" in part.lower() or part.isdigit() for part in parts[:-1])
+
+
+def _all_zero(case: Case) -> Iterator[Finding]:
+    """Gradients that are exactly zero although nothing silent explains it."""
+    for p in case.parameters:
+        gradient = case.freed.gradients.get(id(p.tensor))
+        if gradient is None or p.tensor.dim() < 2 or isinstance(p.owner, nn.Embedding | nn.RNNBase):
+            continue
+        values = gradient.coalesce().values() if gradient.layout is torch.sparse_coo else gradient
+        if values.numel() and not bool(values.any()):
+            measured = f"the gradient of {p.name} is exactly 0"
+            cause = "something behind it multiplies by 0, is switched off, or does not depend on it"
+            cure = "look at the layers behind it"
+            yield Finding("no-gradient", p.layer, measured, cause, cure, "why-the-start-matters", 0.5)
+            return

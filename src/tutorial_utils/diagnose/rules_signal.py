@@ -1,0 +1,240 @@
+"""Rules about the signal going forward: where it grows or shrinks, and where it stops depending on the input."""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from statistics import median
+
+from torch import Tensor, nn
+
+from tutorial_utils.diagnose.case import Case, before, listed
+from tutorial_utils.diagnose.findings import Finding
+from tutorial_utils.diagnose.measure import Call
+from tutorial_utils.diagnose.normalizing import NORMS
+
+GAIN = "draw its weight with the gain of your activation (gains.gain), or normalize"
+
+
+def forward_scale(case: Case) -> Iterator[Finding]:
+    """One layer whose rms out over rms in is out of order; without one, growth or decay all the way."""
+    layers = [c for c in case.freed.layers() if math.isfinite(c.gain)]
+    found = [finding for c in layers for finding in _outlier(case, c, layers)]
+    found = found or [*_epsilon(case)]
+    found = found or [*_trend(case, layers)]
+    yield from found
+    if not found:
+        yield from _few_small(case, layers)
+
+
+def _outlier(case: Case, call: Call, layers: list[Call]) -> Iterator[Finding]:
+    limit, gain = case.limits["gain"], call.gain
+    alike = [c.gain for c in layers if type(c.module) is type(call.module) and c.gain > 0]
+    typical = median(alike) if len(alike) >= 3 else 1.0
+    large = gain > limit or (gain > limit * typical and gain > 1)
+    small = 0 < gain < 1 / limit and gain < typical
+    if large and not _is_head(case, call, layers) and not _saturates(case, call):
+        yield _one(case, call, typical, gain, _norm_behind(case, call))
+    elif small and goes_on_small(case, call):
+        yield _one(case, call, typical, 1 / gain, _norm_behind(case, call))
+
+
+def _one(case: Case, call: Call, typical: float, ratio: float, norm: Call | None) -> Finding:
+    measured = f"rms {call.received.rms if call.received else 0:.2g} in, {call.returned.rms:.2g} out: a factor of"
+    measured += f" {call.gain:.2g}, where {typical:.2g} is typical here"
+    severity = case.beyond(ratio, "gain")
+    if norm is None or _drowned(case, norm):
+        cause = "its weight is out of scale, or was drawn with the wrong fan"
+        topic = "variance-through-a-layer"
+        return Finding("forward-scale", call.layer, measured, cause, GAIN, topic, severity, position=call.number)
+    cause = f"its weight is out of scale; {norm.layer} hides that from the signal, not from the steps of training"
+    cure = "draw its weight by the usual scheme: relative to its size, its gradient is out of scale as well"
+    return Finding("parameter-scale", call.layer, measured, cause, cure, "what-batchnorm-buys", severity)
+
+
+def _is_head(case: Case, call: Call, layers: list[Call]) -> bool:
+    """Whether a layer is the last; there, the first loss says whether its outputs are too large."""
+    return call is layers[-1] and math.isfinite(case.run.heard.value)
+
+
+def _saturates(case: Case, call: Call) -> bool:
+    """Whether the activation behind a layer saturates, or attention does; then that is what will be told."""
+    near = [a for a in case.run.activations if call.number <= a.number <= call.number + 1]
+    sure = [share for _, share, number in case.run.attention if call.number < number <= call.number + 4]
+    return any(a.below + a.above > 0.7 and (a.above > 0) for a in near) or any(share > 0.5 for share in sure)
+
+
+def _norm_behind(case: Case, call: Call) -> Call | None:
+    return next(
+        (c for c in case.freed.calls if isinstance(c.module, NORMS) and before(c, case.freed.calls) is call), None
+    )
+
+
+def _drowned(case: Case, norm: Call) -> bool:
+    return any(n.layer == norm.layer and n.small > 0.3 for n in case.freed.norms)
+
+
+def goes_on_small(case: Case, call: Call) -> bool:
+    """Whether what comes next receives the small signal: not so at the end of a branch, nor after a normalization."""
+    norm = _norm_behind(case, call)
+    if norm is not None:
+        return True
+    behind = [
+        c
+        for c in case.freed.calls
+        if c.number > call.number
+        and c.sources[0] != call.sources[0]
+        and (c.weight is not None or isinstance(c.module, NORMS))
+        and not isinstance(c.module, nn.Embedding)
+    ]
+    if not behind or behind[0].received is None:
+        return False
+    return behind[0].received.rms <= 3 * call.returned.rms
+
+
+def _epsilon(case: Case) -> Iterator[Finding]:
+    """A normalization whose eps outweighs the variance that it divides by."""
+    for norm in case.freed.norms:
+        eps = getattr(norm.module, "eps", None) or 0.0
+        if norm.small > 1 and eps > 1e-4 and math.isfinite(norm.small) and norm.small < 1e20:
+            measured = f"its eps of {eps:.2g} is {norm.small:.2g} times the variance of what it receives"
+            cause = "eps is there against a division by 0; as large as this, it takes the place of the variance"
+            yield Finding(
+                "forward-scale", norm.layer, measured, cause, "the usual eps, 1e-5", "batchnorm-training", 0.5
+            )
+
+
+def _trend(case: Case, layers: list[Call]) -> Iterator[Finding]:
+    """Growth or decay of what the layers receive, over the whole depth."""
+    sizes = [c.received.rms for c in layers if c.received is not None]
+    if len(sizes) < 5 or min(sizes) == 0:
+        return
+    ratio = max(sizes) / min(sizes)
+    logs = [math.log(size) for size in sizes]
+    if ratio <= case.limits["trend"] or abs(rank_correlation(logs)) < 0.8:
+        return
+    grows = logs[-1] > logs[0]
+    call = layers[sizes.index(max(sizes) if grows else min(sizes))]
+    few = [] if grows else _few(layers)
+    if few:
+        yield _by_few(case, few, layers, ratio)
+        return
+    factor = math.exp((logs[-1] - logs[0]) / (len(logs) - 1))
+    measured = f"what it receives has rms {max(sizes) if grows else min(sizes):.2g}, "
+    measured += f"{ratio:.1g} times {'more' if grows else 'less'} than at the other end"
+    residual = grows and _is_residual(layers)
+    cause = f"the signal is multiplied by about {factor:.2g} from layer to layer; it must be near 1"
+    cure = GAIN
+    if residual:
+        cause += "; every branch adds as much as is already there"
+        cure = "scale the branches by 1/sqrt(their number), start their last layers at zero, or normalize"
+    severity = case.beyond(ratio, "trend")
+    topic = "variance-through-a-layer"
+    yield Finding("forward-scale", call.layer, measured, cause, cure, topic, severity, position=call.number)
+
+
+def _few(layers: list[Call]) -> list[Call]:
+    """The layers, at most half of them, that lose most of the signal; none if all take part."""
+    ordered = sorted(layers, key=lambda c: c.gain)
+    typical = ordered[len(ordered) // 2].gain
+    few = [c for c in layers if c.gain < typical / 3]
+    lost = sum(math.log(typical / c.gain) for c in few)
+    received = [c.received.rms for c in layers if c.received is not None]
+    return few if lost > 0.5 * math.log(max(received) / min(received)) else []
+
+
+def _few_small(case: Case, layers: list[Call]) -> Iterator[Finding]:
+    """A few layers far below the typical one, after which the signal stays small up to the last layer."""
+    if len(layers) < 4 or layers[-1].received is None or layers[-1].received.rms > 0.1:
+        return
+    few = [c for c in layers[:-1] if c.gain < 1 / 3 and not _norm_behind(case, c) and goes_on_small(case, c)]
+    lost = math.prod(1 / c.gain for c in few)
+    if len(few) > 1 and lost > 10:
+        yield _by_few(case, few, layers, case.limits["trend"] * lost / 10)
+
+
+def _by_few(case: Case, few: list[Call], layers: list[Call], ratio: float) -> Finding:
+    kept = listed([f"{c.layer} ({c.gain:.2g})" for c in few])
+    measured = f"rms out over rms in is far below 1 in {kept}"
+    cause = "their weights are too small, or were drawn with the wrong fan (groups and transposition change it)"
+    severity, topic = case.beyond(ratio, "trend"), "any-activation-any-layer"
+    return Finding("forward-scale", few[0].layer, measured, cause, GAIN, topic, severity, position=few[0].number)
+
+
+def _is_residual(layers: list[Call]) -> bool:
+    """Whether layers receive more than the layer before them put out."""
+    steps = [(a.returned.rms, b.received.rms) for a, b in pairwise(layers) if b.received]
+    return sum(received > 1.05 * returned for returned, received in steps) >= len(steps) / 4
+
+
+def rank_correlation(values: list[float]) -> float:
+    """Spearman's correlation of values with their position.
+
+    >>> rank_correlation([1.0, 2.0, 5.0]), rank_correlation([3.0, 2.0, 1.0])
+    (1.0, -1.0)
+    """
+    n = len(values)
+    order = sorted(range(n), key=values.__getitem__)
+    ranks = [0] * n
+    for rank, index in enumerate(order):
+        ranks[index] = rank
+    return 1 - 6 * sum((rank - index) ** 2 for index, rank in enumerate(ranks)) / (n * (n**2 - 1))
+
+
+def lost_input(case: Case) -> Iterator[Finding]:
+    """Layers from which on different examples have become the same."""
+    start = _distance_at_start(case)
+    calls = [c for c in case.freed.calls if c.weight is not None or isinstance(c.module, NORMS)]
+    calls = [c for c in calls if not isinstance(c.module, nn.Embedding)]
+    calls = [c for c in calls if math.isfinite(c.returned.apart) or c.returned.second_moment == 0]
+    if not calls or not start > 0:
+        if not case.not_judged:
+            case.not_judged.append("whether the input is lost: that takes at least two different examples")
+        return
+    limit = case.limits["lost input"]
+    silent = next((c for c in calls if c.received is not None and c.received.second_moment == 0), None)
+    if silent is not None and calls[-1].received is not None and not calls[-1].returned.apart > 1e-12:
+        measured, cause = "what it receives is exactly 0", "everything before it is switched off or multiplied by 0"
+        cure, topic = "look at what stands before it", "why-the-start-matters"
+        yield Finding("lost-input", silent.layer, measured, cause, cure, topic, 1.0, position=silent.number)
+        return
+    lost = [c.returned.apart / start < limit for c in calls]
+    if not lost[-1]:
+        return
+    index = len(lost) - next((n for n, is_lost in enumerate(reversed(lost)) if not is_lost), len(lost))
+    call = calls[index]
+    if _was_picked(calls, index, start * limit):
+        return
+    left = call.returned.apart / start
+    measured = f"of the differences between examples {left:.1g} is left (cosine {call.returned.cosine:.6f})"
+    cause, cure, topic = _why_lost(call)
+    severity = case.beyond(limit**2 / max(left, 1e-16), "lost input")
+    yield Finding("lost-input", call.layer, measured, cause, cure, topic, severity, position=call.number)
+
+
+def _distance_at_start(case: Case) -> float:
+    """1 - cosine between examples of the batch, or of the first embedding where the batch holds indices."""
+    of_batch = [s.apart for _, s in case.floats() if len(s.shape) > 1 and s.apart > 0]
+    if of_batch:
+        return min(of_batch)
+    return next((c.returned.apart for c in case.freed.calls if c.returned.apart > 1e-9), math.nan)
+
+
+def _was_picked(calls: list[Call], index: int, limit: float) -> bool:
+    """Whether the first lost layer was given a part of what came before that is the same for all, a class token say."""
+    call = calls[index]
+    if index == 0 or call.received is None or not call.received.apart < limit:
+        return False
+    return call.received.numel < calls[index - 1].returned.numel
+
+
+def _why_lost(call: Call) -> tuple[str, str, str]:
+    bias = getattr(call.module, "bias", None)
+    size = float(bias.detach().double().square().mean().sqrt()) if isinstance(bias, Tensor) else 0.0
+    if size > 0.5 * call.returned.rms:
+        cure = "zero biases and weights that keep the signal (He for ReLU), fewer layers, or residual branches"
+        return "the biases, the same for all examples, outweigh a signal that shrank", cure, "reset-parameters"
+    if call.received is not None and abs(call.received.mean) > 0.5 * call.received.rms:
+        cure = "an activation with mean 0, fewer layers, residual branches, or normalization"
+        return "the mean of the activation, the same for all examples, outweighs the signal", cure, "glorot"
+    cure = "weights that keep the signal (He for ReLU), fewer layers, or residual branches"
+    return "layer after layer pulls all directions together", cure, "he"
