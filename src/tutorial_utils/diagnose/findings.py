@@ -132,7 +132,7 @@ def grouped(found: Iterable[Finding]) -> list[Finding]:
     """
     # Of a signal too small, units without a slope and examples that are alike, what comes first in the model is root.
     order = {kind: min(n, list(KINDS).index("forward-scale")) if kind in LOCAL else n for n, kind in enumerate(KINDS)}
-    ranked = sorted(found, key=lambda f: (f.severity == 0, order[f.kind], f.position * (f.kind in LOCAL), -f.severity))
+    ranked = sorted(found, key=lambda f: _rank(f, order))
     roots: list[Finding] = []
     for finding in ranked:
         above = next((n for n, root in enumerate(roots) if _explains(root, finding)), None)
@@ -141,6 +141,11 @@ def grouped(found: Iterable[Finding]) -> list[Finding]:
         else:
             roots[above] = replace(roots[above], consequences=(*roots[above].consequences, finding))
     return roots
+
+
+def _rank(finding: Finding, order: dict[str, int]) -> tuple[bool, int, int, int, float]:
+    position = finding.position if finding.kind in LOCAL else 0
+    return finding.severity == 0, order[finding.kind], position, list(KINDS).index(finding.kind), -finding.severity
 
 
 def _explains(root: Finding, finding: Finding) -> bool:

@@ -19,12 +19,7 @@ def dead_units(case: Case) -> Iterator[Finding]:
     """Activations most of whose units are off for every example, and dropout that leaves nothing."""
     limit = case.limits["dead share"]
     for a in case.run.activations:
-        # Where examples are alike, as behind a mean over positions, half of the units are off by chance.
-        if (
-            a.zero_below
-            and a.dead > max(limit, 0.5 + 1.5 / math.sqrt(max(a.units, 1)))
-            and not _nothing_arrives(case, a)
-        ):
+        if a.zero_below and _mostly_dead(a, limit) and not _nothing_arrives(case, a):
             measured = f"{a.dead:.0%} of its units are off for every example"
             measured += f" (what it receives: mean {a.middle:.2g}, standard deviation {a.spread:.2g})"
             yield _dead(a.layer, measured, *_why_dead(case, a), case.beyond(a.dead, "dead share"), a.number - 1)
@@ -37,6 +32,15 @@ def dead_units(case: Case) -> Iterator[Finding]:
 
 def _dead(layer: str, measured: str, cause: str, cure: str, severity: float, position: int) -> Finding:
     return Finding("dead-units", layer, measured, cause, cure, "why-the-start-matters", severity, position=position)
+
+
+def _mostly_dead(a: Activation, limit: float) -> bool:
+    """Whether more units are dead than chance explains.
+
+    Where examples are alike, as behind a mean over positions, half of the units are off by chance.
+    """
+    everything = a.dead == 1 and a.middle + 2 * a.spread < 0
+    return everything or a.dead > max(limit, 0.5 + 1.5 / math.sqrt(max(a.units, 1)))
 
 
 def _nothing_arrives(case: Case, a: Activation) -> bool:

@@ -27,12 +27,16 @@ def uninitialized(case: Case) -> Iterator[Finding]:
     bad += [(b, _strange(b)) for b in case.buffers if b.tensor.is_floating_point() and not _is_running(b)]
     for p, count in bad:
         if count:
-            sizes = p.sizes[p.sizes.isfinite() & (p.sizes > 0)]
-            span = f"from {float(sizes.min()):.1g} to {float(sizes.max()):.1g}"
-            measured = f"the magnitudes of {p.name} reach {span}"
+            measured = f"the magnitudes of {p.name} {_span(p)}"
             cause = "memory that was reserved (torch.empty, to_empty) but never written"
             cure = "initialize it: reset_parameters, torch.nn.init, or the code that computes it"
             yield Finding("uninitialized", p.layer, measured, cause, cure, "initialize-your-model", 6.0)
+
+
+def _span(p: Held) -> str:
+    sizes = p.sizes[p.sizes.isfinite() & (p.sizes > 0)]
+    reach = f"reach from {float(sizes.min()):.1g} to {float(sizes.max()):.1g}" if sizes.numel() else "are not numbers"
+    return reach + (", beside NaN" if sizes.numel() and bool(p.sizes.isnan().any()) else "")
 
 
 def _strange(b: Held) -> int:
