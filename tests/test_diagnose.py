@@ -172,7 +172,7 @@ def test_a_zero_head_is_a_note_and_hides_nothing() -> None:
     model = changed(he(20, 64, 64, 64, 64, 5), "linear5.weight", torch.zero_)
     result = diagnosed(model, data())
     assert result.healthy and notes(result) == [("zero-initialized", "linear5")]
-    assert result.replaced == ("linear5.weight",) and "in their" in repr(result)
+    assert result.replaced == ("linear5.weight",) and "small random" in repr(result)
     changed(model, "linear3.weight", lambda w: w.mul_(1e-3))
     assert roots(diagnosed(model, data())) == [("forward-scale", "linear3")]
 
@@ -376,7 +376,7 @@ def test_kinds_limits_and_topics_are_complete() -> None:
     used = {slug for slug in slugs if f'"{slug}"' in text}
     assert len(used) >= 8 and not re.findall(r"chapter \d", text)
     assert set(EXPLAINS) <= set(KINDS) and set().union(*EXPLAINS.values()) <= set(KINDS)
-    assert all(kind in text for kind in KINDS) and all(f'"{name}"' in text for name in LIMITS)
+    assert all(text.count(f'"{name}"') > 1 for name in (*KINDS, *LIMITS)), "one that no rule uses"
 
 
 def test_a_finding_prints_its_kind_cause_cure_and_topic(batch: tuple[Tensor, Tensor]) -> None:
@@ -402,7 +402,7 @@ def test_assert_healthy_raises_with_the_findings() -> None:
     dead = changed(he(20, 64, 64, 5), "linear1.bias", lambda b: b.sub_(30))
     with pytest.raises(AssertionError, match=r"act1: (.|\n)*dead-units"):
         assert_healthy(dead, x, CROSS_ENTROPY, y)
-    assert_healthy(dead, x, CROSS_ENTROPY, y, ignore=["dead-units", "no-gradient"])
+    assert_healthy(dead, x, CROSS_ENTROPY, y, ignore=["dead-units", "lost-input", "no-gradient"])
     assert_healthy(he(20, 64, 5), 20 * x, CROSS_ENTROPY, y, limits={"input rms": 50.0, "excess loss": 99.0})
 
 
@@ -612,7 +612,7 @@ def bad_limits(**limits: Any) -> Callable[[], object]:
         (
             lambda: assert_healthy(nn.Linear(2, 2), torch.eye(2), ignore=["dead"]),
             ValueError,
-            "'dead' is no kind .*dead-",
+            "'dead' is no kind of finding",
         ),
         (bad_limits(size=1.0), ValueError, "limits has 'size', but the limits are gain"),
         (bad_limits(gain=-1.0), ValueError, r"limits\['gain'\] = -1.0, but it must be a positive number"),

@@ -43,7 +43,9 @@ def refuse(model: object) -> None:
             ".quantized" in type(module).__module__ or hasattr(module, "_packed_params") for module in model.modules()
         )
         or any(not (p.is_floating_point() or p.is_complex()) for p in model.parameters()),
-        "was made in inference mode, so it cannot be trained: make it outside": any(t.is_inference() for t in tensors),
+        "was made in inference mode, so it cannot be trained: make it outside": any(
+            t.is_inference() for t in tensors if not isinstance(t, nn.UninitializedParameter | nn.UninitializedBuffer)
+        ),
     }
     for reason, holds in reasons.items():
         if holds:

@@ -41,7 +41,6 @@ LIMITS = {
     "target rms": 30.0,  # of regression targets, about what outputs are at first
     "norm scale": 20.0,  # a normalization's weight, either way
     "bias": 30.0,  # rms of a bias over that of its layer's output without it
-    "uninitialized": 1e15,  # and its inverse squared: no initializer draws such numbers
     "equal units": 0.5,  # share of units that are copies
     "dead share": 0.6,  # of the units: most of them
     "saturated share": 0.7,  # of the outputs: most of them
@@ -80,6 +79,8 @@ EXPLAINS: dict[str, set[str]] = {
     "target-scale": {"first-loss", "exploding-gradient"},
     "frozen": {"no-gradient"},
 }
+#: The position of a finding that follows from no other.
+ALONE = -1
 WIDTH, INDENT = 80, " " * 11
 
 
@@ -149,7 +150,9 @@ def _rank(finding: Finding, order: dict[str, int]) -> tuple[bool, int, int, int,
 
 
 def _explains(root: Finding, finding: Finding) -> bool:
-    return root.severity > 0 and finding.severity > 0 and finding.kind in EXPLAINS.get(root.kind, set())
+    if root.severity == 0 or finding.severity == 0 or finding.position == ALONE:
+        return False
+    return finding.kind in EXPLAINS.get(root.kind, set())
 
 
 def without(found: Iterable[Finding], ignored: Iterable[str]) -> list[Finding]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tutorial_utils.diagnose.calling import storage
 from tutorial_utils.diagnose.case import Case, Held, listed
-from tutorial_utils.diagnose.findings import Finding
+from tutorial_utils.diagnose.findings import ALONE, Finding
 from tutorial_utils.diagnose.measure import Call, Run
 from tutorial_utils.diagnose.normalizing import NORMS
 from tutorial_utils.diagnose.rules_data import uninitialized_sizes
@@ -201,14 +201,15 @@ def no_gradient(case: Case) -> Iterator[Finding]:
         measured = f"no gradient reaches {listed([p.name for p in cut])}, though the loss depends on it"
         cause = "its output was detached, or computed under no_grad"
         cure = "remove detach(), .data, or no_grad between the two, or freeze the layer if it is meant"
-        yield Finding("no-gradient", cut[-1].layer, measured, cause, cure, "initialize-your-model", 1.0)
+        topic = "initialize-your-model"
+        yield Finding("no-gradient", cut[-1].layer, measured, cause, cure, topic, 1.0, position=ALONE)
     rest = [p for p in missing if p not in cut]
     idle = [p for p in rest if _is_passed_over(p)]
     if idle:
         measured = f"{listed([p.name for p in idle])} {'has' if len(idle) == 1 else 'have'} no part in the loss"
         cause = "the layer is not called, or what it puts out does not enter the loss"
         cure, topic = "call it, or remove it", "initialize-your-model"
-        yield Finding("no-gradient", idle[0].layer, measured, cause, cure, topic, 0.5)
+        yield Finding("no-gradient", idle[0].layer, measured, cause, cure, topic, 0.5, position=ALONE)
     rest = [p for p in rest if p not in idle]
     if rest:
         measured = f"{listed([p.name for p in rest])} {'has' if len(rest) == 1 else 'have'} no part in the loss"
