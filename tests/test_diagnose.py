@@ -327,7 +327,7 @@ class Cut(nn.Module):
 
 def test_a_detached_branch_and_a_layer_that_is_never_called() -> None:
     assert roots(diagnosed(Cut(), data())) == [("no-gradient", "right")]
-    model = he(20, 64, 5)
+    model = Called(torch.relu)
     model.register_module("spare", nn.Linear(2, 2))
     assert roots(diagnosed(model, data())) == [("no-gradient", "spare")]
 

@@ -71,7 +71,7 @@ def test_every_architecture_is_audited_and_diagnosed_whole(name: str) -> None:
     called = set(result.table.layer)
     owners = [{row.path, *(name.rpartition(".")[0] for name in row.shared.split(", "))} for row in table.itertuples()]
     assert [names for names in owners if not names & (called | {""})] == [], "modules that were not measured"
-    assert result.table.finite_share.eq(1).all() and repr(result)
+    assert result.table.finite_share.eq(1).all() and result.healthy, result
 
 
 def test_gpt2_draws_its_residual_projections_smaller() -> None:

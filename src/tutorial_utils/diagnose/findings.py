@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 #: Every kind of finding with what it means, roots before what follows from them.
 KINDS = {
-    "not-finite": "NaN or infinity in the batch, a parameter, an output or a gradient.",
     "uninitialized": "Memory that was reserved but never written: magnitudes that no initializer gives.",
+    "not-finite": "NaN or infinity in the batch, a parameter, an output or a gradient.",
     "input-scale": "The batch itself is too large, too small, shifted, constant, or ruled by a few columns.",
     "target-scale": "Targets far from what the outputs can reach at first, or all alike.",
     "running-statistics": "The stored statistics of a batch normalization do not fit the batch, or never settle.",
@@ -61,7 +61,7 @@ GRADIENT = {"vanishing-gradient", "exploding-gradient", "normalization-explosion
 AFTER = SIGNAL | GRADIENT | {"first-loss", "running-statistics", "small-batch"}
 #: What may follow from a finding of each kind.
 EXPLAINS: dict[str, set[str]] = {
-    "not-finite": set(KINDS) - {"not-finite"},
+    "not-finite": set(KINDS) - {"not-finite", "uninitialized"},
     "uninitialized": AFTER | {"not-finite", "equal-units", "output-activation", "zero-initialized"},
     "input-scale": AFTER,
     "running-statistics": AFTER | {"not-finite"},

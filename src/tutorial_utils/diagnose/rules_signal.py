@@ -146,7 +146,8 @@ def _few_small(case: Case, layers: list[Call]) -> Iterator[Finding]:
     """A few layers far below the typical one, after which the signal stays small up to the last layer."""
     if len(layers) < 4 or layers[-1].received is None or layers[-1].received.rms > 0.1:
         return
-    few = [c for c in layers[:-1] if c.gain < 1 / 3 and not _norm_behind(case, c) and goes_on_small(case, c)]
+    plain = [c for c in layers[:-1] if not isinstance(c.module, nn.RNNBase)]  # whose states are small by design
+    few = [c for c in plain if c.gain < 1 / 3 and not _norm_behind(case, c) and goes_on_small(case, c)]
     lost = math.prod(1 / c.gain for c in few)
     if len(few) > 1 and lost > 10:
         yield _by_few(case, few, layers, case.limits["trend"] * lost / 10)
