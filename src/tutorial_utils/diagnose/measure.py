@@ -301,6 +301,7 @@ def computes(name: str, module: nn.Module) -> bool:
 
 def _loss(run: Run, loss_fn: Callable[..., Any] | None, target: Any) -> Tensor | None:
     """The scalar to go back from: the caller's loss, the model's own, or a fixed random direction of its outputs."""
+    loss: Tensor | None
     if loss_fn is not None:
         loss = loss_fn(run.output) if target is None else loss_fn(run.output, target)
         _check(loss)
