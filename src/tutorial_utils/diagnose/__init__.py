@@ -11,10 +11,11 @@ conventions about orders of magnitude, not tests.
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from tutorial_utils.diagnose import (
     rules_activations,
@@ -161,7 +162,7 @@ def assert_healthy(
 def _measured(model: nn.Module, arguments: Arguments, loss_fn: Callable[..., Any] | None, limits: Any) -> Case:
     """Run the model as it is, and again without its zeros if it has some that hide things."""
     originals = Originals(model)
-    with preserved(model, originals), tqdm(desc="diagnose", unit=" layers", delay=2, leave=False) as bar:
+    with preserved(model, originals), _progress() as bar:
         parameters, buffers = held(model.named_parameters(), model), held(model.named_buffers(), model)
         run = run_once(model, arguments, loss_fn, originals, progress=bar.update)
         if not run.calls:
@@ -176,6 +177,15 @@ def _measured(model: nn.Module, arguments: Arguments, loss_fn: Callable[..., Any
     if not run.back:
         case.not_judged.append(f"gradients: {run.reason}")
     return case
+
+
+def _progress() -> Any:
+    """A bar that counts layers once two seconds have passed, where tqdm is installed; diagnosing does not need it."""
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        return nullcontext(SimpleNamespace(update=lambda: None))
+    return tqdm(desc="diagnose", unit=" layers", delay=2, leave=False)
 
 
 def _freed(
