@@ -1,4 +1,4 @@
-"""The page Notation keeps its promise: one meaning for a symbol on a page, and no Greek letter that it does not list."""
+"""The page Notation keeps its promise: one meaning for a symbol on a page, and no Greek letter left out."""
 
 import re
 from collections import Counter
