@@ -177,7 +177,7 @@ def thirty_layers_need_he(seeds: Seeds) -> Effects:
     adam: dict[str, Any] = {"lr": 0.001, "optimizer": "adam", "steps": 300}
 
     def loss(on: str, optimizer: dict[str, Any], scheme: str = "xavier_normal") -> list[float]:
-        table = sweep(seeds, on=on, depth=30, scheme=scheme, **optimizer).table
+        table = sweep(seeds, on=on, depth=30, width=48, scheme=scheme, **optimizer).table
         return list(table.train_loss / math.log(10))
 
     stalled = {f"{on}, SGD": loss(on, sgd) for on in (DIGITS, DIGITS_BY_PIXEL, MNIST)}
