@@ -216,3 +216,11 @@ def test_slow_but_convergent_integral_does_not_warn(a: float) -> None:
 def test_bad_input_is_repeated_in_the_error(bad: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         bad()
+
+
+def test_a_factor_below_ten_can_be_far_too_small() -> None:
+    """Four sigmoid layers at the exact gain: errors die out, and so does the gradient."""
+    error = stability(torch.sigmoid) ** 4
+    gradient = chi(torch.sigmoid, sigma_w=float(gain(torch.sigmoid))) ** 4
+    assert error < 10 and gradient < 10  # a rule with one side would call this good enough
+    assert gradient < 1e-3

@@ -357,6 +357,16 @@ def test_a_state_dict_from_before_the_count(options: dict[str, bool]) -> None:
     torch.testing.assert_close(mine.eval()(x), torchs.eval()(x))
 
 
+@pytest.mark.parametrize("kind", [ours(1), theirs(1)], ids=["ours", "torch's"])
+def test_an_old_state_dict_assigned_to_a_layer_without_memory_gives_it_a_count(kind: type[nn.Module]) -> None:
+    old = {name: value for name, value in kind(3).state_dict().items() if name != "num_batches_tracked"}
+    layer = kind(3, device="meta")
+    layer.load_state_dict(old, assign=True)
+    assert not [name for name, value in layer.state_dict().items() if value.is_meta]
+    layer(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
+    assert int(layer.num_batches_tracked) == 1
+
+
 def test_a_count_that_is_missing_from_a_newer_state_dict_is_missed() -> None:
     for layer in (ours(1)(3), theirs(1)(3)):
         state = layer.state_dict()
@@ -585,6 +595,77 @@ def test_the_function_names_the_vector_that_does_not_fit(name: str) -> None:
         batch_norm(torch.zeros(4, 3), **vectors | {name: torch.ones(1)})
     with pytest.raises(RuntimeError, match=f"^{name} is torch.float64, but .* the input's dtype, torch.float32"):
         batch_norm(torch.zeros(4, 3), **vectors | {name: torch.ones(3).double()})
+
+
+HALF = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("floats", list(itertools.product([None, False, True], repeat=4)), ids=str)
+def test_vectors_of_a_half_precision_input_must_agree(
+    floats: tuple[bool | None, ...], dtype: torch.dtype, training: bool
+) -> None:
+    """Each of the four vectors is left out, in half precision, or in float32."""
+    if (floats[0] is None) != (floats[1] is None) or (floats[0] is None and not training):
+        return  # both or none of the statistics
+    x = torch.ones(4, 3, dtype=dtype)
+    dtypes = {None: None, False: dtype, True: torch.float32}
+    vectors = [None if dtypes[one] is None else torch.ones(3, dtype=dtypes[one]) for one in floats]
+    error = raised(lambda: nn.functional.batch_norm(x, *vectors, training=training))
+    found = raised(lambda: batch_norm(x, *vectors, training=training))
+    assert (error and error[0]) == (found and found[0])
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("row", ["running_mean", "running_var", "weight", "bias"])
+def test_a_row_is_no_vector_of_statistics(row: str, training: bool) -> None:
+    vectors = {name: torch.ones(3) for name in ("running_mean", "running_var", "weight", "bias")}
+    vectors[row] = torch.ones(1, 3)
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    found, error = (
+        raised(lambda f=f: f(x, **vectors, training=training)) for f in (batch_norm, nn.functional.batch_norm)
+    )
+    assert (found and found[0]) == (error and error[0])
+    assert (found is not None) == row.startswith("running")
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_no_channels_are_rejected_where_torch_rejects_them(affine: bool, training: bool) -> None:
+    errors = [raised(lambda k=k: k(0, affine=affine).train(training)(torch.zeros(4, 0))) for k in (ours(1), theirs(1))]
+    assert [error is not None for error in errors] == [affine, affine]
+    assert not affine or "(4, 0) has no channels that a weight" in errors[0][1]
+
+
+@pytest.mark.parametrize(("kind", "right"), [(ours(1), True), (theirs(1), False)], ids=["ours", "torch's"])
+def test_a_late_backward_pass_uses_the_statistics_of_its_forward_pass(kind: type[nn.Module], right: bool) -> None:
+    """Eval forward, train forward, then backward: in torch the gradient is wrong, in silence (pytorch issue 13402)."""
+    case = Case((8, 3), seed=4)
+    layer, x = kind(3).double().eval(), case.batch().requires_grad_()
+    y = layer(x).square().sum()
+    (true,) = grad(y, x, retain_graph=True)
+    layer.train()(5 * case.batch())
+    (late,) = grad(y, x)
+    assert torch.equal(late, true) is right
+    assert right or float((late - true).norm() / true.norm()) > 0.1
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+def test_what_tools_that_look_for_torch_s_classes_do() -> None:
+    """As the module's docstring says."""
+    net = nn.Sequential(nn.Conv2d(3, 3, 1), ours(2)(3)).eval()
+    assert type(nn.SyncBatchNorm.convert_sync_batchnorm(net)[1]) is ours(2)
+    assert torch.func.replace_all_batch_norm_modules_(net)[1].running_mean is not None
+    assert torch.func.replace_all_batch_norm_modules_(nn.Sequential(theirs(2)(3)))[0].running_mean is None
+    before = net[1].running_mean.clone()
+    torch.optim.swa_utils.update_bn([torch.randn(2, 3, 2, 2)], net)
+    assert torch.equal(net[1].running_mean, before)
+    assert not isinstance(net[1], nn.modules.batchnorm._BatchNorm)
+    with pytest.raises(AssertionError, match="did not find fuser method"):
+        torch.ao.quantization.fuse_modules(net, ["0", "1"])
+    with pytest.raises(RuntimeError, match="has no attribute '_dims'"):
+        torch.jit.script(net[1])
 
 
 @pytest.mark.parametrize("layout", ["strided", "transposed", "channels last"])

@@ -243,3 +243,20 @@ def test_a_loss_that_is_no_scalar_of_the_output_is_refused(loss: object) -> None
     with pytest.raises(ValueError, match=r"loss gave a tensor of shape \(.*\), requires_grad=\w+; it must be a scalar"):
         propagate(net, batch(5, 3), loss)
     assert hooks(net) == 0
+
+
+def test_the_gradient_of_a_bias_is_that_of_its_pre_activation() -> None:
+    """So under a start that shrinks what comes back, biases of early layers move less, whatever the weights do."""
+    generator = torch.Generator().manual_seed(0)
+    net = mlp([100] * 7, nn.Identity).double()
+    for layer in net.children():
+        if isinstance(layer, nn.Linear):
+            nn.init.uniform_(layer.weight, -0.1, 0.1, generator=generator)  # the standard init: n Var[w] = 1/3
+            nn.init.zeros_(layer.bias)
+    x, top = torch.randn(2, 10, 100, generator=generator, dtype=torch.float64)
+    with record(net, (nn.Linear,), keep=torch.clone) as signals:
+        (net(x) * top).sum().backward()
+    for signal in signals:
+        torch.testing.assert_close(signal.module.bias.grad, signal.backward.sum(0))
+    sizes = [signal.module.bias.grad.square().mean() for signal in signals]
+    assert sizes[0] / sizes[-1] < 3**-4

@@ -73,6 +73,16 @@ def test_alpha_is_the_false_alarm_rate(name: str) -> None:
     assert wrong >= stats.binom.ppf(1e-6, draws, alpha / 3)  # Bonferroni wastes some of it, not most
 
 
+@pytest.mark.parametrize("name", ["kaiming_normal", "xavier_uniform"])
+def test_a_draw_that_is_denied_its_name_is_unknown_or_called_by_its_family(name: str) -> None:
+    generator, sizes = seeded(4), {"fan_in": 40, "fan_out": 60}
+    draws = [recognize(DRAWS[name](torch.empty(60, 40), generator), **sizes, alpha=0.3) for _ in range(60)]
+    denied = [found for found in draws if found.scheme != name]
+    family = [found for found in denied if found.scheme in ("normal", "uniform")]
+    assert {found.scheme for found in denied} <= {"unknown", name.rpartition("_")[2]}
+    assert len(denied) > len(family) > 0 and all(0.9 < found.ratio < 1.1 for found in family)
+
+
 @pytest.mark.parametrize("shape", LARGE, ids=str)
 def test_every_draw_of_a_large_tensor_gets_its_name(shape: tuple[int, ...]) -> None:
     generator, alpha = seeded(3), 1e-6  # of all these draws none should be a false alarm

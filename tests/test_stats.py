@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from randomness import seeded
+from scipy import stats
 
 from tutorial_utils.stats import Comparison, compare_mean
 
@@ -23,6 +24,19 @@ def test_the_error_of_a_ratio_is_the_spread_of_ratios() -> None:
     a = 3 * b + torch.randn(4000, 100, generator=seeded(2), dtype=torch.float64)
     z = torch.tensor([compare_mean(x, 3.0, over=y).z for x, y in zip(a, b, strict=True)])
     assert z.std() == pytest.approx(1, abs=0.06)
+
+
+@pytest.mark.parametrize(("size", "one_in"), [(12, 480), (40, 3_700), (100_000, 16_000)])
+def test_few_samples_miss_more_often_than_many(size: int, one_in: int) -> None:
+    """The odds that the docstring of ``agrees`` states."""
+    assert f"{one_in:,}" in (Comparison.agrees.__doc__ or "")
+    assert 0.5 / stats.t.sf(4, size - 1) == pytest.approx(one_in, rel=0.02)
+
+
+def test_a_dozen_normal_samples_miss_as_student_says() -> None:
+    draws = torch.randn(20_000, 12, generator=seeded(3), dtype=torch.float64)
+    missed = sum(not compare_mean(row, 0.0).agrees for row in draws)
+    assert 20 < missed < 70  # 42 expected; by the normal distribution it would be 1
 
 
 def test_verdicts() -> None:

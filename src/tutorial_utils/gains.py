@@ -39,7 +39,7 @@ class Estimate(float):
 
 
 def gaussian_mean(function: Activation, q: float = 1.0) -> Estimate:
-    r"""The mean of a function of a Gaussian, :math:`E[f(s)]` with :math:`s \sim N(0, q)`.
+    r"""The mean of a function of a Gaussian, :math:`E[f(z)]` with :math:`z \sim N(0, q)`.
 
     Adaptive Gauss-Kronrod quadrature of :math:`f(\sqrt q\, z)` against the normal density. The error is the rule's own
     estimate plus the share that comes from :math:`|z| > 19`: a convergent integral has nothing there.
@@ -66,8 +66,8 @@ def gaussian_mean(function: Activation, q: float = 1.0) -> Estimate:
 def gain(activation: Activation, direction: Direction = "forward", *, q: float = 1.0) -> Estimate:
     r"""The factor on the weights' standard deviation that compensates for an activation.
 
-    Forward, :math:`g = 1/\sqrt{E[\varphi(s)^2]/q}`: the second moment of the signal is kept.
-    Backward, :math:`g = 1/\sqrt{E[\varphi'(s)^2]}`: the second moment of the gradient is kept.
+    Forward, :math:`g = 1/\sqrt{E[\varphi(z)^2]/q}`: the second moment of the signal is kept.
+    Backward, :math:`g = 1/\sqrt{E[\varphi'(z)^2]}`: the second moment of the gradient is kept.
     A weight of standard deviation :math:`g/\sqrt{n}` (n = fan_in forward, fan_out backward) then preserves it.
 
     Args:
@@ -105,7 +105,7 @@ def gain(activation: Activation, direction: Direction = "forward", *, q: float =
 
 
 def length_map(activation: Activation, q: float, *, sigma_w: float = 1.0, sigma_b: float = 0.0) -> Estimate:
-    r"""The second moment of the next pre-activation, :math:`q' = \sigma_w^2\, E[\varphi(s)^2] + \sigma_b^2`.
+    r"""The second moment of the next pre-activation, :math:`q' = \sigma_w^2\, E[\varphi(z)^2] + \sigma_b^2`.
 
     Args:
         activation: any elementwise callable.
@@ -127,7 +127,7 @@ def length_map(activation: Activation, q: float, *, sigma_w: float = 1.0, sigma_
 
 
 def chi(activation: Activation, q: float = 1.0, *, sigma_w: float = 1.0) -> Estimate:
-    r"""The factor on the gradient's second moment per layer, :math:`\chi = \sigma_w^2\, E[\varphi'(s)^2]`.
+    r"""The factor on the gradient's second moment per layer, :math:`\chi = \sigma_w^2\, E[\varphi'(z)^2]`.
 
     Below 1 gradients vanish with depth, above 1 they explode.
 
@@ -152,10 +152,10 @@ def chi(activation: Activation, q: float = 1.0, *, sigma_w: float = 1.0) -> Esti
 
 
 def stability(activation: Activation, q: float = 1.0) -> Estimate:
-    r"""The slope of the length map in logarithms, :math:`\lambda = E[s\,\varphi(s)\,\varphi'(s)] / E[\varphi(s)^2]`.
+    r"""The slope of the length map in logarithms, :math:`\tau = E[z\,\varphi(z)\,\varphi'(z)] / E[\varphi(z)^2]`.
 
-    A network drawn so that ``q`` reproduces itself answers a relative error :math:`\epsilon` in ``q`` with
-    :math:`\lambda\epsilon` in the next layer: the fixed point is stable for :math:`\lambda < 1`, unstable above.
+    A network drawn so that ``q`` reproduces itself answers a relative error :math:`\Delta` in ``q`` with
+    :math:`\tau\Delta` in the next layer: the fixed point is stable for :math:`\tau < 1`, unstable above.
 
     Args:
         activation: any elementwise callable that autograd can differentiate.

@@ -2,9 +2,20 @@ r"""Batch normalization from scratch: plain tensor operations, equal to ``torch.
 
 :func:`batch_norm` is the algorithm; :class:`BatchNorm1d`, :class:`BatchNorm2d` and :class:`BatchNorm3d` keep its
 parameters and running statistics under the names of ``torch.nn``, so that a ``state_dict`` of one loads into the other.
-Autograd finds every derivative. Tools that look for torch's own classes, such as ``torch.optim.swa_utils.update_bn`` or
-the fusion of convolutions, do not recognize these. The output keeps the memory layout of a transposed input, where
-torch's is contiguous.
+Autograd finds every derivative.
+
+What is not equal:
+
+* Tools that look for torch's own classes do not recognize these layers. ``nn.SyncBatchNorm.convert_sync_batchnorm``,
+  ``torch.func.replace_all_batch_norm_modules_`` and ``torch.optim.swa_utils.update_bn`` pass them over in silence;
+  ``torch.ao.quantization.fuse_modules`` raises an error; ``isinstance(layer, nn.modules.batchnorm._BatchNorm)`` is
+  False. ``torch.jit.script`` cannot compile them.
+* One gradient is right here and wrong there: after a forward pass in eval mode, a second one in train mode moves the
+  running statistics in place. A backward pass through the first then reads the new statistics in torch, in silence
+  (pytorch issue 13402). Here it uses those that the forward pass used.
+* The output keeps the memory layout of a transposed input, where torch's is contiguous.
+* Sums are taken in another order, so values agree up to rounding. Of a channel that is constant and large this shows:
+  333333.3 in float32 comes out as 0 here, as 1 or 2 there.
 """
 
 import math
@@ -46,9 +57,10 @@ def batch_norm(
         A tensor with the shape and dtype of the input.
 
     Raises:
-        ValueError: for an input without channels; in training, for one value per channel, an ``eps`` that is not
-            positive, or only one of the two running statistics.
-        RuntimeError: if the shapes or dtypes do not fit, or statistics are missing.
+        ValueError: for an input without channels, or with 0 of them and a weight or bias; in training, for one value
+            per channel, an ``eps`` that is not positive, or only one of the two running statistics.
+        RuntimeError: if the shapes or dtypes do not fit, or statistics are missing. Of a half-precision input the four
+            vectors may be in its dtype or in float32, but all in the same.
         NotImplementedError: if the input is not a real floating-point tensor.
 
     Source: Ioffe and Szegedy (2015), algorithm 1.
@@ -215,10 +227,15 @@ class _BatchNorm(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *others: Any
     ) -> None:
-        """Also load a dict from before batches were counted: the layer then keeps its own count."""
+        """Also load a dict from before batches were counted: the layer then keeps its own count.
+
+        A layer on the meta device has none to keep. With ``assign=True`` it would keep a count without memory, so it
+        begins at 0.
+        """
         old = (local_metadata.get("version") or 1) < 2
         if old and self.track_running_stats and self.num_batches_tracked is not None:
-            state_dict.setdefault(prefix + "num_batches_tracked", self.num_batches_tracked)
+            count = torch.tensor(0) if self.num_batches_tracked.is_meta else self.num_batches_tracked
+            state_dict.setdefault(prefix + "num_batches_tracked", count)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *others)
 
     def extra_repr(self) -> str:
@@ -294,11 +311,22 @@ def _check_input(input: Tensor, training: bool, eps: float) -> None:
 
 
 def _check_vectors(input: Tensor, **vectors: Tensor | None) -> None:
+    given = {name: vector for name, vector in vectors.items() if vector is not None}
+    for name, vector in given.items():
+        _check_vector(input, name, vector)
+    if len({vector.dtype for vector in given.values()}) > 1:
+        found = ", ".join(f"{name} is {vector.dtype}" for name, vector in given.items())
+        raise RuntimeError(f"{found}, but they must have one dtype")
+
+
+def _check_vector(input: Tensor, name: str, vector: Tensor) -> None:
     channels, half = input.shape[1], input.dtype in (torch.float16, torch.bfloat16)
-    for name, vector in vectors.items():
-        if vector is None:
-            continue
-        if vector.numel() != channels:
-            raise RuntimeError(f"{name} should contain {channels} elements not {vector.numel()}")
-        if vector.dtype != input.dtype and not (half and vector.dtype == torch.float32):
-            raise RuntimeError(f"{name} is {vector.dtype}, but it must have the input's dtype, {input.dtype}")
+    statistic = name.startswith("running")
+    if vector.numel() != channels:
+        raise RuntimeError(f"{name} should contain {channels} elements not {vector.numel()}")
+    if statistic and vector.dim() != 1:
+        raise RuntimeError(f"{name} has shape {tuple(vector.shape)}, but it must have shape ({channels},)")
+    if channels == 0 and not statistic:
+        raise ValueError(f"input of shape {tuple(input.shape)} has no channels that a {name} could act on")
+    if vector.dtype != input.dtype and not (half and vector.dtype == torch.float32):
+        raise RuntimeError(f"{name} is {vector.dtype}, but it must have the input's dtype, {input.dtype}")

@@ -22,9 +22,9 @@ from tutorial_utils.defaults import EXAMPLES
 
 
 @claim(
-    "There are two typical methods to initialize parameters: Glorot's and He's.",
-    source="source text",
-    quantity="typical of torch.nn: share of its classes with matrices, one of which starts as Glorot's or He's",
+    "There are two typical methods to initialize parameters, Glorot's and He's: most layers of torch.nn use one.",
+    source="source text, of practice; what can be measured is torch.nn",
+    quantity="share of the classes of torch.nn with matrices, one of which starts as Glorot's or He's",
     criterion=Method.RANGE.within(0.5, 1, seeds=8),
 )
 def two_typical_methods(seeds: Seeds) -> Effects:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from tutorial_utils import normalization
 from tutorial_utils.claims.registry import Effects, Seeds
-from tutorial_utils.data import Split, digits
+from tutorial_utils.data import DATA_SETS, Split
 from tutorial_utils.initializers import Model, initialize_
 from tutorial_utils.networks import mlp
 from tutorial_utils.propagation import propagate
@@ -202,19 +202,35 @@ def angle_gap(net: nn.Module, layer: int, x: Tensor) -> float:
     return 1 - float((z @ z.T)[first, second].mean())
 
 
-# Networks that learn digits
+# Networks that learn
+
+#: What networks learn, by the words of a condition: a data set, and how its inputs are standardized.
+DATA: dict[str, tuple[str, str]] = {
+    "digits": ("digits", "global"),
+    "digits, each pixel by itself": ("digits", "pixel"),
+    "MNIST": ("mnist", "global"),
+    "wine": ("wine", "pixel"),
+    "breast cancer": ("breast_cancer", "pixel"),
+}
+DIGITS, DIGITS_BY_PIXEL, MNIST, WINE, BREAST_CANCER = DATA
 
 
 def double_digits(seed: int, n_train: int = 1437) -> Split:
     """The digits in float64, split by the seed; the networks of one claim share the split of its first seed."""
-    x_train, y_train, x_test, y_test = digits(n_train, generator=seeded(seed))
+    return double_data(DIGITS, seed, n_train=n_train)
+
+
+def double_data(on: str, seed: int, **options: Any) -> Split:
+    """A data set of :data:`DATA` in float64, split by the seed."""
+    name, standardize = DATA[on]
+    x_train, y_train, x_test, y_test = DATA_SETS[name](standardize=standardize, generator=seeded(seed), **options)
     return Split(x_train.double(), y_train, x_test.double(), y_test)
 
 
-def sweep(seeds: Seeds, *, steps: int, at: Sequence[int] | None = None, **axes: Any) -> Sweep:
-    """Train networks on digits, one for each seed and combination of the axes."""
+def sweep(seeds: Seeds, *, steps: int, on: str = DIGITS, at: Sequence[int] | None = None, **axes: Any) -> Sweep:
+    """Train networks on a data set, one for each seed and combination of the axes."""
     configs = {"seed": list(seeds), "width": WIDTH, "batch_size": BATCH} | axes
-    return train_many(configs, double_digits(seeds[0]), steps=steps, at=at)
+    return train_many(configs, double_data(on, seeds[0]), steps=steps, at=at)
 
 
 def best_accuracy(table: pd.DataFrame, seeds: Seeds) -> NDArray[np.float64]:
