@@ -1,5 +1,6 @@
 """Sweeps: the same numbers however they are cut, run, interrupted and resumed."""
 
+import json
 import math
 import multiprocessing
 import os
