@@ -41,8 +41,10 @@ from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
 )
 def bn_batch_of_two_fails(seeds: Seeds) -> Effects:
     def lead(setting: Setting) -> list[float]:
-        axes = {"norm": ["batch", "layer"], "batch_size": 2, "depth": 3, "lr": [0.03, 0.1]}
-        score = by_norm(chosen(sweep(seeds, setting, steps=150, n_valid=N_VALID, **axes).table), "test_accuracy")
+        axes: dict[str, Any] = {"norm": ["batch", "layer"], "batch_size": 2, "depth": 3, "lr": [0.03, 0.1]}
+        score = by_norm(
+            chosen(sweep(seeds, setting, steps=150, n_valid=N_VALID[setting.data], **axes).table), "test_accuracy"
+        )
         return list(100 * (score["layer"] - score["batch"]))
 
     return {name: lead(setting) for name, setting in named([*IMAGES, *TABLES]).items()}

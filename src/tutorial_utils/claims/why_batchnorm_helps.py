@@ -407,7 +407,7 @@ PLAIN_SIGMOID = {"norm": "none", "scheme": "lecun_normal", "scale": 4.0}
 def bn_sigmoid_trains(seeds: Seeds) -> Effects:
     def scores(setting: Setting, depth: int, **start: Any) -> Any:
         rates = {"sgd": [0.3, 1.0, 3.0], "adam": [0.003, 0.01, 0.03]}[setting.optimizer]
-        axes = {"activation": "sigmoid", "lr": rates, "depth": depth, "n_valid": N_VALID}
+        axes: dict[str, Any] = {"activation": "sigmoid", "lr": rates, "depth": depth, "n_valid": N_VALID[setting.data]}
         return by_norm(chosen(sweep(seeds, setting, steps=100, **axes, **start).table), "test_accuracy")
 
     found: dict[str, list[float]] = {}
@@ -437,7 +437,7 @@ def bn_relu_gradient_growth(seeds: Seeds) -> Effects:
 
 def _growth_of_relu(beta: float) -> float:
     """Φ(β), the share of units that are on, over the variance of ReLU(z + β) for a standard normal z."""
-    on, density = 0.5 + math.erf(beta / 2**0.5) / 2, math.exp(-(beta**2) / 2) / (2 * math.pi) ** 0.5
+    on, density = 0.5 + math.erf(beta / 2**0.5) / 2, math.exp(-(beta**2) / 2) / math.sqrt(2 * math.pi)
     mean = beta * on + density
     return on / ((1 + beta**2) * on + beta * density - mean**2)
 
