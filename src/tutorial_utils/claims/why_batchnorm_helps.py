@@ -186,7 +186,7 @@ def _gradient_change(relative: bool, net: nn.Sequential, x: Tensor, y: Tensor, l
 
 
 State = dict[str, Tensor]
-LINES = ("from the start, control", "in a random direction, control")
+LINES = ("from a solution to its start", "from a solution in a random direction")
 
 
 @claim(
