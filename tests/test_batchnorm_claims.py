@@ -11,7 +11,7 @@ from torch import nn
 from tutorial_utils.claims import CLAIMS
 from tutorial_utils.claims import why_batchnorm_helps as why
 from tutorial_utils.claims.experiments import (
-    DIGITS,
+    DIGITS_GLOBAL,
     IMAGES,
     Member,
     Setting,
@@ -82,7 +82,7 @@ def test_what_was_trained_is_said(id: str) -> None:
 
 def tiny(norm: type[nn.Module] | None) -> tuple[Member, why.State, why.State]:
     """Two solutions of a small network, and the first of them."""
-    members = [he_network(DIGITS.split(0), seed, norm, depth=1) for seed in (0, 1)]
+    members = [he_network(DIGITS_GLOBAL.split(0), seed, norm, depth=1) for seed in (0, 1)]
     train_together(members, steps=30)
     first, second = ({name: value.clone() for name, value in one.net.state_dict().items()} for one in members)
     return members[0], first, second
@@ -111,14 +111,16 @@ def test_a_threshold_is_relative_to_the_best_of_the_grid() -> None:
 
 
 def test_every_seed_has_its_own_split() -> None:
-    first, second = (DIGITS.split(seed) for seed in (0, 1))
+    first, second = (DIGITS_GLOBAL.split(seed) for seed in (0, 1))
     assert not torch.equal(first.y_test, second.y_test)
     both, alone = (sweep(seeds, steps=2, depth=1).table for seeds in ([0, 1], [1]))
     assert both.test_loss.iloc[1] == alone.test_loss.iloc[0]
 
 
 def test_networks_trained_together_are_those_trained_alone() -> None:
-    apart, together = ([he_network(DIGITS.split(seed), seed, nn.BatchNorm1d) for seed in (3, 4)] for _ in range(2))
+    apart, together = (
+        [he_network(DIGITS_GLOBAL.split(seed), seed, nn.BatchNorm1d) for seed in (3, 4)] for _ in range(2)
+    )
     expected = torch.stack([train_on(data, net, draws, steps=5, lr=0.3) for net, draws, data in apart])
     assert torch.allclose(train_together(together, steps=5, lr=0.3), expected, rtol=1e-9, atol=0)
     for one, other in zip(apart, together, strict=True):
@@ -127,14 +129,14 @@ def test_networks_trained_together_are_those_trained_alone() -> None:
 
 
 def test_what_a_stack_does_not_know_is_trained_alone() -> None:
-    member = he_network(DIGITS.split(0), 0, why._noise(0), depth=1)
+    member = he_network(DIGITS_GLOBAL.split(0), 0, why._noise(0), depth=1)
     before = member.net.get_parameter("linear1.weight").detach().clone()
     losses = train_together([member], steps=2, lr=[0.1])
     assert losses.shape == (1, 2) and not torch.equal(before, member.net.get_parameter("linear1.weight"))
 
 
 def test_a_network_s_beta_starts_where_it_is_told() -> None:
-    net, *_ = he_network(DIGITS.split(0), 0, nn.BatchNorm1d, beta=2.0)
+    net, *_ = he_network(DIGITS_GLOBAL.split(0), 0, nn.BatchNorm1d, beta=2.0)
     assert all(layer.bias.eq(2).all() for layer in net if isinstance(layer, nn.BatchNorm1d))
 
 
@@ -150,4 +152,4 @@ def test_a_setting_says_what_a_claim_ran_on() -> None:
     adam = Setting("wine", optimizer="adam")
     assert adam.name == "wine, pixel, Adam"
     expected = {"data": ("digits", "wine"), "preprocessing": ("global", "pixel"), "optimizer": ("SGD", "Adam")}
-    assert where([DIGITS, adam]) == expected
+    assert where([DIGITS_GLOBAL, adam]) == expected

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tutorial_utils import normalization
 from tutorial_utils.claims.experiments import (
-    DIGITS,
+    DIGITS_GLOBAL,
     IMAGES,
     N_VALID,
     ROUNDING,
@@ -84,7 +84,7 @@ def bn_accumulation_is_a_larger_batch(seeds: Seeds) -> Effects:
         return torch.cat([torch.stack([one[name] for one in found]).mean(0).flatten() for name in found[0]])
 
     def difference(norm: BuildNorm, parts: int, seed: int) -> float:
-        member = he_network(DIGITS.split(seed), seed, norm, depth=1)
+        member = he_network(DIGITS_GLOBAL.split(seed), seed, norm, depth=1)
         whole = gradient(member, 1)
         return float((gradient(member, parts) - whole).norm() / whole.norm())
 

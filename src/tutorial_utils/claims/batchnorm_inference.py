@@ -14,7 +14,7 @@ from torch.optim.swa_utils import update_bn
 
 from tutorial_utils import normalization
 from tutorial_utils.claims.experiments import (
-    DIGITS,
+    DIGITS_GLOBAL,
     IMAGES,
     ROUNDING,
     TABLES,
@@ -93,7 +93,7 @@ def _mixed(x: Tensor, seed: int) -> Tensor:
     quantity="largest change of a probability when an image gets other companions",
     criterion=Method.RANGE.within(*ROUNDING, seeds=8),
     budget="60 steps of 32 examples",
-    **where([DIGITS, Setting("mnist")]),
+    **where([DIGITS_GLOBAL, Setting("mnist")]),
 )
 def bn_fixed_statistics_are_deterministic(seeds: Seeds) -> Effects:
     def change(fitted: Member, seed: int) -> float:
@@ -102,7 +102,7 @@ def bn_fixed_statistics_are_deterministic(seeds: Seeds) -> Effects:
             pairs = [(net(x[:8]).softmax(1), net(x[n : n + 8]).softmax(1)) for n in range(1, 8)]
         return max(float((a[n:] - b[:-n]).abs().max()) for n, (a, b) in enumerate(pairs, 1))
 
-    return _in_each(seeds, {"eval mode": (change, [DIGITS, Setting("mnist")])}, steps=60)
+    return _in_each(seeds, {"eval mode": (change, [DIGITS_GLOBAL, Setting("mnist")])}, steps=60)
 
 
 @claim(
@@ -241,7 +241,7 @@ def bn_moving_averages_suffice(seeds: Seeds) -> Effects:
         return [-_recalibration_gain(nets[seed]) for seed in seeds]
 
     found = {f"150 steps, momentum 0.1, {one.name}": lost(one, 150, 0.1) for one in (*IMAGES, BY_ADAM)}
-    return found | {f"20 steps, momentum 0.01, {DIGITS.name}": lost(DIGITS, 20, 0.01)}
+    return found | {f"20 steps, momentum 0.01, {DIGITS_GLOBAL.name}": lost(DIGITS_GLOBAL, 20, 0.01)}
 
 
 @claim(
@@ -290,8 +290,8 @@ def bn_test_batch_statistics_are_wrong(seeds: Seeds) -> Effects:
     cases: dict[str, tuple[Effect, Sequence[Setting]]] = {
         "batches of 4": (partial(cost, 4, 0.0, False), [*IMAGES, *TABLES, BY_ADAM]),
         "batches of 36, sorted by class": (partial(cost, 36, 0.0, True), IMAGES),
-        "batches of 120": (partial(cost, 120, 0.0, False), [DIGITS, Setting("mnist")]),
-        "batches of 36, brighter images": (partial(cost, 36, 2.0, False), [DIGITS, Setting("mnist")]),
+        "batches of 120": (partial(cost, 120, 0.0, False), [DIGITS_GLOBAL, Setting("mnist")]),
+        "batches of 36, brighter images": (partial(cost, 36, 2.0, False), [DIGITS_GLOBAL, Setting("mnist")]),
     }
     return _in_each(seeds, cases)
 

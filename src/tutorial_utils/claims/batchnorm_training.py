@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from tutorial_utils import normalization
 from tutorial_utils.claims.experiments import (
-    DIGITS,
+    DIGITS_GLOBAL,
     IMAGES,
     ROUNDING,
     WIDTH,
@@ -148,7 +148,7 @@ def bn_weight_orthogonal_to_gradient(seeds: Seeds) -> Effects:
 
 def _first_gradients(norm: BuildNorm, seed: int) -> tuple[nn.Sequential, dict[str, Tensor]]:
     """A network at its start, and the gradients of its first batch."""
-    net, _, data = he_network(DIGITS.split(seed), seed, norm)
+    net, _, data = he_network(DIGITS_GLOBAL.split(seed), seed, norm)
     return net, parameter_gradients(net, data.x_train[:64], data.y_train[:64])
 
 
@@ -181,7 +181,7 @@ def bn_constant_statistics_hurt(seeds: Seeds) -> Effects:
         return (constant / flowing).tolist()
 
     deep = {f"depth 8, {name}": ratios(setting, 8) for name, setting in named(IMAGES).items()}
-    return deep | {f"depth 1, {DIGITS.name}": ratios(DIGITS, 1)}
+    return deep | {f"depth 1, {DIGITS_GLOBAL.name}": ratios(DIGITS_GLOBAL, 1)}
 
 
 @claim(
@@ -190,7 +190,7 @@ def bn_constant_statistics_hurt(seeds: Seeds) -> Effects:
     quantity="largest difference of two loss curves over 40 steps",
     criterion=Method.RANGE.within(0.0, 1e-6, seeds=8),
     budget="40 steps of 32 examples",
-    **where([DIGITS]),
+    **where([DIGITS_GLOBAL]),
 )
 def bn_scale_is_a_rate(seeds: Seeds) -> Effects:
     def difference(norm: BuildNorm, a: float, seed: int) -> float:
@@ -208,7 +208,7 @@ def bn_scale_is_a_rate(seeds: Seeds) -> Effects:
     criterion=Method.RANGE.within(0.0, 1e-6, seeds=8),
     budget="40 steps of 32 examples",
     controls=("one rate for the whole matrix",),
-    **where([DIGITS]),
+    **where([DIGITS_GLOBAL]),
 )
 def bn_rate_belongs_to_a_row(seeds: Seeds) -> Effects:
     def difference(by_row: bool, seed: int) -> float:
@@ -231,7 +231,7 @@ def bn_rate_belongs_to_a_row(seeds: Seeds) -> Effects:
     quantity="largest difference of two loss curves over 80 steps",
     criterion=Method.RANGE.within(0.0, 1e-6, seeds=8),
     budget="80 steps of 32 examples",
-    **where([DIGITS]),
+    **where([DIGITS_GLOBAL]),
 )
 def bn_decay_is_a_growing_rate(seeds: Seeds) -> Effects:
     lr, decay, steps = 0.5, 0.02, 80
@@ -250,7 +250,7 @@ def bn_decay_is_a_growing_rate(seeds: Seeds) -> Effects:
     quantity="angle of a step of the first layer over √(2ηλ), mean of steps 150 to 200",
     criterion=Method.MEAN.within(0.75, 1.25, seeds=8),
     budget="200 steps of 32 examples",
-    **where([DIGITS, Setting("mnist")]),
+    **where([DIGITS_GLOBAL, Setting("mnist")]),
 )
 def bn_decay_equilibrium(seeds: Seeds) -> Effects:
     lr, decay = 0.5, 0.04
@@ -265,11 +265,11 @@ def bn_decay_equilibrium(seeds: Seeds) -> Effects:
         w = torch.stack(weights)
         return float(torch.cosine_similarity(w[1:], w[:-1]).acos().mean()) / math.sqrt(2 * lr * decay)
 
-    cases = [(setting, a) for setting in (DIGITS, Setting("mnist")) for a in (0.3, 3.0)]
+    cases = [(setting, a) for setting in (DIGITS_GLOBAL, Setting("mnist")) for a in (0.3, 3.0)]
     return each(seeds, angle, {f"start times {a}, {setting.name}": (setting, a) for setting, a in cases})
 
 
-def _invariant(norm: BuildNorm, a: float, seed: int, setting: Setting = DIGITS) -> Member:
+def _invariant(norm: BuildNorm, a: float, seed: int, setting: Setting = DIGITS_GLOBAL) -> Member:
     """A network all of whose weights, He's times a, stand before a BatchNorm without eps."""
     data, generator, bare = setting.split(seed), seeded(seed), partial(norm, eps=1e-20, affine=False)
     net = mlp([data.x_train.shape[1], WIDTH, WIDTH, 10], norm=bare, bias=False).append(bare(10)).double()
@@ -289,11 +289,11 @@ def _loss_curve(norm: BuildNorm, a: float, rates: Sequence[float], seed: int, de
     quantity="rank of the second layer's weights after 50 steps",
     criterion=Method.RANGE.within(1.0, 1.0, seeds=8),
     budget="50 steps of 32 examples",
-    **where([DIGITS]),
+    **where([DIGITS_GLOBAL]),
 )
 def bn_equal_units_stay_equal(seeds: Seeds) -> Effects:
     def rank(norm: BuildNorm, seed: int) -> float:
-        net, generator, data = he_network(DIGITS.split(seed), seed, norm)
+        net, generator, data = he_network(DIGITS_GLOBAL.split(seed), seed, norm)
         initialize_(net, "constant", val=0.1)
         train_on(data, net, generator, steps=50)
         return float(torch.linalg.matrix_rank(net.get_parameter("linear2.weight"), rtol=1e-9))

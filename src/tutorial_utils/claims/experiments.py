@@ -246,7 +246,7 @@ class Where(TypedDict):
     optimizer: tuple[str, ...]
 
 
-DIGITS = Setting("digits", "global")
+DIGITS_GLOBAL = Setting("digits", "global")
 #: Both sets of images, standardized both ways: one mean for all pixels, or a mean for each.
 IMAGES = [Setting(data, how) for data, how in product(("digits", "mnist"), ("global", "pixel"))]
 #: Tables, whose features have units of their own.
@@ -265,9 +265,25 @@ def named(settings: Sequence[Setting]) -> dict[str, Setting]:
     return {setting.name: setting for setting in settings}
 
 
+#: What networks learn, by the words of a condition.
+DATA: dict[str, Setting] = {
+    "digits": DIGITS_GLOBAL,
+    "digits, each pixel by itself": Setting("digits", "pixel"),
+    "MNIST": Setting("mnist", "global"),
+    "wine": Setting("wine"),
+    "breast cancer": Setting("breast_cancer"),
+}
+DIGITS, DIGITS_BY_PIXEL, MNIST, WINE, BREAST_CANCER = DATA
+
+
 def double_digits(seed: int, n_train: int = N_TRAIN["digits"]) -> Split:
     """The digits in float64, standardized by one mean, split by the seed."""
-    return DIGITS.split(seed, n_train)
+    return DIGITS_GLOBAL.split(seed, n_train)
+
+
+def double_data(on: str, seed: int, n_train: int | None = None) -> Split:
+    """A data set of :data:`DATA` in float64, split by the seed."""
+    return DATA[on].split(seed, n_train)
 
 
 # Grids of networks
@@ -275,7 +291,7 @@ def double_digits(seed: int, n_train: int = N_TRAIN["digits"]) -> Split:
 
 def sweep(
     seeds: Seeds,
-    setting: Setting = DIGITS,
+    on: Setting | str = DIGITS_GLOBAL,
     *,
     steps: int,
     at: Sequence[int] | None = None,
@@ -285,8 +301,10 @@ def sweep(
 ) -> Sweep:
     """Train networks for each combination of the axes and each seed, every seed on its own split.
 
-    With ``n_valid``, so many of the training examples are held out, and the table has ``valid_accuracy``.
+    With ``n_valid``, so many of the training examples are held out, and the table has ``valid_accuracy``. A setting may
+    be named by a key of :data:`DATA`.
     """
+    setting = DATA[on] if isinstance(on, str) else on
     data = {seed: setting.split(seed, n_train) for seed in seeds}
     held_out = {seed: hold_out(data[seed], n_valid, generator=seeded(seed)) for seed in seeds if n_valid}
     data |= {seed: split for seed, (split, _) in held_out.items()}

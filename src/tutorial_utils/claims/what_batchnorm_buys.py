@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tutorial_utils.claims.experiments import (
-    DIGITS,
+    DIGITS_GLOBAL,
     IMAGES,
     N_VALID,
     TABLES,
@@ -48,7 +48,7 @@ def bn_larger_learning_rate(seeds: Seeds) -> Effects:
         return list(largest["batch"] / largest["none"])
 
     found = {f"ReLU, {name}": ratios(setting) for name, setting in named([*IMAGES, *TABLES, *ADAM]).items()}
-    return found | {f"tanh, {one.name}": ratios(one, **SATURATING) for one in (DIGITS, Setting("mnist"))}
+    return found | {f"tanh, {one.name}": ratios(one, **SATURATING) for one in (DIGITS_GLOBAL, Setting("mnist"))}
 
 
 @claim(

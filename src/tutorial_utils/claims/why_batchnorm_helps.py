@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tutorial_utils.claims.experiments import (
-    DIGITS,
+    DIGITS_GLOBAL,
     IMAGES,
     N_VALID,
     Build,
@@ -151,7 +151,7 @@ def bn_smoother_loss(seeds: Seeds) -> Effects:
     probes: dict[str, Probe] = {"in training": _loss_range}
     found = [_against_none(seeds, setting, _batch_norm, probes) for setting in IMAGES]
     before: dict[str, Probe] = {"before training": _loss_range}
-    found.append(_against_none(seeds, DIGITS, _batch_norm, before, trained=False))
+    found.append(_against_none(seeds, DIGITS_GLOBAL, _batch_norm, before, trained=False))
     return {name: ratios for of in found for name, ratios in of.items()}
 
 
@@ -244,7 +244,7 @@ def _other_lines(seeds: Seeds) -> dict[str, list[float]]:
     """With BatchNorm less without, barriers on lines from a solution: to its start, and beyond it at random."""
     heights = []
     for norm in (nn.BatchNorm1d, None):
-        members = [he_network(DIGITS.split(seed), seed, norm) for seed in seeds]
+        members = [he_network(DIGITS_GLOBAL.split(seed), seed, norm) for seed in seeds]
         starts = [copy.deepcopy(member.net.state_dict()) for member in members]
         train_together(members, steps=100)
         ends = [copy.deepcopy(member.net.state_dict()) for member in members]
@@ -285,10 +285,10 @@ def _shifts(seeds: Seeds, probe: Probe) -> Effects:
     """A shift with BatchNorm over that without, over data, preprocessings, rates and activations."""
     tanh = {"activation": nn.Tanh, "gain": 1.0}
     cases: list[tuple[str, Setting, dict[str, Any]]] = [("ReLU, rate 0.1", setting, {}) for setting in IMAGES]
-    cases += [("ReLU, rate 0.02", setting, {"lr": 0.02}) for setting in (DIGITS, PIXELS)]
-    cases += [("ReLU, rate 0.5 against 0.1", DIGITS, {"with_norm_lr": 0.5})]
-    cases += [("tanh, rate 0.1", setting, tanh) for setting in (DIGITS, PIXELS, Setting("wine"))]
-    cases += [("no activation, rate 0.1", DIGITS, {"activation": nn.Identity, "gain": 1.0})]
+    cases += [("ReLU, rate 0.02", setting, {"lr": 0.02}) for setting in (DIGITS_GLOBAL, PIXELS)]
+    cases += [("ReLU, rate 0.5 against 0.1", DIGITS_GLOBAL, {"with_norm_lr": 0.5})]
+    cases += [("tanh, rate 0.1", setting, tanh) for setting in (DIGITS_GLOBAL, PIXELS, Setting("wine"))]
+    cases += [("no activation, rate 0.1", DIGITS_GLOBAL, {"activation": nn.Identity, "gain": 1.0})]
     found = [_against_none(seeds, setting, _batch_norm, {name: probe}, **how) for name, setting, how in cases]
     return {name: ratios for of in found for name, ratios in of.items()}
 
@@ -333,7 +333,7 @@ def bn_noise_shifts_more(seeds: Seeds) -> Effects:
     third: dict[str, Probe] = {"third layer of five": partial(_means_shift, "linear3")}
     last: dict[str, Probe] = {"last layer of nine": partial(_means_shift, "linear9")}
     found = [_against_none(seeds, setting, _noisy, third) for setting in IMAGES]
-    found += [_against_none(seeds, setting, _noisy, last, depth=8) for setting in (DIGITS, Setting("mnist"))]
+    found += [_against_none(seeds, setting, _noisy, last, depth=8) for setting in (DIGITS_GLOBAL, Setting("mnist"))]
     return {name: ratios for of in found for name, ratios in of.items()}
 
 
@@ -365,20 +365,20 @@ DEEPER = [(5, 0.1), (5, 0.3)]  # hidden layers and rates
         f"{arm}: {depth} layers, rate {lr}, digits, global" for arm in (QUIET, ALONE) for depth, lr in DEEPER
     ),
     budget="100 steps of 32 examples",
-    **where([DIGITS, PIXELS, Setting("mnist")]),
+    **where([DIGITS_GLOBAL, PIXELS, Setting("mnist")]),
 )
 def bn_noise_keeps_the_gain(seeds: Seeds) -> Effects:
     def losses(setting: Setting, norm: NormOf, depth: int, lr: float) -> Tensor:
         members = [he_network(setting.split(seed), seed, norm(seed), depth=depth) for seed in seeds]
         return final_losses(members, steps=100, lr=lr).nan_to_num(math.log(10))  # what has diverged can only guess
 
-    cases = [(setting, *case) for setting in (DIGITS, PIXELS) for case in [(3, 0.1), *DEEPER]]
+    cases = [(setting, *case) for setting in (DIGITS_GLOBAL, PIXELS) for case in [(3, 0.1), *DEEPER]]
     cases += [(Setting("mnist"), *case) for case in DEEPER]
     found = {}
     for setting, depth, lr in cases:
         plain = losses(setting, lambda _: None, depth, lr)
         arms: dict[str, NormOf] = {"": _noisy}
-        if setting == DIGITS and depth == 5:
+        if setting == DIGITS_GLOBAL and depth == 5:
             arms |= {f"{QUIET}: ": _batch_norm, f"{ALONE}: ": _noise}
         for arm, norm in arms.items():
             ratios = losses(setting, norm, depth, lr) / plain
@@ -414,7 +414,7 @@ def bn_sigmoid_trains(seeds: Seeds) -> Effects:
     for depth, setting in product((3, 6), [*IMAGES, Setting("digits", "pixel", "adam")]):
         normed = scores(setting, depth, norm="batch")["batch"]
         against = {f"{depth} sigmoid layers, {setting.name}": PLAIN_SIGMOID}
-        if setting == DIGITS:
+        if setting == DIGITS_GLOBAL:
             against[GAIN_1.format(depth=depth)] = PLAIN_SIGMOID | {"scale": 1.0}
         for name, start in against.items():
             found[name] = list(100 * (normed - scores(setting, depth, **start)["none"]))
@@ -491,19 +491,19 @@ def _half_of(shallow: Sequence[float], accuracies: Sequence[float]) -> list[floa
     criterion=Method.SHARE.within(0.5, 1.0, seeds=10),
     budget="60 steps of 32 examples, the best of three rates",
     after_looking="the accuracy that counts as trained: half, after 90 percent had failed at depth 10",
-    **where([DIGITS, Setting("mnist")]),
+    **where([DIGITS_GLOBAL, Setting("mnist")]),
 )
 def bn_trains_any_depth(seeds: Seeds) -> Effects:
     found: dict[str, list[float]] = {}
-    for name, setting in named([DIGITS, Setting("mnist")]).items():
+    for name, setting in named([DIGITS_GLOBAL, Setting("mnist")]).items():
         shallow = _learned(seeds, setting, 3)
         for depth in (3, 10, 32):
             found[f"{depth} layers, ReLU, {name}"] = _half_of(shallow, _learned(seeds, setting, depth))
-    tanh = _learned(seeds, DIGITS, 32, activation=nn.Tanh)
-    return found | {f"32 layers, tanh, {DIGITS.name}": _half_of(_learned(seeds, DIGITS, 3), tanh)}
+    tanh = _learned(seeds, DIGITS_GLOBAL, 32, activation=nn.Tanh)
+    return found | {f"32 layers, tanh, {DIGITS_GLOBAL.name}": _half_of(_learned(seeds, DIGITS_GLOBAL, 3), tanh)}
 
 
-AT_ZERO = f"β = 0, {DIGITS.name}"
+AT_ZERO = f"β = 0, {DIGITS_GLOBAL.name}"
 
 
 @claim(
@@ -522,4 +522,4 @@ def bn_beta_is_part_of_the_start(seeds: Seeds) -> Effects:
         return _half_of(shallow, deep)
 
     found = {f"β = 2, {name}": share(setting, 2.0) for name, setting in named(IMAGES).items()}
-    return found | {AT_ZERO: share(DIGITS, 0.0)}
+    return found | {AT_ZERO: share(DIGITS_GLOBAL, 0.0)}
