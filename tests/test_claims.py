@@ -178,7 +178,7 @@ def test_a_claim_s_function_has_its_name_and_stands_in_its_topic(id: str) -> Non
 
 
 def test_every_topic_is_registered_in_order() -> None:
-    shared = {"__init__", "__main__", "registry", "ledger", "experiments"}
+    shared = {"__init__", "__main__", "registry", "ledger", "experiments", "source_text"}
     assert {path.stem for path in Path(command.__file__).parent.glob("*.py")} - shared == set(TOPICS)
     assert tuple(dict.fromkeys(about.topic.replace("-", "_") for about in CLAIMS.values())) == TOPICS
 

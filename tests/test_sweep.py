@@ -1,6 +1,7 @@
 """Sweeps: the same numbers however they are cut, run, interrupted and resumed."""
 
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -184,6 +185,33 @@ def test_the_grid_around_a_configuration_changes_no_bit(plain: Sweep) -> None:
 
 def test_repeated_configurations_are_trained_once(plain: Sweep) -> None:
     assert_same(train_many([*RUNS, *RUNS], DATA, **OPTIONS), plain)
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 4, 3)])
+def test_a_split_for_each_seed_gives_the_bits_that_it_gives_alone(shape: tuple[int, ...], small_stacks: None) -> None:
+    """With a validation part for each; a third seed's data is not touched."""
+    splits, parts, pixels = {}, {}, math.prod(shape)
+    for seed in (0, 1, 7):
+        x = torch.randn(71, pixels, generator=seeded(seed), dtype=torch.float64).view(-1, *shape)
+        y = torch.randint(3, (71,), generator=seeded(seed)).index_fill(0, torch.tensor([0]), 2)
+        splits[seed], parts[seed] = Split(x[:40], y[:40], x[40:61], y[40:61]), (x[61:], y[61:])
+    axes = {"depth": 1, "width": 4, "batch_size": 8, "norm": "batch", "lr": [0.1, 0.01]}
+    found = train_many(axes | {"seed": [7, 0]}, splits, validation=parts, **OPTIONS)
+    for seed in (7, 0):
+        places = [place for place, of in enumerate(found.table.seed) if of == seed]
+        alone = train_many(axes | {"seed": seed}, splits[seed], validation=parts[seed], **OPTIONS)
+        assert_same(rows(found, places), alone)
+
+
+def test_splits_that_cannot_be_stacked(tmp_path: Path) -> None:
+    axes, cut = {"depth": 1, "seed": [0, 1]}, DATA._replace(x_test=DATA.x_test[:5], y_test=DATA.y_test[:5])
+    with pytest.raises(ValueError, match=r"seed 1 has no data: there are data for the seeds \[0, 3\]"):
+        train_many(axes, {0: DATA, 3: DATA}, steps=1)
+    with pytest.raises(ValueError, match=r"the splits have the shapes .* for seed 0, but .*\(5, 5\).* for seed 1"):
+        train_many(axes, {0: DATA, 1: cut}, steps=1)
+    train_many(axes, {0: DATA, 1: DATA}, steps=1, checkpoint=tmp_path / "sweep")
+    with pytest.raises(ValueError, match="another experiment"):
+        train_many(axes, DATA, steps=1, checkpoint=tmp_path / "sweep")
 
 
 @pytest.mark.parametrize(("least", "cache"), [(1, 0), (2, 0), (3, 0), (100, 2**30)])

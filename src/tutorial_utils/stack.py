@@ -303,18 +303,24 @@ class Stack:
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean loss and accuracy of every member in eval mode on the same examples: x (examples, ...), y (examples,).
+        """Mean loss and accuracy of every member in eval mode.
+
+        Args:
+            x: the same examples for all, of shape (examples, ...), or each member's own, (K, examples, ...).
+            y: their labels, of shape (examples,) or (K, examples).
 
         Returns:
             The two, each of shape (K,).
         """
         # In memory, member k's matrix begins k · features · examples numbers after the first. With a multiple of 4
         # examples all begin at the same alignment, and so give the same bits at any place in the stack.
-        padded = torch.cat([x, x.new_zeros(-len(x) % 4, *x.shape[1:])])
-        h = self._lanes(padded.expand(len(self), *padded.shape))
+        examples, place = y.shape[-1], y.dim() - 1
+        padding = x.new_zeros(*x.shape[:place], -examples % 4, *x.shape[place + 1 :])
+        padded = torch.cat([x, padding], dim=place)
+        h = self._lanes(padded if place else padded.expand(len(self), *padded.shape))
         for layer in self.layers:
             h = layer.evaluate(h)
-        h = h[..., : len(x)]
+        h = h[..., :examples]
         loss = functional.cross_entropy(h, y.expand(len(self), -1), reduction="none").mean(1)
         return loss, (h.argmax(1) == y).to(h.dtype).mean(1)
 

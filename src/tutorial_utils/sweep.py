@@ -54,6 +54,9 @@ PER_INPUT = 2  # the minibatch as it was gathered, and in the layout of the firs
 
 Grid = Mapping[str, Any] | Iterable[Run]
 Part = tuple[Tensor, Tensor]
+#: The data of all runs, or of the runs with each seed.
+Data = Split | Mapping[int, Split]
+Validation = Part | Mapping[int, Part]
 
 
 class Sweep(NamedTuple):
@@ -80,11 +83,11 @@ class Plan(NamedTuple):
 
 def train_many(
     runs: Grid,
-    data: Split,
+    data: Data,
     *,
     steps: int,
     at: Sequence[int] | None = None,
-    validation: Part | None = None,
+    validation: Validation | None = None,
     device: str = "cpu",
     memory: int = 2**29,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -97,11 +100,12 @@ def train_many(
         runs: a list, of which each run is trained once however often it is listed, or the axes of a
             :func:`tutorial_utils.runs.grid`.
         data: vectors (examples, features) or images (examples, channels, height, width); the computation is in their
-            dtype.
+            dtype. Either one split for all runs, or a split for each seed, all of the same shapes.
         steps: number of updates.
         at: the steps after which all parts of the data are evaluated, from 0 to ``steps``; without it, the last.
         validation: inputs and labels to choose by, as :func:`tutorial_utils.data.hold_out` makes them. What is chosen
-            by its ``valid_loss`` or ``valid_accuracy`` can still be judged by the test part.
+            by its ``valid_loss`` or ``valid_accuracy`` can still be judged by the test part. With a split for each
+            seed, likewise one for each.
         device: where to train.
         memory: bytes that all stacks together may take, as estimated from the shapes.
         checkpoint: a file that keeps what is finished; a sweep that is started again takes it from there.
@@ -112,9 +116,9 @@ def train_many(
         The measurements; a training that diverges goes on as NaN and disturbs no other.
 
     Raises:
-        ValueError: for an empty grid, ``steps`` or ``at`` out of range, a ``validation`` unlike the data, a network
-            that does not fit into ``memory``, a ``device`` that does not exist, or a ``checkpoint`` of another
-            experiment.
+        ValueError: for an empty grid, ``steps`` or ``at`` out of range, a seed without a split or splits of different
+            shapes, a ``validation`` unlike the data, a network that does not fit into ``memory``, a ``device`` that
+            does not exist, or a ``checkpoint`` of another experiment.
 
     >>> from tutorial_utils.data import digits
     >>> sweep = train_many({"depth": 1, "lr": [0.1, 1e9]}, digits(generator=torch.Generator().manual_seed(0)), steps=20)
@@ -123,31 +127,34 @@ def train_many(
     """
     listed = _listed(runs)
     plan = Plan(int(steps), _checked(steps, at), device)
-    _check_validation(validation, data)
+    splits, parts = _by_seed(listed, data), _by_seed(listed, validation)
+    _check_shapes(splits)
+    for seed, part in parts.items():
+        _check_validation(part, splits[seed])
     finished = Checkpoint(checkpoint, _experiment(plan, data, validation))
-    chunks = _chunks([run for run in listed if _key(run) not in finished.trained], data, memory, executor)
+    waiting = [run for run in listed if _key(run) not in finished.trained]
+    chunks = _chunks(waiting, splits[listed[0].seed], memory, executor)
     with _running(executor) as pool, tqdm(total=len(listed), disable=not progress, unit="network") as bar:
         bar.update(len(listed) - sum(map(len, chunks)))
         _collect({pool.submit(train_stack, chunk, data, plan, validation): chunk for chunk in chunks}, finished, bar)
     return _sweep(listed, [finished.trained[_key(run)] for run in listed], plan)
 
 
-def train_stack(runs: Sequence[Run], data: Split, plan: Plan, validation: Part | None = None) -> list[Trained]:
+def train_stack(runs: Sequence[Run], data: Data, plan: Plan, validation: Validation | None = None) -> list[Trained]:
     """Train runs of one shape as one stack, on one thread: the unit of work of a sweep."""
     torch.set_num_threads(1)
-    data = Split(*_on(plan.device, *data))
-    parts = [(data.x_train, data.y_train), (data.x_test, data.y_test)]
-    if validation is not None:
-        x, y = _on(plan.device, *validation)
-        parts.append((x, y))
     needs_padding = len(runs) == 1 or runs[0].width % REGISTERS
     members = [*runs, *[runs[-1]] * (_padding_members(runs[0]) if needs_padding else 0)]
-    stack = _stack(members, data)
+    stack = _stack(members, Split(*_on(plan.device, *_by_seed(members, data)[members[0].seed])))
+    tensors = _on(plan.device, *_of_members(members, data), *_of_members(members, validation))
+    parts = list(zip(tensors[::2], tensors[1::2], strict=True))  # inputs and labels: training, test, and validation
+    x_train, y_train = parts[0]
     losses, evaluations = [], []
-    for step, batch in enumerate(_minibatches(members, plan.steps, len(data.x_train))):
+    for step, batch in enumerate(_minibatches(members, plan.steps, y_train.shape[-1])):
         if step in plan.at:
             evaluations.append(_evaluate(stack, parts))
-        losses.append(stack.step(data.x_train[batch], data.y_train[batch]))
+        drawn: Any = batch if y_train.dim() == 1 else (torch.arange(len(members))[:, None], batch)
+        losses.append(stack.step(x_train[drawn], y_train[drawn]))
     if plan.steps in plan.at:
         evaluations.append(_evaluate(stack, parts))
     # The padding members come last. They have served their purpose and are cut off here.
@@ -233,6 +240,32 @@ def _checked(steps: int, at: Sequence[int] | None) -> tuple[int, ...]:
     return chosen
 
 
+def _by_seed(runs: Iterable[Run], given: Any) -> Mapping[int, Any]:
+    """What is given to each seed: the one thing for all, or its own; nothing if there is none."""
+    seeds = dict.fromkeys(run.seed for run in runs)
+    if not isinstance(given, Mapping):
+        return {} if given is None else dict.fromkeys(seeds, given)
+    if missing := seeds.keys() - given.keys():
+        raise ValueError(f"seed {min(missing)} has no data: there are data for the seeds {[*given]}")
+    return {seed: given[seed] for seed in seeds}
+
+
+def _of_members(runs: Sequence[Run], given: Any) -> list[Tensor]:
+    """The tensors of the one thing given for all, or each member's own, one below the other."""
+    if not isinstance(given, Mapping):
+        return list(given or ())
+    return [torch.stack(own) for own in zip(*(given[run.seed] for run in runs), strict=True)]
+
+
+def _check_shapes(splits: Mapping[int, Split]) -> None:
+    """That the splits of all seeds can be stacked."""
+    shapes = {seed: [tuple(tensor.shape) for tensor in split] for seed, split in splits.items()}
+    first, *others = shapes.items()
+    for seed, found in others:
+        if found != first[1]:
+            raise ValueError(f"the splits have the shapes {first[1]} for seed {first[0]}, but {found} for seed {seed}")
+
+
 def _check_validation(validation: Part | None, data: Split) -> None:
     """That the networks for the data can be evaluated on it."""
     if validation is None:
@@ -247,16 +280,23 @@ def _check_validation(validation: Part | None, data: Split) -> None:
         )
 
 
-def _experiment(plan: Plan, data: Split, validation: Part | None = None) -> str:
+def _experiment(plan: Plan, data: Data, validation: Validation | None = None) -> str:
     """What a checkpoint must agree on with the sweep that it serves."""
-    digest, tensors = hashlib.sha256(), data._asdict()
+    digest, tensors = hashlib.sha256(), _tensors(data, Split._fields)
     if validation is not None:
-        tensors |= dict(zip(("x_valid", "y_valid"), validation, strict=True))
+        tensors |= _tensors(validation, ("x_valid", "y_valid"))
     for tensor in tensors.values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    described = {"data": digest.hexdigest(), **shapes, "dtype": str(data.x_train.dtype), "torch": torch.__version__}
+    shapes, dtype = {name: list(tensor.shape) for name, tensor in tensors.items()}, next(iter(tensors.values())).dtype
+    described = {"data": digest.hexdigest(), **shapes, "dtype": str(dtype), "torch": torch.__version__}
     return json.dumps({"steps": plan.steps, "at": plan.at, **described})
+
+
+def _tensors(given: Data | Validation, names: Sequence[str]) -> dict[str, Tensor]:
+    """The tensors of what is given for all, or for each seed, by name."""
+    if not isinstance(given, Mapping):
+        return dict(zip(names, given, strict=True))
+    return {f"{name} {seed}": tensor for seed, own in given.items() for name, tensor in _tensors(own, names).items()}
 
 
 def _key(run: Run) -> str:
@@ -293,12 +333,12 @@ def _evaluate(stack: Stack, parts: Sequence[Part]) -> Tensor:
 
 def _loss_and_accuracy(stack: Stack, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Means over any number of examples, of which a stack evaluates some at a time."""
-    losses, accuracies = [], []
-    for inputs, labels in zip(x.split(EVAL_BATCH), y.split(EVAL_BATCH), strict=True):
+    losses, accuracies, place = [], [], y.dim() - 1
+    for inputs, labels in zip(x.split(EVAL_BATCH, dim=place), y.split(EVAL_BATCH, dim=place), strict=True):
         loss, accuracy = stack.evaluate(inputs, labels)
-        losses.append(len(labels) * loss)
-        accuracies.append(len(labels) * accuracy)
-    return torch.stack(losses).sum(0) / len(y), torch.stack(accuracies).sum(0) / len(y)
+        losses.append(labels.shape[-1] * loss)
+        accuracies.append(labels.shape[-1] * accuracy)
+    return torch.stack(losses).sum(0) / y.shape[-1], torch.stack(accuracies).sum(0) / y.shape[-1]
 
 
 def _chunks(

@@ -10,25 +10,29 @@ from torch.nn import functional
 
 from tutorial_utils import normalization
 from tutorial_utils.claims.experiments import (
+    DIGITS_GLOBAL,
+    IMAGES,
     ROUNDING,
     WIDTH,
     BuildNorm,
-    digits_network,
-    double_digits,
+    Member,
+    Setting,
     each,
-    final_loss,
+    final_losses,
+    he_network,
+    named,
     on_both_layers,
     parameter_gradients,
     seeded,
     shifted_normal,
     train_on,
+    where,
 )
 from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
-from tutorial_utils.data import Split
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
 
-HIDDEN = "linear1", "linear2", "linear3"  # the layers of a digits_network that a BatchNorm follows
+HIDDEN = "linear1", "linear2", "linear3"  # the layers of a he_network that a BatchNorm follows
 
 
 @claim(
@@ -36,10 +40,10 @@ HIDDEN = "linear1", "linear2", "linear3"  # the layers of a digits_network that 
     source="folklore",
     quantity="distance of the standardized fourth moment from a Gaussian's, behind BatchNorm over before it",
     criterion=Method.RANGE.within(0.0, 0.5, seeds=16),  # it removes half of what is not Gaussian
+    data=("digits", "mnist"),
+    preprocessing=("pixel",),
 )
 def bn_makes_gaussian(seeds: Seeds) -> Effects:
-    x = double_digits(seeds[0]).x_train[:512]
-
     def distance(values: Tensor) -> float:
         centered = values - values.mean(0)
         return float((centered.pow(4).mean(0) / centered.square().mean(0) ** 2 - 3).abs().mean())
@@ -51,12 +55,12 @@ def bn_makes_gaussian(seeds: Seeds) -> Effects:
         uniform = torch.rand(2048, WIDTH, generator=seeded(seed), dtype=torch.float64)
         return remaining(-torch.log1p(-uniform))
 
-    def hidden(seed: int) -> float:
-        return remaining(digits_network(seed, None)[0][:5](x).detach())
+    def third_layer(data: str, seed: int) -> float:
+        net, _, split = he_network(Setting(data).split(seed), seed, None)
+        return remaining(net[:5](split.x_train[:512]).detach())
 
-    return each(seeds, exponential, {"exponential inputs": ()}) | each(
-        seeds, hidden, {"layer 3 of a network, digits": ()}
-    )
+    layers = {f"layer 3 of a network, {data}": data for data in ("digits", "mnist")}
+    return each(seeds, exponential, {"exponential inputs": ()}) | each(seeds, third_layer, layers)
 
 
 @claim(
@@ -114,12 +118,12 @@ def bn_gradient_sums_to_zero(seeds: Seeds) -> Effects:
     source="Ioffe and Szegedy (2015), section 3.2",
     quantity="norm of the bias's gradient over that of the weight's, largest of three layers",
     criterion=Method.RANGE.within(*ROUNDING, seeds=16),
+    data=("digits",),
+    preprocessing=("global",),
 )
 def bn_bias_gets_no_gradient(seeds: Seeds) -> Effects:
-    x, y, *_ = double_digits(seeds[0])
-
     def share(norm: BuildNorm, seed: int) -> float:
-        found = parameter_gradients(digits_network(seed, norm)[0], x[:64], y[:64])
+        _, found = _first_gradients(norm, seed)
         return max(float(found[f"{name}.bias"].norm() / found[f"{name}.weight"].norm()) for name in HIDDEN)
 
     return on_both_layers(seeds, share)
@@ -130,17 +134,22 @@ def bn_bias_gets_no_gradient(seeds: Seeds) -> Effects:
     source="Arora, Li and Lyu (2019)",
     quantity="cosine of a unit's weights and their gradient, the largest absolute value in three layers",
     criterion=Method.RANGE.within(0.0, 1e-4, seeds=16),  # eps = 1e-5 leaves something
+    data=("digits",),
+    preprocessing=("global",),
 )
 def bn_weight_orthogonal_to_gradient(seeds: Seeds) -> Effects:
-    x, y, *_ = double_digits(seeds[0])
-
     def cosine(norm: BuildNorm, seed: int) -> float:
-        net, _ = digits_network(seed, norm)
-        found = parameter_gradients(net, x[:64], y[:64])
+        net, found = _first_gradients(norm, seed)
         pairs = [(net.get_parameter(f"{name}.weight"), found[f"{name}.weight"]) for name in HIDDEN]
         return max(torch.cosine_similarity(*pair).abs().max().item() for pair in pairs)
 
     return on_both_layers(seeds, cosine)
+
+
+def _first_gradients(norm: BuildNorm, seed: int) -> tuple[nn.Sequential, dict[str, Tensor]]:
+    """A network at its start, and the gradients of its first batch."""
+    net, _, data = he_network(DIGITS_GLOBAL.split(seed), seed, norm)
+    return net, parameter_gradients(net, data.x_train[:64], data.y_train[:64])
 
 
 class _ConstantStatistics(nn.Module):
@@ -160,17 +169,19 @@ class _ConstantStatistics(nn.Module):
     source="Ioffe and Szegedy (2015), section 2",
     quantity="final loss at rate 0.1, with constant statistics over with gradient",
     criterion=Method.MEDIAN.within(1.25, math.inf, seeds=9),  # worse by what one would notice
+    budget="100 steps of 32 examples",
+    **where(IMAGES),
 )
 def bn_constant_statistics_hurt(seeds: Seeds) -> Effects:
-    data = double_digits(seeds[0])
-
-    def ratio(depth: int, seed: int) -> float:
+    def ratios(setting: Setting, depth: int) -> list[float]:
         constant, flowing = (
-            final_loss(data, norm, seed, depth=depth).item() for norm in (_ConstantStatistics, nn.BatchNorm1d)
+            final_losses([he_network(setting.split(seed), seed, norm, depth=depth) for seed in seeds], steps=100)
+            for norm in (_ConstantStatistics, nn.BatchNorm1d)
         )
-        return constant / flowing
+        return (constant / flowing).tolist()
 
-    return each(seeds, ratio, {"depth 8": 8, "depth 1": 1})
+    deep = {f"depth 8, {name}": ratios(setting, 8) for name, setting in named(IMAGES).items()}
+    return deep | {f"depth 1, {DIGITS_GLOBAL.name}": ratios(DIGITS_GLOBAL, 1)}
 
 
 @claim(
@@ -178,12 +189,12 @@ def bn_constant_statistics_hurt(seeds: Seeds) -> Effects:
     source="van Laarhoven (2017)",
     quantity="largest difference of two loss curves over 40 steps",
     criterion=Method.RANGE.within(0.0, 1e-6, seeds=8),
+    budget="40 steps of 32 examples",
+    **where([DIGITS_GLOBAL]),
 )
 def bn_scale_is_a_rate(seeds: Seeds) -> Effects:
-    data = double_digits(seeds[0])
-
     def difference(norm: BuildNorm, a: float, seed: int) -> float:
-        matched, plain = (_loss_curve(data, norm, scale, [0.1 * scale**2] * 40, seed) for scale in (a, 1.0))
+        matched, plain = (_loss_curve(norm, scale, [0.1 * scale**2] * 40, seed) for scale in (a, 1.0))
         return float((matched - plain).abs().max())
 
     scales = {f"a = {a}": (nn.BatchNorm1d, a) for a in (0.1, 10.0)}
@@ -191,18 +202,44 @@ def bn_scale_is_a_rate(seeds: Seeds) -> Effects:
 
 
 @claim(
+    "Behind BatchNorm every row of a weight has a rate of its own: η over the square of that row's length.",
+    source="derivation from van Laarhoven (2017)",
+    quantity="largest difference of two loss curves, each row times its own a against its rate times 1/a²",
+    criterion=Method.RANGE.within(0.0, 1e-6, seeds=8),
+    budget="40 steps of 32 examples",
+    controls=("one rate for the whole matrix",),
+    **where([DIGITS_GLOBAL]),
+)
+def bn_rate_belongs_to_a_row(seeds: Seeds) -> Effects:
+    def difference(by_row: bool, seed: int) -> float:
+        (matched, generator, data), plain = _invariant(nn.BatchNorm1d, 1.0, seed), [0.1] * 40
+        for place, layer in enumerate(matched):
+            if isinstance(layer, nn.Linear):
+                a = 10 ** (torch.rand(len(layer.weight), 1, generator=seeded(seed + place), dtype=torch.float64) - 0.5)
+                layer.weight.data.mul_(a)
+                factor = a.square() if by_row else a.square().mean()
+                layer.weight.register_hook(partial(torch.mul, factor))  # a gradient times a², so a rate times a²
+        curve = train_on(data, matched, generator, steps=40)
+        return float((curve - _loss_curve(nn.BatchNorm1d, 1.0, plain, seed)).abs().max())
+
+    return each(seeds, difference, {"a rate for each row": True, "one rate for the whole matrix": False})
+
+
+@claim(
     "With BatchNorm, weight decay does to the function what an exponentially growing learning rate does.",
     source="Li and Arora (2020)",
     quantity="largest difference of two loss curves over 80 steps",
     criterion=Method.RANGE.within(0.0, 1e-6, seeds=8),
+    budget="80 steps of 32 examples",
+    **where([DIGITS_GLOBAL]),
 )
 def bn_decay_is_a_growing_rate(seeds: Seeds) -> Effects:
-    data, lr, decay, steps = double_digits(seeds[0]), 0.5, 0.02, 80
+    lr, decay, steps = 0.5, 0.02, 80
     growing = [lr * (1 - lr * decay) ** (-2 * t - 1) for t in range(steps)]
 
     def difference(seed: int) -> float:
-        decayed = _loss_curve(data, nn.BatchNorm1d, 1.0, [lr] * steps, seed, decay)
-        return float((_loss_curve(data, nn.BatchNorm1d, 1.0, growing, seed) - decayed).abs().max())
+        decayed = _loss_curve(nn.BatchNorm1d, 1.0, [lr] * steps, seed, decay)
+        return float((_loss_curve(nn.BatchNorm1d, 1.0, growing, seed) - decayed).abs().max())
 
     return each(seeds, difference, {"all weights before a BatchNorm": ()})
 
@@ -212,12 +249,14 @@ def bn_decay_is_a_growing_rate(seeds: Seeds) -> Effects:
     source="Wan et al. (2021)",
     quantity="angle of a step of the first layer over √(2ηλ), mean of steps 150 to 200",
     criterion=Method.MEAN.within(0.75, 1.25, seeds=8),
+    budget="200 steps of 32 examples",
+    **where([DIGITS_GLOBAL, Setting("mnist")]),
 )
 def bn_decay_equilibrium(seeds: Seeds) -> Effects:
-    data, lr, decay = double_digits(seeds[0]), 0.5, 0.04
+    lr, decay = 0.5, 0.04
 
-    def angle(a: float, seed: int) -> float:
-        (net, generator), weights = _invariant(nn.BatchNorm1d, a, seed), []
+    def angle(setting: Setting, a: float, seed: int) -> float:
+        (net, generator, data), weights = _invariant(nn.BatchNorm1d, a, seed, setting), []
         sgd = partial(train_on, data, net, generator, lr=lr, weight_decay=decay)
         sgd(steps=150)
         for _ in range(50):
@@ -226,22 +265,22 @@ def bn_decay_equilibrium(seeds: Seeds) -> Effects:
         w = torch.stack(weights)
         return float(torch.cosine_similarity(w[1:], w[:-1]).acos().mean()) / math.sqrt(2 * lr * decay)
 
-    return each(seeds, angle, {f"start times {a}": a for a in (0.3, 3.0)})
+    cases = [(setting, a) for setting in (DIGITS_GLOBAL, Setting("mnist")) for a in (0.3, 3.0)]
+    return each(seeds, angle, {f"start times {a}, {setting.name}": (setting, a) for setting, a in cases})
 
 
-def _invariant(norm: BuildNorm, a: float, seed: int) -> tuple[nn.Sequential, torch.Generator]:
+def _invariant(norm: BuildNorm, a: float, seed: int, setting: Setting = DIGITS_GLOBAL) -> Member:
     """A network all of whose weights, He's times a, stand before a BatchNorm without eps."""
-    generator, bare = seeded(seed), partial(norm, eps=1e-20, affine=False)
-    net = mlp([64, WIDTH, WIDTH, 10], norm=bare, bias=False).append(bare(10)).double()
-    return initialize_(net, "kaiming_normal", nonlinearity=2**0.5 * a, generator=generator), generator
+    data, generator, bare = setting.split(seed), seeded(seed), partial(norm, eps=1e-20, affine=False)
+    net = mlp([data.x_train.shape[1], WIDTH, WIDTH, 10], norm=bare, bias=False).append(bare(10)).double()
+    initialize_(net, "kaiming_normal", nonlinearity=2**0.5 * a, generator=generator)
+    return Member(net, generator, data)
 
 
-def _loss_curve(
-    data: Split, norm: BuildNorm, a: float, rates: Sequence[float], seed: int, decay: float = 0.0
-) -> Tensor:
+def _loss_curve(norm: BuildNorm, a: float, rates: Sequence[float], seed: int, decay: float = 0.0) -> Tensor:
     """The losses of steps with these rates, from weights times a."""
-    step = partial(train_on, data, *_invariant(norm, a, seed), steps=1, weight_decay=decay)
-    return torch.cat([step(lr=rate) for rate in rates])
+    net, generator, data = _invariant(norm, a, seed)
+    return torch.cat([train_on(data, net, generator, steps=1, lr=rate, weight_decay=decay) for rate in rates])
 
 
 @claim(
@@ -249,12 +288,12 @@ def _loss_curve(
     source="derivation",
     quantity="rank of the second layer's weights after 50 steps",
     criterion=Method.RANGE.within(1.0, 1.0, seeds=8),
+    budget="50 steps of 32 examples",
+    **where([DIGITS_GLOBAL]),
 )
 def bn_equal_units_stay_equal(seeds: Seeds) -> Effects:
-    data = double_digits(seeds[0])
-
     def rank(norm: BuildNorm, seed: int) -> float:
-        net, generator = digits_network(seed, norm)
+        net, generator, data = he_network(DIGITS_GLOBAL.split(seed), seed, norm)
         initialize_(net, "constant", val=0.1)
         train_on(data, net, generator, steps=50)
         return float(torch.linalg.matrix_rank(net.get_parameter("linear2.weight"), rtol=1e-9))

@@ -1,4 +1,4 @@
-"""What the measurements of several topics share: seeds to effects, networks at initialization, sweeps over digits.
+"""What the measurements of several topics share: seeds to effects, networks at initialization, networks that learn.
 
 Layers are looked up when a claim is measured, never when a module is imported: a class that a test puts in the place of
 ``nn.BatchNorm1d``, or of the package's own, is measured instead.
@@ -6,8 +6,9 @@ Layers are looked up when a claim is measured, never when a module is imported: 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from functools import lru_cache
+from itertools import product
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,11 @@ from torch.nn import functional
 
 from tutorial_utils import normalization
 from tutorial_utils.claims.registry import Effects, Seeds
-from tutorial_utils.data import DATA_SETS, Split
+from tutorial_utils.data import DATA_SETS, Split, hold_out
 from tutorial_utils.initializers import Model, initialize_
 from tutorial_utils.networks import mlp
 from tutorial_utils.propagation import propagate
+from tutorial_utils.stack import LAYERS, Stack
 from tutorial_utils.sweep import Sweep, train_many
 from tutorial_utils.training import train
 
@@ -29,7 +31,7 @@ Build = Callable[[], nn.Module]
 #: Makes a normalization from its number of features and, for some, options such as ``eps``.
 BuildNorm = Callable[..., Any]
 
-WIDTH, BATCH = 32, 32  # of networks on digits, unless a claim says otherwise
+WIDTH, BATCH = 32, 32  # of networks that learn, unless a claim says otherwise
 ROUNDING = (0.0, 1e-9)  # what float64 leaves of an equality
 WIDENED = "the tolerance was widened so that few seeds suffice; the verdict is the same under the narrower one"
 
@@ -202,35 +204,113 @@ def angle_gap(net: nn.Module, layer: int, x: Tensor) -> float:
     return 1 - float((z @ z.T)[first, second].mean())
 
 
-# Networks that learn
+# What networks learn
 
-#: What networks learn, by the words of a condition: a data set, and how its inputs are standardized.
-DATA: dict[str, tuple[str, str]] = {
-    "digits": ("digits", "global"),
-    "digits, each pixel by itself": ("digits", "pixel"),
-    "MNIST": ("mnist", "global"),
-    "wine": ("wine", "pixel"),
-    "breast cancer": ("breast_cancer", "pixel"),
+#: Training examples, unless a claim says otherwise; wine and breast_cancer have few.
+N_TRAIN = {"digits": 1437, "mnist": 1437, "wine": 118, "breast_cancer": 400}
+N_VALID = {"digits": 200, "mnist": 200, "wine": 30, "breast_cancer": 80}  # of them, where something is chosen
+N_TEST = 500  # at most: more would cost time and change no interval
+
+
+class Setting(NamedTuple):
+    """What a network learns and what trains it."""
+
+    #: A key of :data:`tutorial_utils.data.DATA_SETS`.
+    data: str
+    #: A key of :data:`tutorial_utils.data.STANDARDIZATIONS`.
+    standardize: str = "pixel"
+    #: What ``Run.optimizer`` takes.
+    optimizer: str = "sgd"
+
+    def split(self, seed: int, n_train: int | None = None) -> Split:
+        """The data in float64, shuffled and split by the seed: every seed has other training and test examples."""
+        return _split(self.data, self.standardize, n_train or N_TRAIN[self.data], seed)
+
+    @property
+    def name(self) -> str:
+        """What a condition is called."""
+        return f"{self.data}, {self.standardize}" + (", Adam" if self.optimizer == "adam" else "")
+
+
+@lru_cache(maxsize=64)
+def _split(data: str, standardize: str, n_train: int, seed: int) -> Split:
+    x_train, y_train, x_test, y_test = DATA_SETS[data](n_train, standardize=standardize, generator=seeded(seed))
+    return Split(x_train.double(), y_train, x_test[:N_TEST].double(), y_test[:N_TEST])
+
+
+class Where(TypedDict):
+    """Where networks were trained, as arguments of :func:`~tutorial_utils.claims.registry.claim`."""
+
+    data: tuple[str, ...]
+    preprocessing: tuple[str, ...]
+    optimizer: tuple[str, ...]
+
+
+DIGITS_GLOBAL = Setting("digits", "global")
+#: Both sets of images, standardized both ways: one mean for all pixels, or a mean for each.
+IMAGES = [Setting(data, how) for data, how in product(("digits", "mnist"), ("global", "pixel"))]
+#: Tables, whose features have units of their own.
+TABLES = [Setting("wine"), Setting("breast_cancer")]
+
+
+def where(settings: Sequence[Setting]) -> Where:
+    """What a claim that is measured in these settings says of them."""
+    data, preprocessing, optimizer = (tuple(dict.fromkeys(column)) for column in zip(*settings, strict=True))
+    names = {"sgd": "SGD", "adam": "Adam"}
+    return Where(data=data, preprocessing=preprocessing, optimizer=tuple(names[one] for one in optimizer))
+
+
+def named(settings: Sequence[Setting]) -> dict[str, Setting]:
+    """The settings by the names of their conditions."""
+    return {setting.name: setting for setting in settings}
+
+
+#: What networks learn, by the words of a condition.
+DATA: dict[str, Setting] = {
+    "digits": DIGITS_GLOBAL,
+    "digits, each pixel by itself": Setting("digits", "pixel"),
+    "MNIST": Setting("mnist", "global"),
+    "wine": Setting("wine"),
+    "breast cancer": Setting("breast_cancer"),
 }
 DIGITS, DIGITS_BY_PIXEL, MNIST, WINE, BREAST_CANCER = DATA
 
 
-def double_digits(seed: int, n_train: int = 1437) -> Split:
-    """The digits in float64, split by the seed; the networks of one claim share the split of its first seed."""
-    return double_data(DIGITS, seed, n_train=n_train)
+def double_digits(seed: int, n_train: int = N_TRAIN["digits"]) -> Split:
+    """The digits in float64, standardized by one mean, split by the seed."""
+    return DIGITS_GLOBAL.split(seed, n_train)
 
 
-def double_data(on: str, seed: int, **options: Any) -> Split:
+def double_data(on: str, seed: int, n_train: int | None = None) -> Split:
     """A data set of :data:`DATA` in float64, split by the seed."""
-    name, standardize = DATA[on]
-    x_train, y_train, x_test, y_test = DATA_SETS[name](standardize=standardize, generator=seeded(seed), **options)
-    return Split(x_train.double(), y_train, x_test.double(), y_test)
+    return DATA[on].split(seed, n_train)
 
 
-def sweep(seeds: Seeds, *, steps: int, on: str = DIGITS, at: Sequence[int] | None = None, **axes: Any) -> Sweep:
-    """Train networks on a data set, one for each seed and combination of the axes."""
-    configs = {"seed": list(seeds), "width": WIDTH, "batch_size": BATCH} | axes
-    return train_many(configs, double_data(on, seeds[0]), steps=steps, at=at)
+# Grids of networks
+
+
+def sweep(
+    seeds: Seeds,
+    on: Setting | str = DIGITS_GLOBAL,
+    *,
+    steps: int,
+    at: Sequence[int] | None = None,
+    n_train: int | None = None,
+    n_valid: int = 0,
+    **axes: Any,
+) -> Sweep:
+    """Train networks for each combination of the axes and each seed, every seed on its own split.
+
+    With ``n_valid``, so many of the training examples are held out, and the table has ``valid_accuracy``. A setting may
+    be named by a key of :data:`DATA`.
+    """
+    setting = DATA[on] if isinstance(on, str) else on
+    data = {seed: setting.split(seed, n_train) for seed in seeds}
+    held_out = {seed: hold_out(data[seed], n_valid, generator=seeded(seed)) for seed in seeds if n_valid}
+    data |= {seed: split for seed, (split, _) in held_out.items()}
+    valid = {seed: part for seed, (_, part) in held_out.items()}
+    configs = {"seed": list(seeds), "width": WIDTH, "batch_size": BATCH, "optimizer": setting.optimizer} | axes
+    return train_many(configs, data, steps=steps, at=at, validation=valid or None)
 
 
 def best_accuracy(table: pd.DataFrame, seeds: Seeds) -> NDArray[np.float64]:
@@ -247,31 +327,106 @@ def accuracy_gain(
     return list(first - second)
 
 
+def chosen(table: pd.DataFrame) -> pd.DataFrame:
+    """For each seed and norm the training that is most accurate on the validation part, the first if several are."""
+    return table.loc[table.groupby(["seed", "norm"]).valid_accuracy.idxmax()]
+
+
 def by_norm(table: pd.DataFrame, figure: str) -> pd.DataFrame:
     """One figure of a sweep, a column for each norm and a row for each seed."""
     return table.pivot(index="seed", columns="norm", values=figure)
 
 
-def digits_network(
-    seed: int, norm: BuildNorm | None, *, depth: int = 3, activation: Build = nn.ReLU, gain: float = 2**0.5
-) -> tuple[nn.Sequential, torch.Generator]:
-    """A network with He's initialization, and the generator that goes on to draw batches."""
-    generator = seeded(seed)
-    net = mlp([64] + [WIDTH] * depth + [10], activation, norm=norm).double()
-    return initialize_(net, "kaiming_normal", nonlinearity=gain, generator=generator), generator
+def reached(table: pd.DataFrame, share: float, *axes: str) -> "pd.Series[bool]":
+    """Which trainings reach this share of the best accuracy of a grid: of the best median over its seeds.
+
+    Args:
+        table: of a sweep.
+        share: from 0 to 1.
+        axes: what tells the grid's points apart, besides the seed.
+    """
+    best = float(table.groupby(list(axes)).test_accuracy.median().max())
+    good: pd.Series[bool] = table.test_accuracy >= share * best
+    return good
 
 
-def train_on(
-    data: Split, net: nn.Module, generator: torch.Generator, *, steps: int, lr: float = 0.1, weight_decay: float = 0.0
+# Single networks, and several side by side
+
+
+class Member(NamedTuple):
+    """A network, what it learns, and the generator that draws its batches."""
+
+    net: nn.Sequential
+    generator: torch.Generator
+    data: Split
+
+
+def he_network(
+    data: Split,
+    seed: int,
+    norm: BuildNorm | None,
+    *,
+    depth: int = 3,
+    activation: Build = nn.ReLU,
+    gain: float = 2**0.5,
+    beta: float = 0.0,
+) -> Member:
+    """A network for the data with He's initialization, and the generator that goes on to draw batches.
+
+    Args:
+        data: gives the numbers of inputs and classes.
+        seed: of weights and batches.
+        norm: makes the normalization.
+        depth: number of hidden layers.
+        activation: makes the activations.
+        gain: of the weights.
+        beta: where the shift of every BatchNorm starts.
+    """
+    generator, classes = seeded(seed), int(data.y_train.max()) + 1
+    net = mlp([data.x_train.shape[1], *[WIDTH] * depth, classes], activation, norm=norm).double()
+    for layer in net:
+        if isinstance(layer, nn.BatchNorm1d):
+            nn.init.constant_(layer.bias, beta)
+    return Member(initialize_(net, "kaiming_normal", nonlinearity=gain, generator=generator), generator, data)
+
+
+def train_on(data: Split, net: nn.Module, generator: torch.Generator, *, lr: float = 0.1, **options: Any) -> Tensor:
+    """Train in place on minibatches that the generator draws; return the losses. Options are those of ``train``."""
+    return train(net, data.x_train, data.y_train, lr=lr, batch_size=BATCH, generator=generator, **options)
+
+
+def train_together(
+    members: Sequence[Member], *, steps: int, lr: float | Sequence[float] = 0.1, optimizer: str = "sgd"
 ) -> Tensor:
-    """Train in place on minibatches that the generator draws; return the losses."""
-    sgd = partial(train, lr=lr, steps=steps, batch_size=BATCH, weight_decay=weight_decay, generator=generator)
-    return sgd(net, data.x_train, data.y_train)
+    """Train networks of one shape in place, each on its own data; return their losses, a row for each.
+
+    They are trained as one stack if it knows their layers, else one after the other, to the same numbers.
+    """
+    if not all(type(layer) in LAYERS for layer in members[0].net):
+        pairs = zip(members, np.broadcast_to(lr, len(members)).tolist(), strict=True)
+        options: dict[str, Any] = {"steps": steps, "optimizer": optimizer}
+        return torch.stack([train_on(data, net, draws, lr=rate, **options) for (net, draws, data), rate in pairs])
+    stack, losses = Stack([member.net for member in members], lr=lr, optimizer=optimizer), []
+    for _ in range(steps):
+        losses.append(stack.step(*_batches(members)))
+    for place, member in enumerate(members):
+        member.net.load_state_dict(stack.member(place).state_dict())
+    return torch.stack(losses, dim=1)
 
 
-def final_loss(data: Split, norm: BuildNorm | None, seed: int, *, depth: int, lr: float = 0.1) -> Tensor:
-    """The mean loss of the last 20 of 100 steps."""
-    return train_on(data, *digits_network(seed, norm, depth=depth), steps=100, lr=lr)[-20:].mean()
+def _batches(members: Sequence[Member]) -> tuple[Tensor, Tensor]:
+    """Each member's next minibatch, as its own training would draw it."""
+    inputs, labels = [], []
+    for _, generator, data in members:
+        batch = torch.randint(len(data.x_train), (BATCH,), generator=generator)
+        inputs.append(data.x_train[batch])
+        labels.append(data.y_train[batch])
+    return torch.stack(inputs), torch.stack(labels)
+
+
+def final_losses(members: Sequence[Member], *, steps: int, lr: float = 0.1) -> Tensor:
+    """The mean loss of the last 20 steps of each."""
+    return train_together(members, steps=steps, lr=lr)[:, -20:].mean(1)
 
 
 def parameter_gradients(net: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
