@@ -190,6 +190,18 @@ def test_changed_rows_of_the_ledger_are_shown_anew(
     assert notebooks.check(plain) == []
 
 
+def test_a_table_over_the_source_text_depends_on_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebooks, "LEDGER", tmp_path / "ledger.json")
+    rows = [{"id": "he-halves"}, {"id": "other"}]
+    notebooks.LEDGER.write_text(json.dumps({"claims": rows}), encoding="utf-8")
+    for code, shown in (
+        ('ledger.show("other")', rows[1:]),
+        ("from claims.source_text import over_data  # ledger", rows),
+    ):
+        nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+        assert notebooks.shown_rows(nb) == shown
+
+
 def test_outputs_changed_by_hand_are_made_anew(plain: Path, compiled: dict[str, str]) -> None:
     nb = load(plain)
     code_cells(nb)[0].outputs[0].text = "3\n"

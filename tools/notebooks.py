@@ -126,10 +126,13 @@ def complete(nb: NotebookNode, folder: Path) -> NotebookNode:
 
 
 def shown_rows(nb: NotebookNode) -> list[object]:
-    """The rows of the ledger of claims that the code names: what it prints changes when they do."""
+    """The rows of the ledger of claims that the code names: what it prints changes when they do.
+
+    A cell that imports ``source_text`` shows what follows from all of them.
+    """
     code = "\n".join(cell.source for cell in code_cells(nb))
     rows = json.loads(LEDGER.read_text(encoding="utf-8"))["claims"] if "ledger" in code else []
-    return [row for row in rows if f'"{row["id"]}"' in code]
+    return [row for row in rows if f'"{row["id"]}"' in code or "source_text" in code]
 
 
 def read_source(source: Path) -> NotebookNode:

@@ -352,7 +352,7 @@ def _gradient_shift(net: nn.Sequential, x: Tensor, y: Tensor, lr: float) -> floa
     return float((new - old).norm() / old.norm())
 
 
-QUIET, ALONE = "BatchNorm without noise", "noise without BatchNorm"
+QUIET, ALONE = "quiet BatchNorm", "noise alone"
 DEEPER = [(5, 0.1), (5, 0.3)]  # hidden layers and rates
 
 
