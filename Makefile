@@ -46,8 +46,8 @@ bench: site  ## Measure speed
 	@set -e; for script in measuring sweeping exploring; do \
 	  echo "== $$script"; PYTHONPATH=tools $(VENV) benchmarks/$$script.py; done
 
-doctor: setup  ## How well diagnose and its alternatives judge healthy and broken models, a quarter of an hour
-	@PYTHONPATH=benchmarks $(VENV) -m doctor
+doctor: setup  ## How well diagnose and its alternatives judge healthy and broken models, a quarter of an hour; its chapter reads what this writes
+	@PYTHONPATH=benchmarks $(VENV) -m doctor --store src/tutorial_utils/diagnose/benchmark.csv
 
 evidence: setup  ## Measure every claim again and write the ledger; an error says which verdicts changed
 	@env -u TQDM_DISABLE $(VENV) -m tutorial_utils.claims --json src/tutorial_utils/claims/ledger.json

@@ -2,14 +2,16 @@
 
 import math
 from fnmatch import fnmatchcase
+from importlib.resources import files
 
+import pandas as pd
 import pytest
 import torch
 
 from doctor.alternatives import JUDGES
 from doctor.cases import BATCH, HEAVY, KINDS, NOTES, TARGET, Case, all_cases, fault, loss_of
 from doctor.learning import copied, learns
-from doctor.score import Answer, per_kind, run, summary, table
+from doctor.score import Answer, per_kind, run, stored, summary, table
 
 CASES = all_cases()
 FAST = [case for case in CASES if case.fast]
@@ -97,6 +99,40 @@ ALTERNATIVES = [
     ("overfit", "faults_dense: 20 ReLU layers as torch draws them", ""),
     ("overfit", "healthy_dense: ReLU MLP, He", None),
 ]
+
+
+def verdicts() -> pd.DataFrame:
+    """What the chapter shows."""
+    return pd.read_csv(files("tutorial_utils.diagnose") / "benchmark.csv", keep_default_na=False)
+
+
+def test_the_stored_verdicts_are_those_of_the_present_cases() -> None:
+    found = verdicts()
+    found = found[found["part"].isin({case.part for case in CASES})]
+    assert {*zip(found["part"], found["case"], strict=True)} == {(case.part, case.name) for case in CASES}
+    assert {*found} == {"part", "case", "state", *JUDGES}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", sorted({case.part for case in FAST}))
+def test_the_stored_verdicts_of_diagnose_are_what_it_says(part: str) -> None:
+    asked = table(run(JUDGES["diagnose"], [case for case in FAST if case.part == part]))
+    now = stored({"diagnose": asked})["diagnose"]
+    then = verdicts().set_index(["part", "case", "state"])["diagnose"]
+    assert now.to_dict() == then[now.index].to_dict()
+
+
+def test_verdicts_in_a_word() -> None:
+    placed, whole = named("faults_dense: NaN in a weight"), named("faults_dense: 30 ReLU layers drawn by LeCun")
+    healthy = named("healthy_dense: ReLU MLP, He")
+    said = [("not-finite", "4", 1.0), ("not-finite", "2", 1.0), ("first-loss", "4", 1.0), ("", "nowhere", 1.0)]
+    answers = [Answer(placed, [finding], 0.0) for finding in said]
+    answers += [Answer(placed, [], 0.0), Answer(whole, [("lost-input", "", 1.0)], 0.0)]
+    answers += [Answer(healthy, said[:1], 0.0), Answer(healthy, [("frozen", "0", 0.0)], 0.0)]
+    words = stored({"judge": table(answers)})["judge"]
+    assert [*words][:5] == ["cause and layer", "cause", "layer", "alarm", "silence"]
+    assert [*words][5:] == ["cause", "alarm", "silence"]
+    assert {state for _, _, state in words.index} == {"fault", "fault of the whole", "healthy"}
 
 
 def perfect(case: Case) -> Answer:

@@ -4,6 +4,7 @@ import argparse
 import json
 import warnings
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from doctor.alternatives import JUDGES
 from doctor.cases import Case, all_cases
 from doctor.learning import learns
-from doctor.score import per_kind, run, summary, table
+from doctor.score import per_kind, run, stored, summary, table
 
 
 def main() -> None:
@@ -28,6 +29,8 @@ def main() -> None:
     else:
         tables = {name: table(run(JUDGES[name], tqdm(cases, name))) for name in options.judge}
         print(_as_json(tables) if options.json else _as_text(tables, options.verbose))
+        if options.store:
+            _store(tables, options.store)
 
 
 def _options() -> argparse.Namespace:
@@ -38,6 +41,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--judge", nargs="+", choices=JUDGES, default=list(JUDGES), help="all by default")
     parser.add_argument("--json", action="store_true", help="one record a judge and case, nothing else")
+    parser.add_argument("--store", type=Path, metavar="FILE", help="write each judge's verdicts into this CSV")
     parser.add_argument("--verbose", action="store_true", help="also the cases that a judge got wrong")
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     parser.add_argument("--train", action="store_true", help="check instead that the healthy models learn")
@@ -47,6 +51,15 @@ def _options() -> argparse.Namespace:
 def _chosen(case: Case, options: argparse.Namespace) -> bool:
     pattern = options.only if "*" in options.only else f"*{options.only}*"
     return fnmatch(case.id, pattern) and (case.fast or not options.fast)
+
+
+def _store(tables: dict[str, pd.DataFrame], path: Path) -> None:
+    """Write one line a case and one column a judge; what was not asked now stays as it was, or empty."""
+    verdicts = stored(tables)
+    if path.exists():
+        before = pd.read_csv(path, keep_default_na=False).set_index(list(verdicts.index.names))
+        verdicts = verdicts.combine_first(before)
+    verdicts.sort_index().sort_index(axis="columns").fillna("").to_csv(path)
 
 
 def _train(cases: list[Case]) -> None:

@@ -6,7 +6,7 @@ module, "the batch", "the target", or "" if it names no place; 0 for a note, mor
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,30 @@ def table(answers: list[Answer]) -> pd.DataFrame:
         row |= {"detected": answer.detected, "named": answer.named, "placed": case.layers is not None}
         rows.append(row | {"located": answer.located, "seconds": answer.seconds, "error": answer.error})
     return pd.DataFrame(rows)
+
+
+def stored(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row a case, with its part, its name and its state, and one column a judge with the verdict in a word.
+
+    ``silence``, ``alarm``, or of a fault what was right about the alarm: ``cause``, ``layer``, ``cause and layer``.
+    A state of ``fault`` has a layer, ``fault of the whole`` has none.
+    """
+    index = ["part", "case", "state"]
+    columns = {name: rows.assign(**_in_words(rows)).set_index(index)["verdict"] for name, rows in tables.items()}
+    return pd.DataFrame(columns)
+
+
+def _in_words(rows: pd.DataFrame) -> dict[str, list[str]]:
+    records = rows.to_dict("records")
+    states = ["healthy" if row["healthy"] else "fault" if row["placed"] else "fault of the whole" for row in records]
+    return {"state": states, "verdict": [_verdict(row) for row in records]}
+
+
+def _verdict(row: dict[Hashable, Any]) -> str:
+    if not (row["alarms"] if row["healthy"] else row["detected"]):
+        return "silence"
+    right = {"cause": row["named"], "layer": row["placed"] and row["located"]}
+    return " and ".join(word for word, so in right.items() if so and not row["healthy"]) or "alarm"
 
 
 def summary(rows: pd.DataFrame) -> dict[str, str]:

@@ -76,3 +76,54 @@ def copies_keys(model):
 @right("audit-copies")
 def copies_generator(model):
     return (name for name in copies_loop(model))
+
+
+# --- diagnose-guilty-layer ---------------------------------------------------------------------------
+
+
+@right("diagnose-guilty-layer")
+def guilty_by_hooks(model, x):
+    ratios, handles = {}, []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+
+            def keep(_, inputs, output, name=name):
+                ratios[name] = (output.norm() / inputs[0].norm()).item()
+
+            handles.append(module.register_forward_hook(keep))
+    model(x)
+    for handle in handles:
+        handle.remove()
+    middle = sorted(ratios.values())[len(ratios) // 2]
+    return max(ratios, key=lambda name: max(ratios[name] / middle, middle / ratios[name]))
+
+
+@right("diagnose-guilty-layer")
+def guilty_by_logarithms(model, x):
+    names, logs = [], []
+    with torch.no_grad():
+        for name, layer in model.named_children():
+            y = layer(x)
+            if name.startswith("linear"):
+                names.append(name)
+                logs.append((y.pow(2).mean() / x.pow(2).mean()).log())
+            x = y
+    logs = torch.stack(logs)
+    return names[int((logs - logs.median()).abs().argmax())]
+
+
+@right("diagnose-guilty-layer")
+def guilty_by_deviations(model, x):
+    """Standard deviations do as well where the layers have no biases."""
+    ratios, best = {}, ("", 0.0)
+    for name, layer in model.named_children():
+        y = layer(x)
+        if isinstance(layer, nn.Linear):
+            ratios[name] = (y.std() / x.std()).item()
+        x = y
+    typical = torch.tensor(list(ratios.values())).median().item()
+    for name, ratio in ratios.items():
+        distance = ratio / typical if ratio > typical else typical / ratio
+        if distance > best[1]:
+            best = (name, distance)
+    return best[0]

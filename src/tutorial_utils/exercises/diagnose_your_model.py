@@ -2,7 +2,10 @@
 
 import copy
 import math
+from collections import OrderedDict
+from collections.abc import Iterator
 from itertools import combinations
+from statistics import median
 from typing import Any
 
 import torch
@@ -10,7 +13,7 @@ from torch import Tensor, nn
 
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, When, exercise
-from tutorial_utils.exercises.toolbox import between, fans, listed, normal, scramble
+from tutorial_utils.exercises.toolbox import between, fans, listed, normal, scramble, uniform
 
 # --- the name of an initialization --------------------------------------------------------------------
 
@@ -250,3 +253,88 @@ def audit_copies(model: nn.Module) -> list[str]:
     """The names of the parameters with the numbers of an earlier one, constants left out."""
     names: list[str] = _copies()(model)
     return names
+
+
+# --- the guilty layer ---------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _faulty(factor: float, *, generator: torch.Generator) -> Inputs:
+    """A network whose layers make the signal a little larger, but for one of them, and a batch of no common size."""
+    width, depth = between(20, 30, generator=generator), 7
+    layers = OrderedDict[str, nn.Module]()
+    for number in range(1, depth + 1):
+        layer = nn.Linear(width, width, bias=False).double()
+        layer.weight.copy_(normal(width, width, generator=generator, std=1.3 * math.sqrt(2 / width)))
+        layers |= {f"linear{number}": layer, f"relu{number}": nn.ReLU()}
+    layers[f"linear{between(3, 4, generator=generator)}"].weight.mul_(factor)  # type: ignore[operator]
+    size = uniform(300, 900, generator=generator)
+    return nn.Sequential(layers), normal(50, width, generator=generator, std=size)
+
+
+def _too_large(*, generator: torch.Generator) -> Inputs:
+    return _faulty(60.0, generator=generator)
+
+
+def _too_small(*, generator: torch.Generator) -> Inputs:
+    return _faulty(1 / 60.0, generator=generator)
+
+
+def _rms(x: Tensor) -> float:
+    return x.detach().double().square().mean().sqrt().item()
+
+
+def _sizes(model: nn.Module, x: Tensor) -> Iterator[tuple[str, float, float]]:
+    """Of each linear layer its name and the sizes of what it receives and returns."""
+    for name, layer in model.named_children():
+        received, x = x, layer(x)
+        if isinstance(layer, nn.Linear):
+            yield name, _rms(received), _rms(x)
+
+
+def _guilty(
+    *,
+    of: Function = lambda before, after: after / before,
+    strange: Function = lambda value, typical: abs(math.log(value / typical)),
+    first_receives: float | None = None,
+    behind: int = 0,
+) -> Function:
+    """A function that names the layer that is out of order, right unless told otherwise."""
+
+    def find(model: nn.Module, x: Tensor) -> str:
+        rows = list(_sizes(model, x))
+        if first_receives is not None:
+            rows[0] = (rows[0][0], first_receives, rows[0][2])
+        values = [of(before, after) for _, before, after in rows]
+        typical = median(values)
+        worst = max(range(len(rows)), key=lambda number: strange(values[number], typical))
+        return rows[worst + behind][0]
+
+    return find
+
+
+@exercise(
+    "diagnose-guilty-layer",
+    inputs=(_too_large, _too_small),
+    cases=4,
+    rtol32=None,
+    right="the ratio of what comes out to what goes in accuses one layer, whatever the size of the batch.",
+    mistakes={
+        "You looked for the largest output. All layers behind the guilty one pass on what they were given: divide what "
+        "comes out of a layer by what goes in.": _guilty(
+            of=lambda before, after: after, strange=lambda value, typical: value
+        ),
+        "You compared sizes of outputs. They say where the signal is out of order, not who made it so: divide what "
+        "comes out of a layer by what goes in.": _guilty(of=lambda before, after: after),
+        "You looked for the largest ratio. A layer may also make its signal far too small: compare each ratio with the "
+        "typical one, in either direction.": _guilty(strange=lambda value, typical: value),
+        "You looked for the smallest ratio. A layer may also make its signal far too large: compare each ratio with "
+        "the typical one, in either direction.": _guilty(strange=lambda value, typical: -value),
+        "You took for granted that the batch has size 1. What the first layer receives must be measured, as for all "
+        "others.": _guilty(first_receives=1.0),
+        "You named a layer behind the guilty one. That layer only receives what is out of order.": _guilty(behind=1),
+    },
+)
+def diagnose_guilty_layer(model: nn.Module, x: Tensor) -> str:
+    """The name of the linear layer whose ratio of root mean squares is farthest from the typical one."""
+    return str(_guilty()(model, x))
