@@ -578,7 +578,7 @@ def test_a_row_is_shown_with_what_other_seeds_said(
         "  growth, in points; agrees from 1 to 2",
         "  a  1.25 [1.25, 1.75]  agrees",
         "  b  1.25 [1.25, 1.75]  open",
-        "     3 [3, 3.5]         on other seeds",
+        "     3 [3, 3.5]         other seeds",
         "  c  1.25 [1.25, 1.75]  control",
     ]
     with pytest.raises(ValueError, match="no claim is called 'y'"):

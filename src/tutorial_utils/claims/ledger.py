@@ -193,7 +193,7 @@ def _rows(claim: Claim, entry: Entry) -> Iterator[str]:
     for (name, outcome), *same in zip(entry.outcomes.items(), *entry.sets, strict=True):
         yield f"  {name:{name_column}}{_interval(same[0]):{wider}}  {outcome}"
         if differs(claim, same):
-            yield f"  {'':{name_column}}{_interval(same[1]):{wider}}  on other seeds"
+            yield f"  {'':{name_column}}{_interval(same[1]):{wider}}  other seeds"
 
 
 def differs(claim: Claim, same: Iterable[Evidence]) -> bool:
