@@ -32,6 +32,7 @@ from doctor.models import (
     settle,
 )
 from doctor.models_blind import (
+    Base,
     actor_critic,
     alex,
     causal,
@@ -56,29 +57,29 @@ from doctor.models_blind import (
 SCALE = {"forward-scale", "parameter-scale"}
 
 
-def edit(problem: Problem, names: str, how: Callable[[Tensor], object]) -> Problem:
+def edit(problem: Base, names: str, how: Callable[[Tensor], object]) -> Base:
     """Edit parameters of a problem's model."""
     return change(problem[0], names, how), *problem[1:]
 
 
-def feed(problem: Problem, how: Callable[[Any], Any]) -> Problem:
+def feed(problem: Base, how: Callable[[Any], Any]) -> Base:
     """Change a problem's batch."""
     return problem[0], how(problem[1]), *problem[2:]
 
 
-def aim(problem: Problem, how: Callable[[Any], Any]) -> Problem:
+def aim(problem: Base, how: Callable[[Any], Any]) -> Base:
     """Change a problem's target."""
     return *problem[:3], how(problem[3])
 
 
-def swap(problem: Problem, **methods: Any) -> Problem:
+def swap(problem: Base, **methods: Any) -> Base:
     """Give the model other submodules or functions under the names of its own."""
     for name, value in methods.items():
         setattr(problem[0], name, value)
     return problem
 
 
-def redraw(problem: Problem, weight: Callable[[Tensor], object]) -> Problem:
+def redraw(problem: Base, weight: Callable[[Tensor], object]) -> Base:
     """Draw all linear layers and convolutions anew."""
     return draw(problem[0], weight), *problem[1:]
 
@@ -491,7 +492,7 @@ def _() -> Problem:
 # The head and the loss -----------------------------------------------------------------------------------------------
 
 
-def capped(problem: Problem, name: str, cap: nn.Module) -> Problem:
+def capped(problem: Base, name: str, cap: nn.Module) -> Base:
     """Put a layer behind one of the model's."""
     return swap(problem, **{name: nn.Sequential(getattr(problem[0], name), cap)})
 

@@ -1,6 +1,7 @@
 """More base models, for the cases written without sight of any rule: each problem here learns as it is."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from doctor.cases import Problem
 from doctor.models import bce, cross_entropy, draw, he, images, labels, mse, normal, rows, token_loss, tokens
+
+#: A problem whose model may be anything: its parts are changed by name.
+Base = tuple[Any, Any, Callable[..., Tensor], Any]
 
 # Images --------------------------------------------------------------------------------------------------------------
 
@@ -36,7 +39,7 @@ class Alex(nn.Module):
         return self.head(functional.relu(self.fc2(functional.relu(self.fc1(self.features(x))))))
 
 
-def alex(**options: int) -> Problem:
+def alex(**options: int) -> Base:
     """Five classes of images."""
     return Alex(**options), images(), cross_entropy, labels(16)
 
@@ -74,7 +77,7 @@ class ResNet(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-def resnet50(**options: Any) -> Problem:
+def resnet50(**options: Any) -> Base:
     """Five classes of images."""
     return ResNet(**options), images(), cross_entropy, labels(16)
 
@@ -97,7 +100,7 @@ class Mobile(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
-def mobile() -> Problem:
+def mobile() -> Base:
     """Five classes of images."""
     return Mobile(), images(), cross_entropy, labels(16)
 
@@ -128,7 +131,7 @@ def multitask_loss(output: dict[str, Tensor], target: dict[str, Tensor]) -> Tens
     return loss + bce(output["mask"], target["mask"])
 
 
-def multitask() -> Problem:
+def multitask() -> Base:
     """A class, a number and a mask of each image."""
     batch = images()
     target = {"label": labels(16), "value": torch.randn(16), "mask": (batch[:, :1] > 0.4).float()}
@@ -154,7 +157,7 @@ def hinge(scores: Tensor, sign: Tensor) -> Tensor:
     return functional.relu(1 - sign * scores).mean()
 
 
-def critic() -> Problem:
+def critic() -> Base:
     """Real images from -1 to 1 against noise."""
     return (
         Critic(),
@@ -190,7 +193,7 @@ def elbo(output: dict[str, Tensor], target: Tensor) -> Tensor:
     return bce(output["logits"], target) + divergence
 
 
-def conv_vae() -> Problem:
+def conv_vae() -> Base:
     """Images from 0 to 1, each its own target."""
     batch = (images(16, 1) * 3).sigmoid()
     return ConvVAE(), batch, elbo, batch
@@ -215,7 +218,7 @@ class Tabular(nn.Module):
         return self.head(functional.relu(self.norm2(self.fc2(x)))).squeeze(1)
 
 
-def tabular(count: int = 64, norm: bool = True) -> Problem:
+def tabular(count: int = 64, norm: bool = True) -> Base:
     """A standardized number from eight numbers and two categories, a dictionary as batch."""
     numbers, city, product = rows(count, 8), torch.randint(0, 10, (count,)), torch.randint(0, 20, (count,))
     target = numbers[:, 0] - numbers[:, 1] * numbers[:, 2] + 0.2 * city
@@ -248,7 +251,7 @@ def policy_loss(output: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) ->
     return cross_entropy(output[0], target[0]) + 0.5 * mse(output[1], target[1])
 
 
-def actor_critic() -> Problem:
+def actor_critic() -> Base:
     """Actions and returns of observations."""
     return ActorCritic(), rows(64, 12), policy_loss, (labels(64, 4), torch.randn(64))
 
@@ -269,7 +272,7 @@ class Towers(nn.Module):
         return self.logit_scale.exp() * users @ items.T
 
 
-def towers() -> Problem:
+def towers() -> Base:
     """Each user of the batch chose the item in the same place."""
     return Towers(), (torch.randperm(50)[:32], torch.randperm(80)[:32]), cross_entropy, torch.arange(32)
 
@@ -290,7 +293,7 @@ def triplet(output: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     return functional.triplet_margin_loss(*output)
 
 
-def siamese() -> Problem:
+def siamese() -> Base:
     """Rows, the same rows disturbed, and other rows."""
     anchor = rows()
     return Siamese(), (anchor, anchor + rows(), rows()), triplet, None
@@ -315,7 +318,7 @@ def edges(count: int = 60, share: float = 0.05) -> Tensor:
     return upper + upper.T + torch.eye(count)
 
 
-def graph(share: float = 0.05) -> Problem:
+def graph(share: float = 0.05) -> Base:
     """Four classes of nodes, symmetric normalization."""
     adjacency = edges(share=share)
     scale = adjacency.sum(1).rsqrt()
@@ -335,7 +338,7 @@ class Ensemble(nn.Module):
         return torch.stack([member(x) for member in self.members]).mean(0)
 
 
-def ensemble() -> Problem:
+def ensemble() -> Base:
     """Five classes of rows."""
     return Ensemble(), rows(), cross_entropy, labels()
 
@@ -403,7 +406,7 @@ class Language(nn.Module):
         return self.head(self.norm(x))
 
 
-def language(**options: int) -> Problem:
+def language(**options: int) -> Base:
     """The next token of each."""
     ids = tokens()
     return Language(**options), ids, token_loss, ids.roll(-1, dims=1)
@@ -412,7 +415,9 @@ def language(**options: int) -> Problem:
 class Forecast(nn.Module):
     """An LSTM over a multivariate series, a linear layer on its last state."""
 
-    def __init__(self, kind: type[nn.RNNBase] = nn.LSTM, width: int = 32, outputs: int = 3, **options: Any) -> None:
+    def __init__(
+        self, kind: Callable[..., nn.RNNBase] = nn.LSTM, width: int = 32, outputs: int = 3, **options: Any
+    ) -> None:
         super().__init__()
         self.rnn = kind(4, width, batch_first=True, **options)
         self.head = nn.Linear(width, outputs)
@@ -421,7 +426,7 @@ class Forecast(nn.Module):
         return self.head(self.rnn(series)[0][:, -1])
 
 
-def forecast(**options: Any) -> Problem:
+def forecast(**options: Any) -> Base:
     """The next values of random walks with pull, standardized."""
     noise, steps = torch.randn(32, 25, 4), [torch.randn(32, 4)]
     for t in range(25):
@@ -430,7 +435,7 @@ def forecast(**options: Any) -> Problem:
     return Forecast(**options), series[:, :-1], mse, series[:, -1, :3]
 
 
-def remember(kind: type[nn.RNNBase] = nn.RNN, length: int = 20, **options: Any) -> Problem:
+def remember(kind: Callable[..., nn.RNNBase] = nn.RNN, length: int = 20, **options: Any) -> Base:
     """Which of five codes stood at the first step of a noisy series?"""
     target = labels(32)
     series = 0.1 * torch.randn(32, length, 4)
@@ -465,7 +470,7 @@ def ctc(log_probabilities: Tensor, target: Tensor) -> Tensor:
     return functional.ctc_loss(log_probabilities, target, *lengths)
 
 
-def speech() -> Problem:
+def speech() -> Base:
     """Six symbols in thirty frames."""
     return Speech(), torch.randn(8, 20, 30), ctc, torch.randint(1, 11, (8, 6))
 
@@ -482,12 +487,12 @@ class Causal(nn.Module):
 
     def forward(self, series: Tensor) -> Tensor:
         x = self.enter(series.mT)
-        for conv in self.convs:
-            x = x + functional.relu(conv(functional.pad(x, (2 * conv.dilation[0], 0))))
+        for level, conv in enumerate(self.convs):
+            x = x + functional.relu(conv(functional.pad(x, (2 ** (level + 1), 0))))
         return self.head(x[:, :, -1])
 
 
-def causal() -> Problem:
+def causal() -> Base:
     """The same forecast as the LSTM's."""
     _, series, loss, target = forecast()
     return Causal(), series, loss, target
@@ -510,7 +515,7 @@ class Pool(nn.Module):
         return self.head((self.weights(x, mask) * x).sum(1))
 
 
-def pool() -> Problem:
+def pool() -> Base:
     """Five classes of token sequences of several lengths."""
     ids, lengths = tokens(32, 12).clamp(1), torch.randint(4, 13, (32, 1))
     mask = torch.arange(12) < lengths
