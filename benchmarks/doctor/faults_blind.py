@@ -160,9 +160,13 @@ def _() -> Problem:
     return edit(actor_critic(), "value.weight", normal(10))
 
 
-@fault("recurrent weights N(0, 1) in an LSTM", {*SCALE, "saturated-units", "exploding-gradient"}, {"rnn", "rnn.*"})
+@fault(
+    "recurrent and input weights N(0, 1) in an LSTM",
+    {*SCALE, "saturated-units", "exploding-gradient"},
+    {"rnn", "rnn.*"},
+)
 def _() -> Problem:
-    return edit(remember(nn.LSTM, length=8), "rnn.weight_hh_l0 rnn.weight_ih_l0", nn.init.normal_)
+    return edit(forecast(), "rnn.weight_hh_l0 rnn.weight_ih_l0", nn.init.normal_)
 
 
 @fault(
@@ -208,9 +212,9 @@ def _() -> Problem:
     return change(model, "token.weight", nn.init.normal_), *rest
 
 
-@fault("embedding of constants", {"equal-units", "lost-input"}, {"token"})
+@fault("embedding of constants", {"equal-units", "lost-input"}, {"embedding"})
 def _() -> Problem:
-    return edit(language(), "token.weight", lambda w: nn.init.constant_(w, 0.1))
+    return edit(pool(), "embedding.weight", lambda w: nn.init.constant_(w, 0.1))
 
 
 @fault(
@@ -223,15 +227,6 @@ def _() -> Problem:
 
 
 @fault(
-    "query and key of the middle block times 8: attention is one-hot",
-    {*SCALE, "saturated-units"},
-    {"blocks.1.attention*"},
-)
-def _() -> Problem:
-    return edit(language(), "blocks.1.attention.query.weight blocks.1.attention.key.weight", lambda w: w.mul_(8))
-
-
-@fault(
     "attention multiplies by sqrt(d) instead of dividing, in all blocks",
     {"saturated-units", "forward-scale"},
     {"blocks*", ""},
@@ -241,11 +236,6 @@ def _() -> Problem:
     for block in problem[0].blocks:
         block.attention.scale = 16.0
     return problem
-
-
-@fault("the last MLP's way down times 30", SCALE, {"blocks.2.down"})
-def _() -> Problem:
-    return edit(language(), "blocks.2.down.weight", lambda w: w.mul_(30))
 
 
 @fault("constant filters in two convolutions of the third block", {"equal-units"}, {"blocks.2.conv2", "blocks.2.conv3"})
@@ -588,9 +578,9 @@ def _() -> Problem:
 # Activations ---------------------------------------------------------------------------------------------------------
 
 
-@fault("biases of -3 in the first linear layer", {"dead-units", "parameter-scale"}, {"fc1"})
+@fault("biases of -3 in the second layer of a table's network", {"dead-units", "parameter-scale"}, {"fc2"})
 def _() -> Problem:
-    return edit(alex(), "fc1.bias", lambda b: b.fill_(-3))
+    return edit(tabular(norm=False), "fc2.bias", lambda b: b.fill_(-3))
 
 
 @fault(
@@ -945,11 +935,6 @@ def _() -> Problem:
 @fault("an autoencoder reads bytes and compares with pixels from 0 to 1", {"input-scale"}, {BATCH})
 def _() -> Problem:
     return feed(conv_vae(), lambda x: (x * 255).round())
-
-
-@fault("decoder's first layer x 0.001", SCALE, {"grow"})
-def _() -> Problem:
-    return edit(conv_vae(), "grow.weight grow.bias", lambda w: w.mul_(1e-3))
 
 
 @fault("the entrance of a temporal network x 0.001", SCALE, {"enter"})
