@@ -603,19 +603,9 @@ def _() -> Problem:
     return edit(alex(), "fc2.weight", lambda w: w.copy_(-w.abs()))
 
 
-@fault("sigmoid layers of 256 units, N(0, 1)", {*SCALE, "saturated-units"}, None)
-def _() -> Problem:
-    return on_rows(mlp(20, 256, 256, 256, 5, activation=nn.Sigmoid, weight=nn.init.normal_))
-
-
 @fault("eight sigmoid layers drawn by Glorot", {"vanishing-gradient", "forward-scale", "lost-input"}, None)
 def _() -> Problem:
     return on_rows(deep_mlp(8, nn.Sigmoid, glorot))
-
-
-@fault("tanh layer in the middle with weights times 20", {*SCALE, "saturated-units"}, {"6"})
-def _() -> Problem:
-    return on_rows(change(deep_mlp(6, nn.Tanh, glorot), "6.weight", lambda w: w.mul_(20)))
 
 
 @fault(
