@@ -242,9 +242,8 @@ def _() -> Problem:
 
     model = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU())
     draw(model, he)
-    head = nn.Conv2d(32, 1, 3, padding=1)
-    nn.init.normal_(head.weight, std=0.01)
-    nn.init.constant_(head.bias, -math.log(99))
+    head = change(nn.Conv2d(32, 1, 3, padding=1), "weight", normal(0.01))
+    change(head, "bias", lambda b: b.fill_(-math.log(99)))
     return nn.Sequential(*model, head), images(), focal, (torch.rand(16, 1, 16, 16) < 0.02).float()
 
 
@@ -379,7 +378,7 @@ def _() -> Problem:
             super().__init__()
             self.nets = nn.ModuleList(mlp(4, 64, 8) for _ in range(4))
             for net in self.nets:
-                nn.init.zeros_(net[2].weight)
+                change(net, "2.weight", nn.init.zeros_)
 
         def forward(self, x: Tensor) -> dict[str, Tensor]:
             volume = torch.zeros(len(x))

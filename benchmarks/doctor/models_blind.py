@@ -441,9 +441,8 @@ def remember(kind: Callable[..., nn.RNNBase] = nn.RNN, length: int = 20, **optio
     series = 0.1 * torch.randn(32, length, 4)
     series[:, 0] = torch.randn(5, 4)[target] * 1.5
     model = Forecast(kind, outputs=5, **options)
-    nn.init.orthogonal_(model.rnn.weight_hh_l0[:32])
-    if kind is nn.RNN:
-        nn.init.orthogonal_(model.rnn.weight_hh_l0)
+    recurrence: Any = model.rnn.weight_hh_l0
+    nn.init.orthogonal_(recurrence[:32])  # of an LSTM or a GRU: the first gate
     return model, series, cross_entropy, target
 
 
