@@ -675,7 +675,9 @@ class Members(nn.Module):
 
 def test_copies_side_by_side_stay_copies() -> None:
     first = he(20, 64, 5)
-    assert diagnosed(Members(first, initialize_(copy.deepcopy(first), generator=seeded(9))), data()).healthy
+    assert diagnosed(
+        Members(first, initialize_(copy.deepcopy(first), "kaiming_normal", generator=seeded(9))), data()
+    ).healthy
     copies = diagnosed(Members(first, copy.deepcopy(first)), data())
     assert roots(copies) == [("equal-units", "members.1.linear1")]
 

@@ -125,7 +125,7 @@ def _temperature(case: Case, logits: Tensor | None) -> Held | None:
         return None
     if float(sample(logits).square().mean().sqrt()) < case.limits["gain"] * layers[-1].returned.rms:
         return None
-    return max(scalars, key=lambda p: abs(float(p.tensor * case.run.gradients[id(p.tensor)])))
+    return max(scalars, key=lambda p: abs(float(p.tensor.detach() * case.run.gradients[id(p.tensor)])))
 
 
 def _by_bias(case: Case, logits: Tensor | None) -> bool:
