@@ -174,6 +174,8 @@ def _few_small(case: Case, layers: list[Call]) -> Iterator[Finding]:
     if len(layers) < 4 or layers[-1].received is None or layers[-1].received.rms > 0.1:
         return
     plain = [c for c in layers[:-1] if not isinstance(c.module, nn.RNNBase)]  # whose states are small by design
+    reset = max((norm.number for norm in case.freed.norms), default=-1)  # what was lost before a normalization is back
+    plain = [c for c in plain if c.number > reset]
     few = [c for c in plain if c.gain < 1 / 3 and not _norm_behind(case, c) and goes_on_small(case, c)]
     lost = math.prod(1 / c.gain for c in few)
     if len(few) > 1 and lost > 10:
