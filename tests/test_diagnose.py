@@ -3,6 +3,7 @@ import inspect
 import json
 import math
 import re
+from collections import UserDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -622,3 +623,201 @@ def bad_limits(**limits: Any) -> Callable[[], object]:
 def test_bad_input_is_repeated_in_the_error(bad: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         bad()
+
+
+class Beside(nn.Module):
+    """Numbers beside an embedded category, a temperature behind the last layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.category, self.first, self.last = nn.Embedding(4, 6), nn.Linear(26, 64), nn.Linear(64, 5)
+        self.temperature = nn.Parameter(torch.zeros(()))
+
+    def forward(self, numbers: Tensor, category: Tensor) -> Tensor:
+        hidden = self.first(torch.cat([numbers, self.category(category)], dim=1)).relu()
+        return self.temperature.exp() * self.last(hidden)
+
+
+def test_columns_beside_an_embedding_are_still_the_batch() -> None:
+    x, y = data()
+    model = Beside()
+    assert diagnose(model, (x, y % 4), CROSS_ENTROPY, y).healthy
+    x[:, 3] = 2000 + 5 * x[:, 3]
+    assert roots(diagnose(model, (x, y % 4), CROSS_ENTROPY, y))[0] == ("input-scale", "the batch")
+
+
+def test_a_temperature_is_named_by_its_parameter() -> None:
+    x, y = data()
+    model = changed(Beside(), "temperature", lambda t: t.fill_(10))
+    assert roots(diagnose(model, (x, y % 4), CROSS_ENTROPY, y))[0] == ("first-loss", "temperature")
+
+
+def test_an_infinity_in_the_batch_is_not_held_against_the_first_layer() -> None:
+    x, y = data()
+    x[3, 5] = -math.inf
+    assert roots(diagnosed(he(20, 64, 5), (x, y))) == [("not-finite", "the batch")]
+
+
+def test_a_layer_out_of_line_with_all_others() -> None:
+    for factor in (0.1, 10.0):
+        model = changed(he(20, 64, 64, 64, 64, 64, 5), "linear3.weight", lambda w, by=factor: w.mul_(by))
+        assert ("forward-scale", "linear3") in roots(diagnosed(model, data()))
+
+
+class Members(nn.Module):
+    def __init__(self, *members: nn.Module) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([member(x) for member in self.members]).mean(0)
+
+
+def test_copies_side_by_side_stay_copies() -> None:
+    first = he(20, 64, 5)
+    assert diagnosed(
+        Members(first, initialize_(copy.deepcopy(first), "kaiming_normal", generator=seeded(9))), data()
+    ).healthy
+    copies = diagnosed(Members(first, copy.deepcopy(first)), data())
+    assert roots(copies) == [("equal-units", "members.1.linear1")]
+
+
+def test_what_is_copied_to_neighboring_pixels_is_meant() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 4, 3, padding=1), nn.PixelShuffle(2))
+    changed(model, "2.weight", lambda w: w.copy_(w[:1].expand_as(w)))
+    x = torch.randn(4, 1, 8, 8, generator=seeded())
+    assert roots(diagnose(model, x)) == []
+    assert roots(diagnose(model[:3], x))[0] == ("equal-units", "2")
+
+
+class Factor(nn.Module):
+    def __init__(self, size: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((64,), size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gamma * x
+
+
+def test_a_small_factor_wants_a_shortcut() -> None:
+    model = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), Factor(1e-4), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5))
+    assert roots(diagnosed(model, data()))[0] == ("parameter-scale", "2")
+
+
+class Stream(nn.Module):
+    """Positions are added to scaled tokens; small branches follow, each behind a normalization."""
+
+    def __init__(self, size: float, scale: float) -> None:
+        super().__init__()
+        self.token, self.scale, self.last = nn.Embedding(50, 64), scale, nn.Linear(64, 50)
+        self.norms, self.branches = nn.ModuleList(), nn.ModuleList()
+        for _ in range(4):
+            self.norms.append(nn.LayerNorm(64))
+            self.branches.append(nn.Linear(64, 64))
+        nn.init.normal_(self.token.weight, std=size, generator=seeded(7))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.scale * self.token(tokens) + torch.arange(tokens.shape[1])[:, None].sin()
+        for norm_, branch in zip(self.norms, self.branches, strict=True):
+            x = x + 0.3 * branch(norm_(x))
+        return self.last(x)
+
+
+@pytest.mark.parametrize(("size", "scale", "healthy"), [(1, 1, True), (0.02, 1, False), (1, 64, False)])
+def test_an_embedding_that_drowns_or_is_drowned(size: float, scale: float, healthy: bool) -> None:
+    tokens = torch.randint(0, 50, (16, 12), generator=seeded())
+    found = [(f.kind, f.layer) for f in every(diagnose(Stream(size, scale), tokens)) if f.severity]
+    assert (found == []) if healthy else (found[0] == ("parameter-scale", "token"))
+
+
+def test_a_last_bias_is_a_first_guess() -> None:
+    x, _ = data()
+    rare = (torch.arange(64) < 2).float()[:, None]
+    for sign, expected in ((-1, []), (1, [("first-loss", "linear2")])):
+        model = changed(he(20, 64, 1), "linear2.weight", lambda w: w.mul_(0.1))
+        changed(model, "linear2.bias", lambda b, by=sign: b.fill_(by * math.log(31)))
+        assert roots(diagnose(model, x, functional.binary_cross_entropy_with_logits, rare)) == expected
+
+
+def test_forty_batch_normalizations_without_shortcuts() -> None:
+    assert roots(diagnosed(batch_normalized(40), data())) == [("normalization-explosion", "0")]
+    assert diagnosed(batch_normalized(8), data()).healthy
+
+
+class Rounded(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.round()
+
+
+def test_rounding_lets_no_gradient_through() -> None:
+    model = nn.Sequential(he(20, 64, 64), Rounded(), he(64, 64, 5))
+    assert roots(diagnosed(model, data()))[0][0] == "no-gradient"
+
+
+def test_a_normalization_over_one_number_makes_zeros() -> None:
+    model = nn.Sequential(nn.Unflatten(1, (20, 1)), nn.LayerNorm(1), nn.Flatten(), nn.Linear(20, 64), nn.Linear(64, 5))
+    assert roots(diagnosed(model, data()))[0] == ("lost-input", "1")
+
+
+class LastState(nn.Module):
+    def __init__(self, kind: type[nn.RNNBase]) -> None:
+        super().__init__()
+        self.rnn, self.last = kind(4, 32, batch_first=True), nn.Linear(32, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.rnn(x)[0][:, -1])
+
+
+def test_a_recurrent_layer_that_forgets() -> None:
+    x = torch.randn(32, 12, 4, generator=seeded())
+    assert diagnose(LastState(nn.GRU), x).healthy
+    padded = torch.cat([x, torch.zeros(32, 60, 4)], dim=1)
+    assert roots(diagnose(LastState(nn.GRU), padded)) == [("lost-input", "rnn")]
+    tiny = changed(LastState(nn.RNN), "rnn.weight_hh_l0", lambda w: w.mul_(0.01))
+    assert roots(diagnose(tiny, x)) == [("parameter-scale", "rnn")]
+
+
+def test_a_sigmoid_cannot_reach_targets_of_minus_one() -> None:
+    x, y = data()
+    model = nn.Sequential(he(20, 64, 1), nn.Flatten(0), nn.Sigmoid())
+    signs = 2.0 * (y > 2) - 1
+    assert roots(diagnose(model, x, lambda s, t: (1 - t * s).relu().mean(), signs)) == [("output-activation", "2")]
+
+
+class Takes(nn.Module):
+    """A list, or names as a library's batches have them; a mapping with a loss comes out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = he(20, 64, 5)
+
+    def forward(self, x: Any, labels: Tensor | None = None) -> UserDict[str, Tensor]:
+        logits = self.net(torch.stack(list(x)).mean(0) if isinstance(x, list) else x)
+        return UserDict({"logits": logits} | ({} if labels is None else {"loss": CROSS_ENTROPY(logits, labels)}))
+
+
+def test_lists_and_mappings_that_are_no_dict() -> None:
+    x, y = data()
+    assert diagnose(Takes(), [[x, x]], lambda out: CROSS_ENTROPY(out["logits"], y)).healthy
+    named = diagnose(Takes(), UserDict({"x": x, "labels": y}))
+    assert named.expected_loss == pytest.approx(math.log(5)) and named.healthy
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_the_older_weight_norm_compiled_wrappers_half_precision_and_sparse_gradients() -> None:
+    x, y = data()
+    older = he(20, 64, 64, 5)
+    older.linear2 = torch.nn.utils.weight_norm(older.linear2)
+    assert diagnosed(older, (x, y)).healthy and diagnosed(older, (x, y)).table.reach.notna().all()
+    assert diagnosed(torch.compile(he(20, 64, 5)), (x, y)).healthy
+    for dtype in (torch.half, torch.bfloat16):
+        assert diagnosed(he(20, 64, 64, 5).to(dtype), (x.to(dtype), y)).healthy
+    bag = nn.Sequential(nn.EmbeddingBag(50, 8, sparse=True), nn.Linear(8, 5))
+    assert diagnose(bag, torch.arange(48).reshape(12, 4), CROSS_ENTROPY, y[:12]).healthy
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_quantized_model_is_refused_in_one_sentence() -> None:
+    small = torch.ao.quantization.quantize_dynamic(he(20, 64, 5), {nn.Linear})
+    with pytest.raises(ValueError, match="is quantized, so no gradient flows"):
+        diagnose(small, data()[0])

@@ -3,6 +3,7 @@
 import math
 from fnmatch import fnmatchcase
 from importlib.resources import files
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -185,3 +186,31 @@ def test_a_judge_that_fails_is_counted_and_the_table_per_kind_has_every_kind() -
 def test_alternatives(judge: str, pattern: str, kind: str | None) -> None:
     (answer,) = run(JUDGES[judge], [named(pattern)])
     assert not answer.error and (answer.first[0] if answer.findings else None) == kind
+
+
+@pytest.fixture(scope="module")
+def asked() -> pd.DataFrame:
+    return table(run(JUDGES["diagnose"], FAST))
+
+
+def wrong(rows: pd.DataFrame) -> str:
+    """The cases that diagnose gets wrong, and what it says to them."""
+    said = [f"{row['part']}: {row['case']}: {row['said']} at {row['at']}{row['error']}" for row in records(rows)]
+    return "\n".join(said)
+
+
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+
+
+@pytest.mark.slow
+def test_diagnose_accuses_none_of_the_healthy(asked: pd.DataFrame) -> None:
+    accused = asked[asked.healthy & ((asked.alarms > 0) | (asked.error != ""))]
+    assert len(accused) <= 0.02 * asked.healthy.sum(), wrong(accused)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("column, share", [("detected", 0.97), ("named", 0.9), ("located", 0.9)])
+def test_diagnose_finds_the_faults(asked: pd.DataFrame, column: str, share: float) -> None:
+    faulty = asked[~asked.healthy & (asked.placed | (column != "located"))]
+    assert faulty[column].mean() >= share, wrong(faulty[~faulty[column]])

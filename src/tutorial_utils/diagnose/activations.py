@@ -89,6 +89,11 @@ def read(name: str, x: Tensor, ends: tuple[float, float]) -> dict[str, Any]:
     }
 
 
+def only_named(name: str) -> dict[str, Any]:
+    """Of one number an example, such as a score: which activation it was, and nothing about units."""
+    return {"name": name, "zero_below": False, "below": 0.0, "above": 0.0, "dead": 0.0}
+
+
 def _thinned(x: Tensor) -> Tensor:
     """Fewer rows of an image, fewer tokens of a sequence, where there are very many entries."""
     return x[..., :: math.ceil(x.numel() / _ENTRIES), :] if x.dim() > 2 and x.numel() > _ENTRIES else x

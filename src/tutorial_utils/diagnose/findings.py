@@ -32,14 +32,17 @@ KINDS = {
 #: Where a number becomes a finding. They are conventions about orders of magnitude, not tests.
 LIMITS = {
     "gain": 30.0,  # one layer's rms out over rms in, either way: more than a scheme's convention explains
+    "peers": 6.0,  # one layer's gain over that of the others, where these agree; LeCun's and He's differ by 1.4
     "trend": 300.0,  # of the signal over the whole depth, if it grows or shrinks all the way
     "gradient": 1e3,  # between the first layers and the last, for the same relative change
+    "normalized gradient": 20.0,  # the same behind 20 and more batch normalizations, if it grows at each of them
     "input rms": 10.0,  # of the batch, where 1 is meant
     "small input rms": 0.01,
     "offset": 10.0,  # mean over standard deviation of the batch
     "column": 100.0,  # largest column over the typical one
     "target rms": 30.0,  # of regression targets, about what outputs are at first
     "norm scale": 20.0,  # a normalization's weight, either way
+    "log odds": 12.0,  # of a last bias: one in 160,000
     "bias": 30.0,  # rms of a bias over that of its layer's output without it
     "equal units": 0.5,  # share of units that are copies
     "dead share": 0.6,  # of the units: most of them

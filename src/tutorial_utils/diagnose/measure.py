@@ -40,6 +40,8 @@ MULTIPLIES = {
     "native_layer_norm": (2,),
     "_fused_rms_norm": (2,),
 }
+#: Layers that look vectors up by index.
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 MATRIX_PRODUCTS = {"mm", "mv", "bmm", "addmm", "baddbmm", "convolution"}
 
 
@@ -93,6 +95,7 @@ class Run:
     multipliers: set[int] = field(default_factory=set)
     matrices: set[int] = field(default_factory=set)  # those of them that multiply as matrices
     touched: set[int] = field(default_factory=set)  # addresses of all memory that an operation read
+    shuffled: dict[int, int] = field(default_factory=dict)  # address of what is laid out in space: channels per place
     output: Any = None
     loss: float = math.nan
     has_loss: bool = False
@@ -103,7 +106,7 @@ class Run:
 
     def layers(self) -> list[Call]:
         """The calls of layers that apply a matrix, embeddings left out."""
-        return [c for c in self.calls if c.weight is not None and not isinstance(c.module, nn.Embedding)]
+        return [c for c in self.calls if c.weight is not None and not isinstance(c.module, EMBEDDINGS)]
 
 
 class Watch(TorchDispatchMode):
@@ -149,6 +152,8 @@ class Watch(TorchDispatchMode):
                 self.run.multipliers.add(storage(args[position]))
                 if name in MATRIX_PRODUCTS:
                     self.run.matrices.add(storage(args[position]))
+        if name == "pixel_shuffle":
+            self.run.shuffled[storage(args[0])] = args[1] ** 2
         self.run.heard.hear(name, args, kwargs, self.phase)
         if self.phase == "forward":
             return self._activation(name, args, kwargs)
@@ -167,9 +172,9 @@ class Watch(TorchDispatchMode):
             self.run.activations.append(noted)
             return noted
         ends = functions.flat_ends(name, args, kwargs)
-        if ends is None or isinstance(x, nn.Parameter) or x.dim() < 2:
+        if ends is None or isinstance(x, nn.Parameter) or x.dim() < 1:
             return None
-        read = functions.read(name, x, ends)
+        read = functions.read(name, x, ends) if x.dim() > 1 else functions.only_named(name)
         noted = functions.Activation(layer=self.owner, within=self.within, number=self.number, **read)
         self.run.activations.append(noted)
         return noted

@@ -10,6 +10,9 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm, *((nn.RMSNorm,) if hasattr(nn, "RMSNorm") else ()))
 
+#: Those that look at each example, or each token, alone.
+PER_EXAMPLE = (nn.LayerNorm, *((nn.RMSNorm,) if hasattr(nn, "RMSNorm") else ()))
+
 
 @dataclass
 class Norm:

@@ -15,6 +15,8 @@ from tutorial_utils.diagnose.statistics import Statistics, norm
 if TYPE_CHECKING:
     import matplotlib.figure
 
+#: How many names of layers stand beside each other without touching.
+_NAMES = 44
 #: What is told of a tensor.
 OF_TENSORS = ("mean", "var", "second_moment", "zero_share")
 
@@ -97,10 +99,28 @@ class Diagnosis:
             ax.set_title(title, fontsize="medium", loc="left")
             if (values > 0).any():
                 ax.set_yscale("log")
-        every = max(1, math.ceil(len(t) / 24))
-        shown = [n for n in range(len(t)) if n % every == 0]
-        axes[-1].set_xticks([n + 1 for n in shown], [_short(t["layer"][n]) for n in shown], rotation=90, fontsize=6)
+        shown = _labeled(list(t["layer"]), [int(n) for n in t.index[marked]])
+        axes[-1].set_xticks([n + 1 for n in shown], [_short(t["layer"][n]) for n in shown], rotation=90, fontsize=7)
         return figure
+
+
+def _labeled(layers: list[str], marked: list[int]) -> list[int]:
+    """Which outputs get a name: all that fit, those with a finding before others, none so near that names overlap."""
+    apart = math.ceil(len(layers) / _NAMES)
+    # The first output of each block says where one is; with several candidates the earlier one wins.
+    blocks = [n for n, name in enumerate(layers) if n == 0 or _block(name) != _block(layers[n - 1])]
+    shown: list[int] = []
+    for n in dict.fromkeys([*marked, 0, len(layers) - 1, *blocks, *range(0, len(layers), apart)]):
+        if all(abs(n - other) >= apart for other in shown):
+            shown.append(n)
+    return sorted(shown)
+
+
+def _block(name: str) -> str:
+    """The name up to its last number, such as "blocks.3" of "blocks.3.norm"."""
+    parts = name.split(".")
+    last = max((n for n, part in enumerate(parts) if part.isdigit()), default=-1)
+    return ".".join(parts[: last + 1])
 
 
 def _short(name: str) -> str:

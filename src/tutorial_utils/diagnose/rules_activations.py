@@ -72,6 +72,12 @@ def recurrent_scale(case: Case) -> Iterator[Finding]:
             factor = p.rms * math.sqrt(p.tensor.shape[1])
             recurrent = p.short.startswith("weight_hh")
             size = factor if recurrent else factor * (call.received.rms if p.short.startswith("weight_ih_l0") else 1)
+            if recurrent and 0 < size < 0.3 / case.limits["recurrence"] and isinstance(call.module, nn.RNN):
+                measured = f"{p.name} multiplies the state by about {size:.1g}"
+                cause = "there are no gates that could keep the state, so each step forgets the one before"
+                cure = "an orthogonal recurrent matrix"
+                yield Finding("parameter-scale", call.layer, measured, cause, cure, "glorot", 0.5, position=call.number)
+                return
             if size > case.limits["recurrence" if recurrent else "gate"]:
                 what = "the state by" if recurrent else "what arrives to sizes of"
                 measured = f"{p.name} brings {what} about {size:.2g}"

@@ -29,7 +29,7 @@ def _finding(layer: str, measured: str, cause: str, cure: str, topic: str = "why
 
 def _bad_tensors(case: Case) -> Iterator[Finding]:
     for tensor, s in case.floats():
-        if s.not_finite and bool(torch.isnan(tensor).any()):
+        if s.not_finite and (bool(torch.isnan(tensor).any()) or _computed_with(case, s)):
             measured = f"{_count(s.not_finite, s.numel)} of the batch are not finite"
             yield _finding("the batch", measured, "missing or overflowed values in the data", "clean the data")
     for target in floating(case.arguments.target):
@@ -42,6 +42,12 @@ def _bad_tensors(case: Case) -> Iterator[Finding]:
             bad = int((~p.tensor.detach().isfinite()).sum())
             measured = f"{_count(bad, p.tensor.numel())} of {p.name} are not finite"
             yield _finding(p.layer, measured, "the parameter was broken before this pass", "initialize it again")
+
+
+def _computed_with(case: Case, s: Statistics) -> bool:
+    """Whether a layer received the infinities of the batch; those of a mask only go into attention."""
+    given = [c.received for c in case.run.calls if c.received and (c.weight is not None or isinstance(c.module, NORMS))]
+    return any(r.not_finite == s.not_finite and r.numel == s.numel for r in given)
 
 
 def uninitialized_sizes(p: Held, tiny: float = 1e-30) -> int:
@@ -131,15 +137,20 @@ def _judged(case: Case, tensor: Tensor, s: Statistics) -> Iterator[Finding]:
 
 
 def _receivers(case: Case, s: Statistics) -> list[Call]:
-    """The layers and norms that are given the batch as it is, possibly reshaped."""
+    """The layers and norms that are given the batch as it is, possibly reshaped, or as columns beside others."""
     calls = [c for c in case.run.calls if c.received and (c.weight is not None or isinstance(c.module, NORMS))]
-    return [
-        c
-        for c in calls[:6]
-        if c.received
-        and math.isclose(c.received.rms, s.rms, rel_tol=0.02)
-        and abs(c.received.mean - s.mean) <= 0.02 * max(s.rms, 1e-300)
-    ]
+    return [c for c in calls[:6] if c.received and (_same(c.received, s) or _holds(c.received, s))]
+
+
+def _same(received: Statistics, s: Statistics) -> bool:
+    alike = math.isclose(received.rms, s.rms, rel_tol=0.02)
+    return alike and abs(received.mean - s.mean) <= 0.02 * max(s.rms, 1e-300)
+
+
+def _holds(received: Statistics, s: Statistics) -> bool:
+    """Whether a table is part of a wider one, by the extremes of all entries."""
+    wider = len(received.shape) == len(s.shape) and received.shape[0] == s.shape[0] and received.numel > s.numel
+    return wider and _largest(received) == _largest(s) > 0
 
 
 def _arrives(case: Case, s: Statistics) -> bool:
@@ -221,6 +232,6 @@ def _regression(case: Case, outputs: Tensor, targets: Tensor) -> Iterator[Findin
         yield _target(
             measured, "outputs of about 1 have far to go", cure, case.beyond(rms / max(out, 1.0), "target rms")
         )
-    elif 0 < rms < 0.03 / limit:
+    elif 0 < rms < max(0.03 / limit, min(out / limit, 0.3 / limit)):
         measured = f"its rms is {rms:.2g}, that of the outputs {out:.2g}"
         yield _target(measured, "targets that small drown in the outputs", cure, case.beyond(1 / rms, "target rms"))

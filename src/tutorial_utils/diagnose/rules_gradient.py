@@ -8,11 +8,12 @@ from statistics import median
 from tutorial_utils.diagnose.case import Case
 from tutorial_utils.diagnose.findings import Finding
 from tutorial_utils.diagnose.measure import Call
+from tutorial_utils.diagnose.rules_signal import rank_correlation
 
 
 def uneven_gradient(case: Case) -> Iterator[Finding]:
     """A relative change of the first layers moves the loss far less, or far more, than one of the last."""
-    layers = [c for c in case.freed.layers() if math.isfinite(c.reach)]
+    layers = [c for c in case.freed.layers() if math.isfinite(c.reach) and c.returned.rms > 0]
     if len(layers) < 3:
         return
     reach = [c.reach for c in layers]
@@ -24,8 +25,17 @@ def uneven_gradient(case: Case) -> Iterator[Finding]:
     limit = case.limits["gradient"]
     if median(late) > limit * max(early):
         yield _vanishing(case, layers, reach, median(late) / max(early))
-    elif max(late) > 0 and median(early) > limit * max(late):
+    elif (max(late) > 0 and median(early) > limit * max(late)) or _normalized_growth(case, layers, reach):
         yield _exploding(case, layers, reach, median(early) / max(late))
+
+
+def _normalized_growth(case: Case, layers: list[Call], reach: list[float]) -> bool:
+    """Whether batch normalizations without shortcuts multiply the gradient: never by much, but at every layer."""
+    norms = sum(norm.uses_batch for norm in case.freed.norms)
+    if norms < 20 or norms < len(layers) / 2 or min(reach) == 0:
+        return False
+    falls = rank_correlation(reach) < -0.95
+    return falls and reach[0] > case.limits["normalized gradient"] * reach[-1]
 
 
 def _trend(reach: list[float]) -> float:
@@ -53,6 +63,10 @@ def _vanishing(case: Case, layers: list[Call], reach: list[float], ratio: float)
         if math.isinf(ratio):
             measured = "the gradient that arrives at it is exactly 0"
     cure = "draw the weights with the gain of your activation (gains.gain), normalize, or add residual branches"
+    if math.isinf(ratio):
+        cause = "what follows it has a slope of 0 (rounding, an activation that is off) or multiplies by 0"
+        cure = "look at what follows it; let the gradient pass straight through where the step is meant"
+        return Finding("no-gradient", layer, measured, cause, cure, "why-the-start-matters", 1.0)
     return Finding("vanishing-gradient", layer, measured, cause, cure, "glorot", case.beyond(ratio, "gradient"))
 
 
@@ -66,7 +80,7 @@ def _step(reach: list[float]) -> int:
 def _exploding(case: Case, layers: list[Call], reach: list[float], ratio: float) -> Finding:
     factor = _trend(reach)
     measured = f"a relative change of it moves the loss {ratio:.1g} times more than one of the last layer"
-    severity = case.beyond(ratio, "gradient")
+    severity = max(case.beyond(ratio, "gradient"), 0.1)
     norms = sum(norm.uses_batch for norm in case.freed.norms)
     each = f", by about {factor:.2g} per layer" if math.isfinite(factor) else ""
     if norms >= len(layers) / 2:

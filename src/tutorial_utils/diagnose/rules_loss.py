@@ -7,9 +7,10 @@ from torch import Tensor
 
 from tutorial_utils.diagnose.activations import Activation
 from tutorial_utils.diagnose.calling import storage
-from tutorial_utils.diagnose.case import Case
+from tutorial_utils.diagnose.case import Case, Held
 from tutorial_utils.diagnose.findings import Finding
 from tutorial_utils.diagnose.normalizing import NORMS
+from tutorial_utils.diagnose.statistics import sample
 
 _ROWS = 4096
 #: The values of activations that may stand at the end of a model.
@@ -103,12 +104,38 @@ def first_loss(case: Case) -> Iterator[Finding]:
             case.not_judged.append("the first loss: neither a cross-entropy nor a regression was recognized")
         return
     excess = heard.value - heard.guess
-    if excess > case.limits["excess loss"]:
+    limit = case.limits["excess loss"]
+    if excess > (limit / 4 if _by_bias(case, heard.inputs) else limit):
         guess = "ln(classes)" if heard.kind == "cross-entropy" else "ln(2)"
         measured = f"the first loss is {heard.value:.3g}, {guess} is {heard.guess:.3g}"
         cause, cure, topic = _why(case, heard.inputs)
-        severity = case.beyond(excess, "excess loss")
-        yield Finding("first-loss", case.last_layer, measured, cause, cure, topic, severity)
+        severity = max(case.beyond(excess, "excess loss"), 0.1)
+        layer, factor = case.last_layer, _temperature(case, heard.inputs)
+        if factor is not None:
+            layer, cure = factor.name, "start it so that logits are about 1"
+            cause = f"behind the last layer, logits are multiplied by a number that comes from {layer}"
+        yield Finding("first-loss", layer, measured, cause, cure, topic, severity)
+
+
+def _temperature(case: Case, logits: Tensor | None) -> Held | None:
+    """The parameter of one number, if logits are far larger than what the last layer put out."""
+    layers = [c for c in case.run.layers() if c.layer == case.last_layer]
+    scalars = [p for p in case.parameters if p.tensor.numel() == 1 and id(p.tensor) in case.run.gradients]
+    if logits is None or not layers or not scalars:
+        return None
+    if float(sample(logits).square().mean().sqrt()) < case.limits["gain"] * layers[-1].returned.rms:
+        return None
+    return max(scalars, key=lambda p: abs(float(p.tensor.detach() * case.run.gradients[id(p.tensor)])))
+
+
+def _by_bias(case: Case, logits: Tensor | None) -> bool:
+    """Whether the last bias makes most of the logits: a guess that was meant, so it should be better than none."""
+    calls = [c for c in case.run.layers() if c.layer == case.last_layer]
+    bias = getattr(calls[-1].module, "bias", None) if calls else None
+    if logits is None or not isinstance(bias, Tensor) or not logits.numel():
+        return False
+    size = float(bias.detach().double().square().mean().sqrt())
+    return size > 0.7 * float(logits.double().square().mean().sqrt())
 
 
 def _why(case: Case, logits: Tensor | None) -> tuple[str, str, str]:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from tutorial_utils.diagnose.calling import storage
 from tutorial_utils.diagnose.case import Case, Held, listed
 from tutorial_utils.diagnose.findings import ALONE, Finding
-from tutorial_utils.diagnose.measure import Call, Run
+from tutorial_utils.diagnose.measure import EMBEDDINGS, Call, Run
 from tutorial_utils.diagnose.normalizing import NORMS
 from tutorial_utils.diagnose.rules_data import uninitialized_sizes
-from tutorial_utils.diagnose.rules_signal import goes_on_small
+from tutorial_utils.diagnose.rules_signal import goes_on_small, is_first_guess
 from tutorial_utils.diagnose.statistics import norm
 
 _COLUMNS = 16  # compared when looking for equal rows; a draw never repeats as many
@@ -66,10 +66,35 @@ def equal_units(case: Case) -> Iterator[Finding]:
             yield Finding("equal-units", p.layer, measured, cause, cure, "why-the-start-matters", severity)
 
 
+def equal_layers(case: Case) -> Iterator[Finding]:
+    """Layers side by side that are copies of each other, such as the members of an ensemble."""
+    calls = [c for c in case.run.layers() if c.weight is not None and c.weight.requires_grad and c.weight.numel() > 1]
+    for n, call in enumerate(calls):
+        twin = next((other for other in calls[:n] if _is_twin(case, call, other)), None)
+        if twin is not None:
+            measured = f"its weight, its input and its gradient are those of {twin.layer}"
+            cause = "equal weights with equal inputs receive equal gradients, so both stay one layer"
+            cure = "draw each at random (a deep copy copies the numbers, too)"
+            yield Finding("equal-units", call.layer, measured, cause, cure, "why-the-start-matters", 1.0)
+            return
+
+
+def _is_twin(case: Case, call: Call, other: Call) -> bool:
+    ours, theirs = call.weight, other.weight
+    if ours is None or theirs is None or ours is theirs or ours.shape != theirs.shape or call.received is None:
+        return False
+    if call.received != other.received or call.received.second_moment == 0 or storage(ours) == storage(theirs):
+        return False
+    of_ours, of_theirs = case.run.gradients.get(id(ours)), case.run.gradients.get(id(theirs))
+    if of_ours is None or of_theirs is None or not bool(of_ours.any()) or not bool(ours.any()):
+        return False
+    return torch.equal(ours, theirs) and torch.allclose(of_ours, of_theirs, rtol=1e-4, atol=0)
+
+
 def equal_rows(case: Case) -> Iterator[Finding]:
     """Embeddings that give every index the same vector."""
     for p in case.parameters:
-        if isinstance(p.owner, nn.Embedding) and len(p.tensor) > 3 and not p.is_zero and math.isfinite(p.low + p.high):
+        if isinstance(p.owner, EMBEDDINGS) and len(p.tensor) > 3 and not p.is_zero and math.isfinite(p.low + p.high):
             rows = p.tensor.detach()
             if bool((rows[:: max(1, len(rows) // 4096)] == rows[:1]).all()):
                 measured = f"all {len(rows)} rows of {p.name} are the same"
@@ -85,13 +110,22 @@ def _units(case: Case, p: Held) -> Tensor | None:
     weight = p.tensor.detach()
     if isinstance(p.owner, _ROWS_SECOND):
         return weight.transpose(0, 1).flatten(1) if p.owner.groups == 1 and p.owner.in_channels > 1 else None
+    if ".original" in p.name and not p.is_constant:
+        return None  # from which a parametrization computes the weight, such as reflections; it is no weight itself
     if isinstance(p.owner, _ROWS_FIRST):
+        weight = weight[:: _per_place(case, p)]
         depthwise = getattr(p.owner, "groups", 1) > 1
         return weight.flatten(1) if not depthwise and weight[0].numel() > 1 else None
-    if storage(p.tensor) in case.run.matrices and not isinstance(p.owner, nn.Embedding):
+    if storage(p.tensor) in case.run.matrices and not isinstance(p.owner, EMBEDDINGS):
         rows = weight.flatten(1) if weight.dim() == 2 else weight.flatten(0, -2)
         return rows if p.is_constant else None  # which way round a stranger's matrix is, only its author knows
     return None
+
+
+def _per_place(case: Case, p: Held) -> int:
+    """How many neighboring channels a pixel shuffle lays side by side in space, where copies mean a smooth image."""
+    made = [c.sources[1] for c in case.run.calls if c.module is p.owner]
+    return max((case.run.shuffled.get(address, 1) for address in made), default=1)
 
 
 def _copies(units: Tensor) -> float:
@@ -120,7 +154,7 @@ def zero_initialized(case: Case) -> Iterator[Finding]:
 
 
 def _could_silence(case: Case, p: Held) -> bool:
-    return storage(p.tensor) in case.run.multipliers or isinstance(p.owner, nn.Embedding)
+    return storage(p.tensor) in case.run.multipliers or isinstance(p.owner, EMBEDDINGS)
 
 
 def _blocks(case: Case, p: Held) -> bool:
@@ -154,12 +188,25 @@ def parameter_scale(case: Case) -> Iterator[Finding]:
                 cause = "the weight of a normalization is a factor, not a matrix: it starts at 1"
                 yield _scale(call.layer, measured, cause, "start it at 1", case.beyond(1 / size, "norm scale"))
                 break
+    for p in case.parameters:
+        call = next((c for c in case.run.calls if c.module is p.owner), None)
+        if p.name not in case.replaced or p.is_zero or call is None or not 0 < call.gain < 1 / case.limits["gain"]:
+            continue
+        behind = [c for c in case.run.layers() if c.number > call.number]
+        if behind and behind[0].received is not None and behind[0].received.rms < 3 * call.returned.rms:
+            measured = f"{p.name} is {p.high:.2g}, and what comes next receives a signal as small"
+            cause = "a factor as small belongs at the end of a branch, beside a shortcut that keeps the signal"
+            cure = "start it at 1, or add the shortcut"
+            yield _scale(p.layer, measured, cause, cure, case.beyond(1 / call.gain, "gain"))
+            break
     for call in case.freed.layers():
         bias = getattr(call.module, "bias", None)
         weight = call.weight
         if not isinstance(bias, Tensor) or bias.dim() != 1 or weight is None or _switches(case, call):
             continue
         size = norm(bias) / math.sqrt(bias.numel())
+        if is_first_guess(case, call):
+            continue
         fan_in = math.prod(weight.shape[1:])
         signal = (call.received.rms if call.received else 0.0) * norm(weight) / math.sqrt(weight.numel() / fan_in)
         if size > case.limits["bias"] * signal and size > 1:
@@ -237,7 +284,7 @@ def _all_zero(case: Case) -> Iterator[Finding]:
     """Gradients that are exactly zero although nothing silent explains it."""
     for p in case.parameters:
         gradient = case.freed.gradients.get(id(p.tensor))
-        if gradient is None or p.tensor.dim() < 2 or isinstance(p.owner, nn.Embedding | nn.RNNBase):
+        if gradient is None or p.tensor.dim() < 2 or isinstance(p.owner, (*EMBEDDINGS, nn.RNNBase)):
             continue
         values = gradient.coalesce().values() if gradient.layout is torch.sparse_coo else gradient
         if values.numel() and not bool(values.any()):

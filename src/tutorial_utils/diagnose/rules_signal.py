@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from tutorial_utils.diagnose.case import Case, before, listed
 from tutorial_utils.diagnose.findings import Finding
-from tutorial_utils.diagnose.measure import Call
-from tutorial_utils.diagnose.normalizing import NORMS
+from tutorial_utils.diagnose.measure import EMBEDDINGS, Call
+from tutorial_utils.diagnose.normalizing import NORMS, PER_EXAMPLE
+from tutorial_utils.diagnose.statistics import sample
 
 GAIN = "draw its weight with the gain of your activation (gains.gain), or normalize"
 
@@ -30,6 +31,14 @@ def _outlier(case: Case, call: Call, layers: list[Call]) -> Iterator[Finding]:
     limit, gain = case.limits["gain"], call.gain
     alike = [c.gain for c in layers if type(c.module) is type(call.module) and c.gain > 0]
     typical = median(alike) if len(alike) >= 3 else 1.0
+    agreed = _agreed(case, call, layers)
+    if agreed:
+        ratio = gain / agreed
+        large = ratio > case.limits["peers"] and not _saturates(case, call)
+        small = 0 < ratio < 1 / case.limits["peers"] and goes_on_small(case, call)
+        if large or small:
+            yield _one(case, call, agreed, max(ratio, 1 / ratio), None)
+        return
     large = gain > limit or (gain > limit * typical and gain > 1)
     small = 0 < gain < 1 / limit and gain < typical
     if large and not _is_head(case, call, layers) and not _saturates(case, call):
@@ -38,10 +47,18 @@ def _outlier(case: Case, call: Call, layers: list[Call]) -> Iterator[Finding]:
         yield _one(case, call, typical, 1 / gain, _norm_behind(case, call))
 
 
+def _agreed(case: Case, call: Call, layers: list[Call]) -> float:
+    """The gain on which all other layers of a plain network agree, and which keeps the signal; 0 if they do not."""
+    peers = [c.gain for c in layers[:-1] if c is not call]
+    if case.freed.norms or call is layers[-1] or len(peers) < 3 or not 0 < max(peers) < 3 * min(peers):
+        return 0.0
+    return median(peers) if 1 / 3 < median(peers) < 3 else 0.0
+
+
 def _one(case: Case, call: Call, typical: float, ratio: float, norm: Call | None) -> Finding:
     measured = f"rms {call.received.rms if call.received else 0:.2g} in, {call.returned.rms:.2g} out: a factor of"
     measured += f" {call.gain:.2g}, where {typical:.2g} is typical here"
-    severity = case.beyond(ratio, "gain")
+    severity = max(case.beyond(ratio, "gain"), 0.1)
     if norm is None or _drowned(case, norm):
         cause = "its weight is out of scale, or was drawn with the wrong fan"
         topic = "variance-through-a-layer"
@@ -53,14 +70,21 @@ def _one(case: Case, call: Call, typical: float, ratio: float, norm: Call | None
 
 def _is_head(case: Case, call: Call, layers: list[Call]) -> bool:
     """Whether a layer is the last; there, the first loss says whether its outputs are too large."""
-    return call is layers[-1] and math.isfinite(case.run.heard.value)
+    heard = case.run.heard
+    if call is not layers[-1] or heard.kind == "regression" or not math.isfinite(heard.value):
+        return False
+    if heard.inputs is None:
+        return False
+    logits = sample(heard.inputs)
+    return math.isclose(float(logits.square().mean().sqrt()), call.returned.rms, rel_tol=0.1)
 
 
 def _saturates(case: Case, call: Call) -> bool:
     """Whether the activation behind a layer saturates, or attention does; then that is what will be told."""
     near = [a for a in case.run.activations if call.number <= a.number <= call.number + 1]
     sure = [share for _, share, number in case.run.attention if call.number < number <= call.number + 4]
-    return any(a.below + a.above > 0.7 and (a.above > 0) for a in near) or any(share > 0.5 for share in sure)
+    flat = any(a.below + a.above > 0.7 and (a.above > 0 or a.dead > 0.6) for a in near)
+    return flat or any(share > 0.5 for share in sure)
 
 
 def _norm_behind(case: Case, call: Call) -> Call | None:
@@ -84,7 +108,7 @@ def goes_on_small(case: Case, call: Call) -> bool:
         if c.number > call.number
         and c.sources[0] != call.sources[0]
         and (c.weight is not None or isinstance(c.module, NORMS))
-        and not isinstance(c.module, nn.Embedding)
+        and not isinstance(c.module, EMBEDDINGS)
     ]
     if not behind or behind[0].received is None:
         return False
@@ -114,6 +138,9 @@ def _trend(case: Case, layers: list[Call]) -> Iterator[Finding]:
         return
     grows = logs[-1] > logs[0]
     call = layers[sizes.index(max(sizes) if grows else min(sizes))]
+    gains = [c.gain for c in layers]
+    if grows and max(gains) > 5 * call.gain:  # where it happens, not where it ends
+        call = next(c for c in layers if c.gain > max(gains) / 2)
     few = [] if grows else _few(layers)
     if few:
         yield _by_few(case, few, layers, ratio)
@@ -147,6 +174,8 @@ def _few_small(case: Case, layers: list[Call]) -> Iterator[Finding]:
     if len(layers) < 4 or layers[-1].received is None or layers[-1].received.rms > 0.1:
         return
     plain = [c for c in layers[:-1] if not isinstance(c.module, nn.RNNBase)]  # whose states are small by design
+    reset = max((norm.number for norm in case.freed.norms), default=-1)  # what was lost before a normalization is back
+    plain = [c for c in plain if c.number > reset]
     few = [c for c in plain if c.gain < 1 / 3 and not _norm_behind(case, c) and goes_on_small(case, c)]
     lost = math.prod(1 / c.gain for c in few)
     if len(few) > 1 and lost > 10:
@@ -167,6 +196,48 @@ def _is_residual(layers: list[Call]) -> bool:
     return sum(received > 1.05 * returned for returned, received in steps) >= len(steps) / 4
 
 
+def embedding_scale(case: Case) -> Iterator[Finding]:
+    """Embeddings that what is added to them drowns, or that drown all that the branches add."""
+    for call in case.freed.calls:
+        if not isinstance(call.module, EMBEDDINGS) or not call.returned.apart > 0.1:
+            continue
+        behind = [c for c in case.freed.calls if c.number > call.number and (c.weight is not None or _is_norm(c))]
+        after = next((c.received for c in behind if not isinstance(c.module, EMBEDDINGS)), None)
+        if after is None or after.numel != call.returned.numel or not call.returned.rms:
+            continue
+        ratio = after.rms / call.returned.rms
+        if ratio > 10 and after.apart < 0.01 * call.returned.apart:
+            cause = "what is added to it, such as positions, is the same for all examples and drowns it"
+            yield _embedding(call, after.rms, cause, "draw both at one size, or multiply by sqrt(width)", ratio / 10)
+        elif after.rms > case.limits["input rms"] and _drowns(case, after.rms):
+            cause = "beside it, nothing that the branches add is seen: the blocks hardly take part"
+            yield _embedding(call, after.rms, cause, "bring the stream to about 1", after.rms / 10)
+        return
+
+
+def _is_norm(call: Call) -> bool:
+    return isinstance(call.module, NORMS)
+
+
+def _drowns(case: Case, rms: float) -> bool:
+    """Whether all normalizations of a residual stream receive what the first one did."""
+    sizes = [c.received.rms for c in case.freed.calls if c.received and isinstance(c.module, PER_EXAMPLE)]
+    return len(sizes) >= 4 and max(abs(size / rms - 1) for size in sizes) < 0.1
+
+
+def _embedding(call: Call, rms: float, cause: str, cure: str, ratio: float) -> Finding:
+    measured = f"it puts out rms {call.returned.rms:.2g}, and what comes next receives {rms:.2g}"
+    topic, severity = "initialize-your-model", max(math.log10(ratio), 0.1)
+    return Finding("parameter-scale", call.layer, measured, cause, cure, topic, severity)
+
+
+def is_first_guess(case: Case, call: Call, least: float = 0.0) -> bool:
+    """Whether a layer is the last and its bias may say how frequent a class is; the first loss tells if it is wrong."""
+    bias = getattr(call.module, "bias", None)
+    last = call.layer == case.last_layer and isinstance(bias, Tensor)
+    return last and isinstance(bias, Tensor) and least <= float(bias.detach().abs().max()) < case.limits["log odds"]
+
+
 def rank_correlation(values: list[float]) -> float:
     """Spearman's correlation of values with their position.
 
@@ -185,7 +256,7 @@ def lost_input(case: Case) -> Iterator[Finding]:
     """Layers from which on different examples have become the same."""
     start = _distance_at_start(case)
     calls = [c for c in case.freed.calls if c.weight is not None or isinstance(c.module, NORMS)]
-    calls = [c for c in calls if not isinstance(c.module, nn.Embedding)]
+    calls = [c for c in calls if not isinstance(c.module, EMBEDDINGS)]
     calls = [c for c in calls if math.isfinite(c.returned.apart) or c.returned.second_moment == 0]
     if not calls or not start > 0:
         if not case.not_judged:
@@ -194,22 +265,43 @@ def lost_input(case: Case) -> Iterator[Finding]:
     limit = case.limits["lost input"]
     silent = next((c for c in calls if c.received is not None and c.received.second_moment == 0), None)
     if silent is not None and calls[-1].received is not None and not calls[-1].returned.apart > 1e-12:
-        measured, cause = "what it receives is exactly 0", "everything before it is switched off or multiplied by 0"
-        cure, topic = "look at what stands before it", "why-the-start-matters"
-        yield Finding("lost-input", silent.layer, measured, cause, cure, topic, 1.0, position=silent.number)
+        yield _silence(case, silent)
         return
     lost = [c.returned.apart / start < limit for c in calls]
     if not lost[-1]:
         return
     index = len(lost) - next((n for n, is_lost in enumerate(reversed(lost)) if not is_lost), len(lost))
     call = calls[index]
-    if _was_picked(calls, index, start * limit):
+    near = [c for c in case.freed.calls if c.number < call.number]
+    read = near[-1] if near and isinstance(near[-1].module, nn.RNNBase) else None  # its last state says nothing
+    arrives = call.received is not None and not call.received.apart / start < limit
+    if index == len(calls) - 1 and is_first_guess(case, call, least=1.0) and arrives:
+        return
+    if read is None and _was_picked(calls, index, start * limit):
         return
     left = call.returned.apart / start
     measured = f"of the differences between examples {left:.1g} is left (cosine {call.returned.cosine:.6f})"
     cause, cure, topic = _why_lost(call)
     severity = case.beyond(limit**2 / max(left, 1e-16), "lost input")
-    yield Finding("lost-input", call.layer, measured, cause, cure, topic, severity, position=call.number)
+    layer = call.layer
+    if read is not None and not arrives:
+        layer, measured = read.layer, f"of its state, {measured}"
+        cause, cure = "what came first is forgotten step by step", "fewer steps, gates that start open, no padding last"
+    yield Finding("lost-input", layer, measured, cause, cure, topic, severity, position=call.number)
+
+
+def _silence(case: Case, silent: Call) -> Finding:
+    """What makes zeros of numbers, an activation apart, which has a rule of its own; else what receives them."""
+    named = {a.layer for a in case.freed.activations}
+    before_it = [c for c in case.freed.calls if c.number < silent.number and c.layer not in named]
+    makers = [c for c in before_it if c.received and c.received.second_moment > 0 and c.returned.second_moment == 0]
+    call = makers[-1] if makers else silent
+    measured = "it makes exact zeros of what it receives" if makers else "what it receives is exactly 0"
+    cause, cure = "everything before it is switched off or multiplied by 0", "look at what stands before it"
+    if makers:
+        cause = "it subtracts all there is, divides by infinity, or multiplies by 0"
+        cure = "look at the dimensions it takes its mean over, and at the range of its type"
+    return Finding("lost-input", call.layer, measured, cause, cure, "why-the-start-matters", 1.0, position=call.number)
 
 
 def _distance_at_start(case: Case) -> float:
@@ -223,7 +315,7 @@ def _distance_at_start(case: Case) -> float:
 def _was_picked(calls: list[Call], index: int, limit: float) -> bool:
     """Whether the first lost layer was given a part of what came before that is the same for all, a class token say."""
     call = calls[index]
-    if index == 0 or call.received is None or not call.received.apart < limit:
+    if index == 0 or call.received is None or not call.received.apart < limit or calls[-1].returned.apart < 1e-10:
         return False
     return call.received.numel < calls[index - 1].returned.numel
 
