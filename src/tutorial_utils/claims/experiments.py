@@ -247,7 +247,7 @@ class Where(TypedDict):
 
 
 DIGITS_GLOBAL = Setting("digits", "global")
-#: Both sets of images, standardized both ways: one mean for all pixels, or a mean for each.
+#: Both sets of images, standardized both ways, by one mean for all pixels or by a mean for each.
 IMAGES = [Setting(data, how) for data, how in product(("digits", "mnist"), ("global", "pixel"))]
 #: Tables, whose features have units of their own.
 TABLES = [Setting("wine"), Setting("breast_cancer")]

@@ -5,8 +5,9 @@ explanations before it names one: is it the batch, one layer, the depth, a norma
 about models that are well, and says what it could not judge. :func:`assert_healthy` is the same for one's own tests,
 ``python -m tutorial_utils.diagnose package.module:factory`` for the command line.
 
-The kinds of finding are the keys of :data:`KINDS`, the numbers they are held against those of :data:`LIMITS`: they are
-conventions about orders of magnitude, not tests.
+The kinds of finding are the keys of :data:`~tutorial_utils.diagnose.findings.KINDS`. The numbers they are held against
+are those of :data:`~tutorial_utils.diagnose.findings.LIMITS`, which are conventions about orders of magnitude, not
+tests.
 """
 
 import math
@@ -92,10 +93,10 @@ def diagnose(
         loss_fn: called with the model's output, and ``target`` if there is one; returns a scalar. Without it, the
             model's own loss is used if it returns one, else a fixed random gradient, standard normal in every output.
         target: what ``loss_fn`` needs beside the output, such as labels.
-        limits: replacements for some of :data:`LIMITS`.
+        limits: replacements for some of :data:`~tutorial_utils.diagnose.findings.LIMITS`.
 
     Returns:
-        A :class:`Diagnosis`; print it to read the findings.
+        A :class:`~tutorial_utils.diagnose.report.Diagnosis`; print it to read the findings.
 
     Raises:
         TypeError: if ``model`` is no module.
@@ -143,8 +144,8 @@ def assert_healthy(
         batch: as there.
         loss_fn: as there.
         target: as there.
-        ignore: kinds of finding to pass over, keys of :data:`KINDS`.
-        limits: replacements for some of :data:`LIMITS`.
+        ignore: kinds of finding to pass over, keys of :data:`~tutorial_utils.diagnose.findings.KINDS`.
+        limits: replacements for some of :data:`~tutorial_utils.diagnose.findings.LIMITS`.
 
     Raises:
         AssertionError: with the findings, ready to read.
