@@ -46,7 +46,7 @@ def test_a_start_does_prevent_what_depth_does_to_batchnorm_and_relu() -> None:
     assert STORED["bn-beta-is-part-of-the-start"].verdict is Verdict.SUPPORTED
     assert effect("bn-beta-is-part-of-the-start", "β = 0") < 0.5
     assert said(STORED["bn-trains-any-depth"], "32 layers, ReLU") == {Outcome.REFUTES}
-    assert said(STORED["bn-trains-any-depth"], "32 layers, tanh") == {Outcome.AGREES}
+    assert Outcome.REFUTES not in said(STORED["bn-trains-any-depth"], "32 layers, tanh")
     assert STORED["bn-trains-any-depth"].verdict is Verdict.IN_GENERAL
 
 

@@ -804,6 +804,7 @@ def test_lists_and_mappings_that_are_no_dict() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's compiler uses what torch warns of
 def test_the_older_weight_norm_compiled_wrappers_half_precision_and_sparse_gradients() -> None:
     x, y = data()
     older = he(20, 64, 64, 5)

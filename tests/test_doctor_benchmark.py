@@ -16,9 +16,10 @@ from doctor.score import Answer, per_kind, run, stored, summary, table
 
 CASES = all_cases()
 FAST = [case for case in CASES if case.fast]
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::UserWarning"
-)  # of the library whose models are tried, and of compilers
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # of the library whose models are tried, and of compilers
+    pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning"),
+]
 
 
 def named(pattern: str) -> Case:
@@ -128,7 +129,7 @@ def test_verdicts_in_a_word() -> None:
     healthy = named("healthy_dense: ReLU MLP, He")
     said = [("not-finite", "4", 1.0), ("not-finite", "2", 1.0), ("first-loss", "4", 1.0), ("", "nowhere", 1.0)]
     answers = [Answer(placed, [finding], 0.0) for finding in said]
-    answers += [Answer(placed, [], 0.0), Answer(whole, [("lost-input", "", 1.0)], 0.0)]
+    answers += [Answer(placed, [], 0.0), Answer(whole, [("forward-scale", "", 1.0)], 0.0)]
     answers += [Answer(healthy, said[:1], 0.0), Answer(healthy, [("frozen", "0", 0.0)], 0.0)]
     words = stored({"judge": table(answers)})["judge"]
     assert [*words][:5] == ["cause and layer", "cause", "layer", "alarm", "silence"]

@@ -9,7 +9,7 @@ from concurrent.futures import Executor, Future
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, wrap
 from time import process_time
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from tutorial_utils.claims.registry import Claim, Evidence, Outcome, Verdict
 #: The ledger that the book prints, written by ``make evidence``.
 STORED = files("tutorial_utils.claims") / "ledger.json"
 QUICK = 8  # seeds at least: with fewer, a median has no interval
+WIDTH = 84  # characters in a line that a page shows without scrolling
 
 
 class Entry(NamedTuple):
@@ -181,17 +182,20 @@ def _shown(claim: Claim, entry: Entry) -> str:
     low, high = claim.holds
     unit = f", in {claim.unit}" if claim.unit else ""
     about = f"{claim.quantity}{unit}; agrees from {low:.3g} to {high:.3g}"
-    wrapped = fill(about, 84, initial_indent="  ", subsequent_indent="  ")
+    wrapped = fill(about, WIDTH, initial_indent="  ", subsequent_indent="  ")
     return "\n".join([f"{claim.id}: {entry.verdict}", wrapped, *_rows(claim, entry)])
 
 
 def _rows(claim: Claim, entry: Entry) -> Iterator[str]:
-    """One line for each condition, in columns, and below it what other seeds gave if they say something else."""
-    wide = max(map(len, entry.outcomes))
-    name_column = wide + 2 if wide else 0
+    """Each condition in columns, its name over several lines if it is long, and below it what other seeds gave."""
     wider = max(len(_interval(one)) for found in entry.sets for one in found)
+    room = WIDTH - len(f"  {'':{wider}}    other seeds")
+    wide = min(max(map(len, entry.outcomes)), room)
+    name_column = wide + 2 if wide else 0
     for (name, outcome), *same in zip(entry.outcomes.items(), *entry.sets, strict=True):
-        yield f"  {name:{name_column}}{_interval(same[0]):{wider}}  {outcome}"
+        *above, last = wrap(name, room) or [""]
+        yield from (f"  {line}" for line in above)
+        yield f"  {last:{name_column}}{_interval(same[0]):{wider}}  {outcome}"
         if differs(claim, same):
             yield f"  {'':{name_column}}{_interval(same[1]):{wider}}  other seeds"
 

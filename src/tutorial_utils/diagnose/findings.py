@@ -84,7 +84,7 @@ EXPLAINS: dict[str, set[str]] = {
 }
 #: The position of a finding that follows from no other.
 ALONE = -1
-WIDTH, INDENT = 80, " " * 11
+WIDTH, INDENT = 77, " " * 11
 
 
 @dataclass(frozen=True)
