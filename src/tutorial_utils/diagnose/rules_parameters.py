@@ -189,15 +189,15 @@ def parameter_scale(case: Case) -> Iterator[Finding]:
                 yield _scale(call.layer, measured, cause, "start it at 1", case.beyond(1 / size, "norm scale"))
                 break
     for p in case.parameters:
-        call = next((c for c in case.run.calls if c.module is p.owner), None)
-        if p.name not in case.replaced or p.is_zero or call is None or not 0 < call.gain < 1 / case.limits["gain"]:
+        own = next((c for c in case.run.calls if c.module is p.owner), None)
+        if p.name not in case.replaced or p.is_zero or own is None or not 0 < own.gain < 1 / case.limits["gain"]:
             continue
-        behind = [c for c in case.run.layers() if c.number > call.number]
-        if behind and behind[0].received is not None and behind[0].received.rms < 3 * call.returned.rms:
+        behind = [c for c in case.run.layers() if c.number > own.number]
+        if behind and behind[0].received is not None and behind[0].received.rms < 3 * own.returned.rms:
             measured = f"{p.name} is {p.high:.2g}, and what comes next receives a signal as small"
             cause = "a factor as small belongs at the end of a branch, beside a shortcut that keeps the signal"
             cure = "start it at 1, or add the shortcut"
-            yield _scale(p.layer, measured, cause, cure, case.beyond(1 / call.gain, "gain"))
+            yield _scale(p.layer, measured, cause, cure, case.beyond(1 / own.gain, "gain"))
             break
     for call in case.freed.layers():
         bias = getattr(call.module, "bias", None)
