@@ -1,5 +1,6 @@
 """The chapters as committed: complete, up to date, in the book's form, and true to their own numbers."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +12,31 @@ from nbformat import NotebookNode
 
 import notebooks
 import topics
-from notebook_lint import code_cells, tags
+from notebook_lint import caption, code_cells, is_folded, tags
 
 BOOK = notebooks.ROOT / "book"
 PAGES = [page.source for page in topics.pages().values() if page.source.exists()]
 COMPILED = [source for source in notebooks.chapters([]) if source in PAGES]
 CHAPTERS = [source for source in PAGES if source.parent.name == "chapters"]
 MIN_CHAPTERS = 14
-MAX_CODE_LINES = 20
+MAX_CODE_LINES = 12
+MAX_FOLDED_LINES = 24
+MAX_CAPTION = 60
+"""Characters in the comment that names a folded cell."""
+MAX_SNIPPET_LINES = 6
+"""Lines of the first cell: the answer of the chapter, to copy."""
+MAX_PACKAGE_NAMES = 6
+"""Names of the package in the visible code of a chapter: what a reader must learn beside torch."""
+MAX_WORDS_BEFORE_PICTURE = 260
+"""Words of prose before the first picture or explorer: two screens."""
 MAX_WIDTH = 84
 """Characters in a line of code or of printed text: what a page shows on a laptop without scrolling sideways."""
-MAX_SUMMARY_LINES = 5
 MAX_IGNORED_OUTPUTS = 2
 """Cells of one chapter whose outputs nbval may leave uncompared: chaotic training curves, nothing else."""
-SECTIONS = ["What breaks it", "Summary", "Check yourself", "References"]
+SECTIONS = ["What breaks it", "Check yourself", "References"]
 """The last headings of every chapter, in this order; one heading or more comes before them."""
 
+BLANK = "\0"
 NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?!\d|\.\d)")
 HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)`*\s*$", re.MULTILINE | re.DOTALL)
@@ -77,34 +87,40 @@ def section(text: str, heading: str) -> str:
     return match[1].strip() if match else ""
 
 
+def in_short_problems(box: str) -> Iterator[str]:
+    text = re.sub(r"\A:::.*\n:class: in-short\n|\n:::\Z", "", box)
+    if not box.startswith(":::{admonition} In short\n:class: in-short\n"):
+        yield f"the title is not followed by a box 'In short' (:class: in-short): {box[:60]!r}"
+    elif not 2 <= len(re.findall(r"[.?!](?=\s|\Z)", text.split("\n\n")[0])) <= 4:
+        yield "the box 'In short' does not begin with a paragraph of about three sentences"
+
+
 def opening_problems(text: str) -> Iterator[str]:
-    title, goal, prerequisites = [*re.split(r"\n\s*\n", text.strip()), "", ""][:3]
+    title, box, prerequisites = [*re.split(r"\n\s*\n", folded_boxes(text.strip())), "", ""][:3]
     if not re.fullmatch(r"\([a-z0-9-]+\)=\n# \S.*", title):
         yield f"it does not begin with a label and a title: {title!r}"
-    if not re.match(r"[A-Z$*_`]", goal) or goal.startswith("**Prerequisites"):
-        yield f"the title is not followed by the goal: {goal[:60]!r}"
+    yield from in_short_problems(box.replace(BLANK, "\n\n"))
     if "Prerequisites" not in prerequisites or not re.search(r"\d+ minutes", prerequisites):
-        yield f"the goal is not followed by prerequisites and minutes: {prerequisites[:60]!r}"
+        yield f"the box is not followed by prerequisites and minutes: {prerequisites[:60]!r}"
+
+
+def folded_boxes(text: str) -> str:
+    """The text with the blank lines inside its boxes marked, so that it splits into blocks at the others."""
+    return re.sub(r"^:::\{.*?^:::$", lambda box: box[0].replace("\n\n", BLANK), text, flags=re.MULTILINE | re.DOTALL)
 
 
 def section_problems(text: str) -> Iterator[str]:
     found = headings(text)
     if found[-len(SECTIONS) :] != SECTIONS or len(found) == len(SECTIONS):
         yield f"the headings do not end with {SECTIONS} after at least one step: {found}"
-    summary = section(text, "Summary")
-    lines = re.findall(r"^(?:[-*]|\d+\.) ", summary, re.MULTILINE) or [line for line in summary.splitlines() if line]
-    if not 1 <= len(lines) <= MAX_SUMMARY_LINES:
-        yield f"the summary has {len(lines)} lines, allowed are 1 to {MAX_SUMMARY_LINES}"
     if ":class: dropdown" not in section(text, "Check yourself"):
         yield "'Check yourself' has no folded answer (:class: dropdown)"
     if "{bibliography}" not in section(text, "References"):
         yield "'References' has no {bibliography}"
 
 
-def code_problems(nb: NotebookNode) -> Iterator[str]:
+def width_problems(nb: NotebookNode) -> Iterator[str]:
     for number, cell in enumerate(code_cells(nb), 1):
-        if (lines := len(cell.source.splitlines())) > MAX_CODE_LINES:
-            yield f"code cell {number} has {lines} lines, allowed are {MAX_CODE_LINES}"
         printed = "".join(output.get("text", "") for output in cell.outputs)
         for what, text in (("code", cell.source), ("printed text", printed)):
             if (width := max(map(len, text.splitlines()), default=0)) > MAX_WIDTH:
@@ -113,12 +129,88 @@ def code_problems(nb: NotebookNode) -> Iterator[str]:
         yield f"{ignored} cells with the tag nbval-ignore-output, allowed are {MAX_IGNORED_OUTPUTS}"
 
 
+def cell_problems(nb: NotebookNode) -> Iterator[str]:
+    for number, cell in enumerate(code_cells(nb), 1):
+        allowed = MAX_FOLDED_LINES if is_folded(cell) else MAX_CODE_LINES
+        if (lines := len(cell.source.splitlines())) > allowed:
+            yield f"code cell {number} has {lines} lines, allowed are {allowed}"
+        if is_folded(cell) and not 0 < len(caption(cell)) <= MAX_CAPTION:
+            yield f"folded code cell {number} does not begin with a comment that names it: {cell.source[:60]!r}"
+
+
+def first_cells_problems(nb: NotebookNode) -> Iterator[str]:
+    snippet, setup = [*code_cells(nb), None, None][:2]
+    if snippet is None or is_folded(snippet) or len(snippet.source.splitlines()) > MAX_SNIPPET_LINES:
+        yield f"the first code cell is not the answer to copy, visible and of at most {MAX_SNIPPET_LINES} lines"
+    if setup is None or not is_folded(setup) or not caption(setup).startswith("Setup"):
+        yield "the second code cell is not folded and named 'Setup'"
+
+
+def is_picture(output: NotebookNode) -> bool:
+    data = output.get("data", {})
+    return "image/png" in data or "<good-explorer" in data.get("text/html", "")
+
+
+def words_before_picture(nb: NotebookNode) -> int:
+    words = 0
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            before, picture, _ = cell.source.partition("](../assets/")
+            words += len(prose(before).split())
+            if picture:
+                return words
+        elif any(map(is_picture, cell.outputs)):
+            return words
+    return words
+
+
+def package_names(nb: NotebookNode) -> set[str]:
+    """The names imported from the package that visible cells use."""
+    trees = [(is_folded(cell), ast.parse(cell.source)) for cell in code_cells(nb)]
+    imported = {
+        alias.asname or alias.name
+        for _, tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tutorial_utils")
+        for alias in node.names
+    }
+    visible = [node for folded, tree in trees if not folded for node in ast.walk(tree)]
+    return imported & {node.id for node in visible if isinstance(node, ast.Name)}
+
+
+def layer_problems(nb: NotebookNode) -> Iterator[str]:
+    """What is wrong with the layers of a chapter: answer, toy, story, proof."""
+    yield from first_cells_problems(nb)
+    if (words := words_before_picture(nb)) > MAX_WORDS_BEFORE_PICTURE:
+        yield f"{words} words before the first picture, allowed are {MAX_WORDS_BEFORE_PICTURE}"
+    if len(names := package_names(nb)) > MAX_PACKAGE_NAMES:
+        yield f"{len(names)} names of the package in visible code, allowed are {MAX_PACKAGE_NAMES}: {sorted(names)}"
+
+
+def predict_problems(nb: NotebookNode) -> Iterator[str]:
+    """Each question before a figure is answered by a printed line, "Answer: ...", before the next question."""
+    asked = None
+    for cell in nb.cells:
+        if cell.cell_type == "code" and any("Answer: " in output.get("text", "") for output in cell.outputs):
+            asked = None
+        for question in re.findall(r"^:::\{admonition\} Predict\n:class: tip\n(.*?)^:::$", cell.source, re.M | re.S):
+            if asked:
+                yield f"no line 'Answer: ...' is printed after the question {asked!r}"
+            asked = question.strip()[:50]
+            if "?" not in question:
+                yield f"the box 'Predict' asks nothing: {asked!r}"
+    if asked:
+        yield f"no line 'Answer: ...' is printed after the question {asked!r}"
+
+
 def page_problems(nb: NotebookNode) -> list[str]:
-    return [*opening_problems(markdown(nb)), *code_problems(nb), *number_problems(nb)]
+    return [*width_problems(nb), *cell_problems(nb), *number_problems(nb)]
 
 
 def problems(nb: NotebookNode) -> list[str]:
-    return [*page_problems(nb), *section_problems(markdown(nb))]
+    text = markdown(nb)
+    own = [*opening_problems(text), *section_problems(text), *layer_problems(nb), *predict_problems(nb)]
+    return [*page_problems(nb), *own]
 
 
 def lacks_kernelspec(text: str) -> bool:
@@ -189,9 +281,19 @@ GOOD = f"""\
 (a-chapter)=
 # A chapter
 
-See what one layer does.
+:::{{admonition}} In short
+:class: in-short
+One layer halves. It does so always. Here is how.
+
+Shown by [a claim](#a-claim).
+:::
 
 **Prerequisites:** [chapter 9.9](x.md). 10 minutes.
+
+:::{{admonition}} Predict
+:class: tip
+How much does it keep?
+:::
 
 ## One layer
 
@@ -207,11 +309,6 @@ See {{cite:p}}`author2.5` and `torch==9.99`, [figure 7.7](f.png), version 1.2.3.
 
 Nothing.
 
-## Summary
-
-- One.
-- Two.
-
 ## Check yourself
 
 :::{{admonition}} Check yourself
@@ -225,35 +322,60 @@ The answer.
 :filter: docname in docnames
 ```
 """
+PICTURE = nbformat.v4.new_output("display_data", {"image/png": "AAAA"})
+ANSWER = "Answer: 0.25\n"
+FOLDED = {"tags": ["hide-input"]}
+SETUP = "# Setup\nfrom tutorial_utils import gains"
 
 
-def made_up(text: str = GOOD, code: str = "print(1 / 4)", printed: str = "0.25\n", ignored: int = 0) -> NotebookNode:
-    outputs = [nbformat.v4.new_output("stream", text=printed)]
-    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell(code, outputs=outputs)]
-    cells += [nbformat.v4.new_code_cell("1", metadata={"tags": ["nbval-ignore-output"]}) for _ in range(ignored)]
-    return nbformat.v4.new_notebook(cells=cells)
+def code(source: str, *outputs: NotebookNode, **metadata: object) -> NotebookNode:
+    return nbformat.v4.new_code_cell(source, outputs=list(outputs), metadata=metadata)
+
+
+def made_up(
+    text: str = GOOD, source: str = "print(1 / 4)", printed: str = ANSWER, ignored: int = 0, setup: str = SETUP
+) -> NotebookNode:
+    answer = code(source, nbformat.v4.new_output("stream", text=printed))
+    cells = [code("import torch"), code(setup, **FOLDED), code("# Code of the picture", PICTURE, **FOLDED), answer]
+    cells += [code("1", tags=["nbval-ignore-output"]) for _ in range(ignored)]
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text), *cells])
+
+
+def without(nb: NotebookNode, *numbers: int) -> NotebookNode:
+    nb.cells = [cell for number, cell in enumerate(nb.cells) if number not in numbers]
+    return nb
 
 
 def test_a_good_chapter_has_no_problems() -> None:
     assert problems(made_up()) == []
-    assert problems(made_up(code="quarter = 0.25", printed="")) == []
+    assert problems(made_up(source="quarter = 0.25", printed="Answer: a quarter")) == []
     assert problems(made_up(ignored=MAX_IGNORED_OUTPUTS)) == []
 
 
+LONG = "Words. " * (MAX_WORDS_BEFORE_PICTURE + 1)
+MANY = f"from tutorial_utils.gains import {', '.join('abcdefg')}"
 BAD = {
-    "0.25 stands in the prose": made_up(printed="0.251\n"),
+    "0.25 stands in the prose": made_up(printed="Answer: 0.251\n"),
     "3.14 stands in the prose": made_up(GOOD.replace("Nothing.", "Only at $x = 3.14$.")),
     "it does not begin with a label and a title": made_up("Hello.\n\n" + GOOD),
     "a label and a title: '# A": made_up(GOOD.removeprefix("(a-chapter)=\n")),
-    "not followed by the goal": made_up(GOOD.replace("See what one layer does.\n\n", "")),
+    "not followed by a box 'In short'": made_up(GOOD.replace(":class: in-short", ":class: note")),
+    "about three sentences": made_up(GOOD.replace("It does so always. Here is how.", "")),
     "prerequisites and minutes": made_up(GOOD.replace("10 minutes", "")),
     "headings do not end with": made_up(GOOD.replace("## What breaks it", "## What else")),
     "after at least one step": made_up(GOOD.replace("## One layer", "")),
-    "the summary has 6 lines": made_up(GOOD.replace("- One.", "- One.\n" * 5)),
-    "the summary has 0 lines": made_up(GOOD.replace("- One.\n- Two.\n", "")),
     "no folded answer": made_up(GOOD.replace(":class: dropdown\n", "")),
     "no {bibliography}": made_up(GOOD.replace("{bibliography}", "")),
-    "code cell 1 has 21 lines": made_up(code="x = 1\n" * 21),
+    "code cell 4 has 13 lines": made_up(source="x = 1\n" * 13),
+    "code cell 2 has 25 lines": made_up(setup=SETUP + "\nx = 1" * 23),
+    "a line of printed text of 85 characters": made_up(printed=ANSWER + "x" * 85),
+    "does not begin with a comment that names it": made_up(setup="import torch"),
+    "the first code cell is not the answer to copy": without(made_up(), 1),
+    "the second code cell is not folded": without(made_up(), 2),
+    "words before the first picture": made_up(GOOD.replace("Nothing.", LONG)),
+    "7 names of the package": made_up(setup="# Setup\n" + MANY, source="a, b, c, d, e, f, g"),
+    "no line 'Answer: ...' is printed": made_up(printed="0.25\n"),
+    "asks nothing": made_up(GOOD.replace("How much does it keep?", "It keeps something.")),
     "3 cells with the tag nbval-ignore-output": made_up(ignored=MAX_IGNORED_OUTPUTS + 1),
 }
 

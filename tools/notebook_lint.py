@@ -39,6 +39,17 @@ def tags(cell: NotebookNode) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
+def is_folded(cell: NotebookNode) -> bool:
+    """Whether a page shows only the outputs of a cell until the reader asks for the code."""
+    return "hide-input" in tags(cell)
+
+
+def caption(cell: NotebookNode) -> str:
+    """What a folded cell is called: its first line, if that is a comment."""
+    first, *_ = [*cell.source.splitlines(), ""]
+    return first.removeprefix("#").strip() if first.startswith("# ") else ""
+
+
 def code_cells(nb: NotebookNode) -> list[NotebookNode]:
     """The code cells of a notebook."""
     return [cell for cell in nb.cells if cell.cell_type == "code"]

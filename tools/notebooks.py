@@ -116,12 +116,21 @@ def minutes(nb: NotebookNode) -> int:
     return max(5, 5 * round((words / WORDS_A_MINUTE + lines / LINES_A_MINUTE) / 5))
 
 
+def fold(cell: NotebookNode) -> None:
+    """Name a folded cell on the page after its first comment, and fold it in JupyterLab, too."""
+    caption = notebook_lint.caption(cell) or "Code"
+    cell.metadata.setdefault("mystnb", {}).update(code_prompt_show=caption, code_prompt_hide=caption)
+    cell.metadata["jupyter"] = {"source_hidden": True}
+
+
 def complete(nb: NotebookNode, folder: Path) -> NotebookNode:
-    """Put in what sources leave to the compiler: the files of linked topics, and how long a chapter takes."""
+    """Put in what sources leave to the compiler: files of linked topics, a chapter's minutes, names of folds."""
     time = f" About {minutes(nb)} minutes."
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             cell.source = PREREQUISITES.sub(rf"\g<0>{time}", topics.linked(cell.source, folder))
+        elif notebook_lint.is_folded(cell):
+            fold(cell)
     return nb
 
 
