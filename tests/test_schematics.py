@@ -1,0 +1,54 @@
+"""The schematics of the chapters: one style, small files, colors that mean what they mean in the figures."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from schematics import FOLDER, SIZE, sized
+
+from tutorial_utils import plotting, schemes
+
+DRAWINGS = sorted(FOLDER.glob("*.svg"))
+STYLE = re.compile(r"<style>(.*?)</style>", re.S)
+
+
+def style(path: Path) -> str:
+    return STYLE.findall(path.read_text("utf-8"))[0]
+
+
+def test_all_have_the_same_style() -> None:
+    assert len({style(path) for path in DRAWINGS}) == 1
+
+
+@pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.stem)
+def test_a_drawing_is_small_has_a_title_and_states_its_size(path: Path) -> None:
+    assert path.stat().st_size < 6000
+    root = ElementTree.parse(path).getroot()
+    assert root[0].tag.endswith("title") and root[0].text
+    width, height = (int(root.attrib[name]) for name in ("width", "height"))
+    wide, high = map(int, root.attrib["viewBox"].split()[2:])
+    assert SIZE.search(path.read_text("utf-8")) and height == pytest.approx(width * high / wide, abs=1)
+
+
+@pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.stem)
+def test_a_drawing_takes_colors_and_text_from_the_style_alone(path: Path) -> None:
+    root = ElementTree.parse(path).getroot()
+    given = {name for node in root.iter() for name in node.attrib}
+    assert not given & {"style", "fill", "stroke", "font-size", "color"}
+    named = {name for node in root.iter() for name in node.attrib.get("class", "").split()}
+    assert named <= set(re.findall(r"\.([a-z]+)\b", style(path)))
+
+
+def test_colors_mean_what_they_mean_in_the_figures() -> None:
+    light = dict(re.findall(r"\.(\w+)\{color:(#\w+)\}", style(DRAWINGS[0]).partition("@media")[0]))
+    known = {name: plotting.color(name).lower() for name in ("batch", "layer", "running", "relu")}
+    known |= {"blue": schemes.BLUE.lower(), "red": schemes.VERMILION.lower()}
+    assert {name: light[name] for name in known} == known
+
+
+def test_a_page_gets_the_size_of_its_schematics(tmp_path: Path) -> None:
+    (tmp_path / "one.svg").write_text('<svg viewBox="0 0 480 200" width="600" height="250">')
+    page = '<p><img alt="A and B" src="../_images/one.svg" /></p><img alt="" src="other.svg" /><img src="a.png" />'
+    attributes = 'loading="lazy" width="600" height="250" alt="A'
+    assert sized(page, tmp_path) == page.replace('alt="A', attributes)
