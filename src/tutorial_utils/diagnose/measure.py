@@ -20,7 +20,7 @@ from tutorial_utils.diagnose.calling import Arguments, Originals, storage
 from tutorial_utils.diagnose.loss import Heard
 from tutorial_utils.diagnose.normalizing import NORMS, Norm, read_norm
 from tutorial_utils.diagnose.statistics import Statistics, statistics
-from tutorial_utils.propagation import floating, weight_of
+from tutorial_utils.propagation import computes, floating, weight_of
 
 #: Which arguments of an operation multiply the others: a zero there silences them, a zero bias does not.
 MULTIPLIES = {
@@ -294,14 +294,6 @@ def _filler(call: Call) -> Callable[[Tensor], None]:
         call.gradient_norm = call.gradient.rms * math.sqrt(call.gradient.numel)
 
     return fill
-
-
-def computes(name: str, module: nn.Module) -> bool:
-    """Whether a module does work of its own rather than only call its children."""
-    if "parametrizations" in name.split("."):
-        return False
-    children = [child for child, _ in module.named_children() if child != "parametrizations"]
-    return not children or any(True for _ in module.parameters(recurse=False))
 
 
 def _loss(run: Run, loss_fn: Callable[..., Any] | None, target: Any) -> Tensor | None:
