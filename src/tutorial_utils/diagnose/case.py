@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tutorial_utils.diagnose.calling import Arguments, storage
 from tutorial_utils.diagnose.measure import Call, Run
-from tutorial_utils.diagnose.statistics import Statistics, extremes, plain, sample, statistics
+from tutorial_utils.diagnose.statistics import Statistics, extremes, plain, rms, sample, statistics
 
 STAND_IN = 0.1  # of what is zero or tiny, beside 1: visible, but of no weight in a sum
 
@@ -36,7 +36,7 @@ class Held:
     @property
     def rms(self) -> float:
         """Root mean square."""
-        return float(self.sizes.square().mean().sqrt()) if self.sizes.numel() else math.nan
+        return rms(self.sizes)
 
     @property
     def is_zero(self) -> bool:

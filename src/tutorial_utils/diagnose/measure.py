@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -75,6 +76,21 @@ class Call:
         return self.returned.rms * self.gradient_norm
 
     @property
+    def is_norm(self) -> bool:
+        """Whether the layer is a normalization."""
+        return isinstance(self.module, NORMS)
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether the layer looks vectors up by index."""
+        return isinstance(self.module, EMBEDDINGS)
+
+    @property
+    def transforms(self) -> bool:
+        """Whether the layer applies a matrix or normalizes; an embedding looks up."""
+        return self.is_norm or (self.weight is not None and not self.is_embedding)
+
+    @cached_property
     def weight(self) -> Tensor | None:
         """The matrix of a layer that does nothing but apply it."""
         if any(name != "parametrizations" for name, _ in self.module.named_children()):
@@ -106,7 +122,7 @@ class Run:
 
     def layers(self) -> list[Call]:
         """The calls of layers that apply a matrix, embeddings left out."""
-        return [c for c in self.calls if c.weight is not None and not isinstance(c.module, EMBEDDINGS)]
+        return [c for c in self.calls if c.weight is not None and not c.is_embedding]
 
 
 class Watch(TorchDispatchMode):
