@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tutorial_utils.diagnose.case import Case, Held, before, first
+from tutorial_utils.diagnose.case import Case, Held, before
 from tutorial_utils.diagnose.findings import Finding
 from tutorial_utils.diagnose.measure import Call
 from tutorial_utils.diagnose.statistics import Statistics, rms, sample
@@ -27,7 +27,7 @@ def _finding(layer: str, measured: str, cause: str, cure: str, topic: str = "why
 
 
 def _bad_tensors(case: Case) -> Iterator[Finding]:
-    for tensor, s in case.floats():
+    for tensor, s in case.floats:
         if s.not_finite and (bool(torch.isnan(tensor).any()) or _computed_with(case, s)):
             measured = f"{_count(s.not_finite, s.numel)} of the batch are not finite"
             yield _finding("the batch", measured, "missing or overflowed values in the data", "clean the data")
@@ -49,14 +49,14 @@ def _computed_with(case: Case, s: Statistics) -> bool:
     return any(r.not_finite == s.not_finite and r.numel == s.numel for r in given)
 
 
-def uninitialized_sizes(p: Held, tiny: float = 1e-30) -> int:
+def uninitialized_sizes(p: Held) -> int:
     """How many sampled numbers have a size that no initializer gives."""
     sizes = p.sizes.numpy()
-    return int((((sizes > 0) & (sizes < tiny)) | ((sizes > 1e15) & (sizes < math.inf))).sum())
+    return int((((sizes > 0) & (sizes < 1e-30)) | ((sizes > 1e15) & (sizes < math.inf))).sum())
 
 
 def _bad_outputs(case: Case) -> Iterator[Finding]:
-    call = first([c for c in case.run.calls if c.returned.not_finite and _stays(c, case)])
+    call = next((c for c in case.run.calls if c.returned.not_finite and _stays(c)), None)
     if call is None:
         if case.run.has_loss and not math.isfinite(case.run.loss):
             yield _finding(case.last_layer, f"the loss is {case.run.loss}", *_OVERFLOW)
@@ -72,7 +72,7 @@ _OVERFLOW = (
 )
 
 
-def _stays(call: Call, case: Case) -> bool:
+def _stays(call: Call) -> bool:
     """Whether the numbers matter: minus infinity in a mask does not, where the model's outputs are finite."""
     return call.returned.high != -math.inf and not math.isfinite(call.returned.low + call.returned.high)
 
@@ -97,7 +97,7 @@ def _largest(s: Statistics) -> float:
 
 def input_scale(case: Case) -> Iterator[Finding]:
     """The batch itself, where a layer receives it as it is and no normalization takes the scale away."""
-    for tensor, s in case.floats():
+    for tensor, s in case.floats:
         if s.not_finite or tensor.dim() < 2 or s.numel < 8 or not _arrives(case, s):
             continue
         yield from list(_judged(case, tensor, s))[:1]

@@ -7,6 +7,7 @@ from statistics import median
 
 from torch import Tensor, nn
 
+from tutorial_utils.diagnose.activations import SURE_SHARE
 from tutorial_utils.diagnose.case import Case, before, listed
 from tutorial_utils.diagnose.findings import Finding
 from tutorial_utils.diagnose.measure import Call
@@ -82,8 +83,9 @@ def _saturates(case: Case, call: Call) -> bool:
     """Whether the activation behind a layer saturates, or attention does; then that is what will be told."""
     near = [a for a in case.run.activations if call.number <= a.number <= call.number + 1]
     sure = [share for _, share, number in case.run.attention if call.number < number <= call.number + 4]
-    flat = any(a.below + a.above > 0.7 and (a.above > 0 or a.dead > 0.6) for a in near)
-    return flat or any(share > 0.5 for share in sure)
+    flat, dead = case.limits["saturated share"], case.limits["dead share"]
+    is_flat = any(a.below + a.above > flat and (a.above > 0 or a.dead > dead) for a in near)
+    return is_flat or any(share > SURE_SHARE for share in sure)
 
 
 def _norm_behind(case: Case, call: Call) -> Call | None:
@@ -132,7 +134,7 @@ def _trend(case: Case, layers: list[Call]) -> Iterator[Finding]:
         call = next(c for c in layers if c.gain > max(gains) / 2)
     few = [] if grows else _few(layers)
     if few:
-        yield _by_few(case, few, layers, ratio)
+        yield _by_few(case, few, ratio)
         return
     factor = math.exp((logs[-1] - logs[0]) / (len(logs) - 1))
     measured = f"what it receives has rms {max(sizes) if grows else min(sizes):.2g}, "
@@ -168,10 +170,10 @@ def _few_small(case: Case, layers: list[Call]) -> Iterator[Finding]:
     few = [c for c in plain if c.gain < 1 / 3 and not _norm_behind(case, c) and goes_on_small(case, c)]
     lost = math.prod(1 / c.gain for c in few)
     if len(few) > 1 and lost > 10:
-        yield _by_few(case, few, layers, case.limits["trend"] * lost / 10)
+        yield _by_few(case, few, case.limits["trend"] * lost / 10)
 
 
-def _by_few(case: Case, few: list[Call], layers: list[Call], ratio: float) -> Finding:
+def _by_few(case: Case, few: list[Call], ratio: float) -> Finding:
     kept = listed([f"{c.layer} ({c.gain:.2g})" for c in few])
     measured = f"rms out over rms in is far below 1 in {kept}"
     cause = "their weights are too small, or were drawn with the wrong fan (groups and transposition change it)"
@@ -275,7 +277,7 @@ def _silence(case: Case, silent: Call) -> Finding:
 
 def _distance_at_start(case: Case) -> float:
     """1 - cosine between examples of the batch, or of the first embedding where the batch holds indices."""
-    of_batch = [s.apart for _, s in case.floats() if len(s.shape) > 1 and s.apart > 0]
+    of_batch = [s.apart for _, s in case.floats if len(s.shape) > 1 and s.apart > 0]
     if of_batch:
         return min(of_batch)
     return next((c.returned.apart for c in case.freed.calls if c.returned.apart > 1e-9), math.nan)
