@@ -59,3 +59,19 @@ def test_the_table_over_data() -> None:
     assert dict(found[list(COLUMNS)]) == dict.fromkeys(COLUMNS, "") | words
     assert found.verdict == Verdict.IN_GENERAL and found.sentence == SHIFT.sentence
     assert list(over_data().index) == [one.name for one in STATEMENTS]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "cell"),
+    [
+        ([REFUTES, OPEN], "fails, open"),  # an open one hides no refutation
+        ([OPEN, AGREES], "holds, open"),
+        ([REFUTES, AGREES, REFUTES], "holds, fails"),
+        ([OPEN, REFUTES, AGREES], "holds, fails, open"),
+        ([OPEN, CONTROL], "open"),
+        ([CONTROL], ""),
+    ],
+)
+def test_a_cell_of_the_table_says_what_all_conditions_there_say(outcomes: list[Outcome], cell: str) -> None:
+    named = {f"{letter}, mnist_global": outcome for letter, outcome in zip("abc", outcomes, strict=False)}
+    assert over_data(STORED | entries(**named)).loc[SHIFT.name, "mnist, global"] == cell

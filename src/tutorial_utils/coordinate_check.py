@@ -22,7 +22,7 @@ Source: Yang et al. (2021), Tensor Programs V, https://arxiv.org/abs/2203.03466,
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from tutorial_utils.propagation import Batch, record
+from tutorial_utils.propagation import Batch, call, record
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -120,9 +120,9 @@ def slopes(table: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: if columns of such a table are missing.
 
-    >>> rows = {"width": [10, 1000], "seed": 0, "step": 1, "layer": "0", "activation": [3, 3], "change": [2, 20]}
+    >>> rows = {"width": [10, 1000], "seed": 0, "step": 1, "layer": "0", "activation": [2, 20], "change": [3, 300]}
     >>> slopes(pd.DataFrame(rows)).round(3).to_dict("list")
-    {'activation': [0.0], 'change': [0.5]}
+    {'activation': [0.5], 'change': [1.0]}
     """
     _check_table(table)
     groups = table.groupby(["layer", "step"], sort=False)
@@ -187,7 +187,7 @@ def _trained(
     start: dict[str, Tensor] = {}
     for step in range(steps + 1):
         with record(model, layers, keep=torch.clone) as signals:
-            loss = loss_fn(_output(model, batch))
+            loss = loss_fn(call(model, batch))
         outputs = {signal.layer: signal.forward for signal in signals}
         start = start or outputs
         rows += [{"step": step, "layer": layer, **_measured(z, start.get(layer))} for layer, z in outputs.items()]
@@ -196,12 +196,6 @@ def _trained(
             loss.backward()
             optimizer.step()
     return rows
-
-
-def _output(model: nn.Module, batch: Batch) -> Any:
-    if isinstance(batch, Mapping):
-        return model(**batch)
-    return model(*batch) if isinstance(batch, tuple) else model(batch)
 
 
 def _measured(output: Tensor, at_start: Tensor | None) -> dict[str, float]:

@@ -96,7 +96,7 @@ def record(
         return hook
 
     for name, module in model.named_modules():
-        if isinstance(module, layers) if layers is not None else _computes(name, module):
+        if isinstance(module, layers) if layers is not None else computes(name, module):
             handles.append(module.register_forward_hook(watch(name)))
     try:
         yield signals
@@ -144,12 +144,18 @@ def propagate(
         inputs: list[Tensor] = []
         if loss is not None:
             batch = tree_map_only(Tensor, lambda tensor: _tracked(tensor, inputs), batch)
-        output = _call(model, batch)
+        output = call(model, batch)
         gradients = _backward(model, inputs, loss(output)) if loss is not None else {}
     return pd.DataFrame([_row(signal, gradients, keep) for signal in signals])
 
 
-def _call(model: nn.Module, batch: Batch) -> Any:
+def call(model: nn.Module, batch: Batch) -> Any:
+    """Call a model with a batch: a tensor, a tuple of positional or a dictionary of keyword arguments.
+
+    >>> layer, x = nn.Bilinear(2, 3, 4), (torch.ones(5, 2), torch.ones(5, 3))
+    >>> torch.equal(call(layer, x), call(layer, {"input1": x[0], "input2": x[1]}))
+    True
+    """
     if isinstance(batch, Mapping):
         return model(**batch)
     return model(*batch) if isinstance(batch, tuple) else model(batch)
@@ -197,8 +203,13 @@ def weight_of(module: nn.Module) -> Tensor | None:
     return own.get("weight", max(matrices, key=Tensor.numel, default=None))
 
 
-def _computes(name: str, module: nn.Module) -> bool:
-    """Whether a module does work of its own rather than only call its children."""
+def computes(name: str, module: nn.Module) -> bool:
+    """Tell whether a module does work of its own rather than only call its children or compute another one's weight.
+
+    >>> model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 5)), nn.ReLU())
+    >>> [name for name, module in model.named_modules() if computes(name, module)]
+    ['0', '1']
+    """
     if "parametrizations" in name.split("."):
         return False
     children = [child for child, _ in module.named_children() if child != "parametrizations"]

@@ -276,16 +276,6 @@ DATA: dict[str, Setting] = {
 DIGITS, DIGITS_BY_PIXEL, MNIST, WINE, BREAST_CANCER = DATA
 
 
-def double_digits(seed: int, n_train: int = N_TRAIN["digits"]) -> Split:
-    """The digits in float64, standardized by one mean, split by the seed."""
-    return DIGITS_GLOBAL.split(seed, n_train)
-
-
-def double_data(on: str, seed: int, n_train: int | None = None) -> Split:
-    """A data set of :data:`DATA` in float64, split by the seed."""
-    return DATA[on].split(seed, n_train)
-
-
 # Grids of networks
 
 

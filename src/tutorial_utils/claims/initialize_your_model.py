@@ -10,6 +10,7 @@ from torch.nn.utils import parametrizations
 
 from tutorial_utils.claims.experiments import (
     BATCH,
+    DATA,
     DIGITS,
     MNIST,
     WIDTH,
@@ -18,7 +19,6 @@ from tutorial_utils.claims.experiments import (
     constructed,
     constructing,
     correlation,
-    double_data,
     drawn_weight,
     each,
     initialized_mlp,
@@ -42,7 +42,7 @@ from tutorial_utils.training import accuracy, train
     budget="150 steps",
 )
 def small_positive_bias_helps(seeds: Seeds) -> Effects:
-    splits = {on: double_data(on, seeds[0]) for on in (DIGITS, MNIST, WINE)}
+    splits = {on: DATA[on].split(seeds[0]) for on in (DIGITS, MNIST, WINE)}
 
     def reached(value: float, depth: int, on: str, seed: int) -> float:
         x, y, x_test, y_test = splits[on]

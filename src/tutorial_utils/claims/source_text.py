@@ -4,7 +4,7 @@ The text is a page on initialization before and after batch normalization. Nothi
 the claims that do, and its verdict follows from theirs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -18,6 +18,8 @@ COLUMNS = (
     "wine, pixel",
     "breast_cancer, pixel",
 )
+#: What a cell of that table says of an outcome, in this order.
+WORDS = {Outcome.AGREES: "holds", Outcome.REFUTES: "fails", Outcome.OPEN: "open"}
 
 
 class Statement(NamedTuple):
@@ -170,8 +172,9 @@ def over_data(entries: Mapping[str, Entry] | None = None) -> pd.DataFrame:
         entries: the ledger; without it, the one that the book prints.
 
     Returns:
-        A row for each statement, by its name, with its verdict, the sentence and, for each of :data:`COLUMNS`, "holds",
-        "fails", "some" (it holds under some of the conditions there), "open", or "" where nothing was trained.
+        A row for each statement, by its name, with its verdict, the sentence and, for each of :data:`COLUMNS`, what the
+        conditions there say: "holds", "fails" or "open", or several of these, such as "fails, open", if they differ; ""
+        where nothing was trained.
 
     >>> over_data().loc["deterministic", "verdict"]
     'supported'
@@ -197,8 +200,7 @@ def _outcomes(statement: Statement, entries: Mapping[str, Entry]) -> dict[str, O
     }
 
 
-def _cell(outcomes: Sequence[Outcome] | Iterable[Outcome]) -> str:
-    """A word for several outcomes."""
+def _cell(outcomes: Iterable[Outcome]) -> str:
+    """What several conditions say, each answer once."""
     found = set(outcomes)
-    words = {frozenset({Outcome.AGREES}): "holds", frozenset({Outcome.REFUTES}): "fails", frozenset[Outcome](): ""}
-    return words.get(frozenset(found), "some" if Outcome.AGREES in found else "open")
+    return ", ".join(word for outcome, word in WORDS.items() if outcome in found)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional, init
 
 from tutorial_utils.claims.experiments import (
+    DATA,
     DIGITS,
     MNIST,
     WIDENED,
@@ -18,8 +19,6 @@ from tutorial_utils.claims.experiments import (
     accuracy_gain,
     backward_factor,
     best_accuracy,
-    double_data,
-    double_digits,
     each,
     initialized_mlp,
     seeded,
@@ -42,7 +41,7 @@ from tutorial_utils.training import accuracy, train
     after_looking="width and steps: at width 32, a power of two, equal units were summed alike and stayed equal",
 )
 def constant_weights_stay_rank_one(seeds: Seeds) -> Effects:
-    data = double_digits(seeds[0])
+    data = DATA[DIGITS].split(seeds[0])
 
     def second(net: nn.Module) -> float:
         values = torch.linalg.svdvals(net.get_parameter("linear2.weight").detach().double())
@@ -87,7 +86,7 @@ def _constant(seed: int, biases_too: bool) -> nn.Module:
 )
 def symmetry_breaking_needs_randomness(seeds: Seeds) -> Effects:
     def ahead(on: str, seed: int) -> float:
-        x, y, x_test, y_test = double_data(on, seed)
+        x, y, x_test, y_test = DATA[on].split(seed)
         reached = []
         for waves in (False, True):
             widths = [x.shape[1], 100, 100, int(y.max()) + 1]
@@ -143,7 +142,7 @@ def _saturated(activation: Build, width: int, std: float, seed: int) -> float:
     data=(DIGITS,),
 )
 def first_loss_near_ln_classes(seeds: Seeds) -> Effects:
-    x, y, *_ = double_digits(seeds[0])
+    x, y, *_ = DATA[DIGITS].split(seeds[0])
 
     def ratio(scheme: str, options: dict[str, Any], seed: int) -> float:
         net = initialized_mlp(seeded(seed), [64, 64, 64, 64, 10], nn.ReLU, scheme, **options)
@@ -171,7 +170,7 @@ def _first_loss(net: nn.Module, x: Tensor, y: Tensor) -> float:
     after_looking=WIDENED,
 )
 def first_loss_excess(seeds: Seeds) -> Effects:
-    x, y, *_ = double_digits(seeds[0])
+    x, y, *_ = DATA[DIGITS].split(seeds[0])
 
     def ratio(seed: int) -> float:
         net = initialized_mlp(seeded(seed), [64, 100, 10], nn.Tanh, "normal", std=0.1)

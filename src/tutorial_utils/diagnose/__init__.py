@@ -28,9 +28,9 @@ from tutorial_utils.diagnose import (
     rules_signal,
 )
 from tutorial_utils.diagnose.calling import Arguments, Originals, check_devices, preserved, refuse, storage, unwrapped
-from tutorial_utils.diagnose.case import Case, held, replaced, shaken, silencers
+from tutorial_utils.diagnose.case import Case, Held, held, replaced, shaken, silencers
 from tutorial_utils.diagnose.findings import KINDS, LIMITS, Finding, check_kinds, grouped, limits_with, without
-from tutorial_utils.diagnose.measure import Run, run_once
+from tutorial_utils.diagnose.measure import run_once
 from tutorial_utils.diagnose.report import Diagnosis, table_of
 
 __all__ = ["KINDS", "LIMITS", "Diagnosis", "Finding", "assert_healthy", "diagnose"]
@@ -117,7 +117,7 @@ def diagnose(
     refuse(model)
     check_devices(model, batch)
     arguments = Arguments(model, batch, loss_fn, target)
-    case = _measured(model, arguments, loss_fn, limits)
+    case = _measured(model, arguments, limits)
     return Diagnosis(
         table=table_of(case.run),
         findings=grouped(_findings(case)),
@@ -162,19 +162,22 @@ def assert_healthy(
         raise AssertionError(f"{type(model).__name__} does not start well:\n{listed}")
 
 
-def _measured(model: nn.Module, arguments: Arguments, loss_fn: Callable[..., Any] | None, limits: Any) -> Case:
+def _measured(model: nn.Module, arguments: Arguments, limits: dict[str, float]) -> Case:
     """Run the model as it is, and again without its zeros if it has some that hide things."""
     originals = Originals(model)
     with preserved(model, originals), _progress() as bar:
         parameters, buffers = held(model.named_parameters(), model), held(model.named_buffers(), model)
-        run = run_once(model, arguments, loss_fn, originals, progress=bar.update)
+        run = run_once(model, arguments, originals, progress=bar.update)
         if not run.calls:
             raise ValueError(f"{type(model).__name__} has no module that computes floating-point numbers")
         silent = silencers(parameters, run)
-        freed = _freed(model, arguments, loss_fn, originals, silent, run, bar.update) if silent else run
+        freed = run
+        if silent:
+            with preserved(model, originals), replaced(silent, run.matrices):
+                freed = run_once(model, arguments, originals, progress=bar.update)
         missing = rules_parameters.without_gradient(parameters, run) if run.back else []
         used = [p for p in missing if storage(p.tensor) in run.touched]
-        cut = used if used and _moves(model, arguments, loss_fn, originals, used, run) else []
+        cut = used if used and _moves(model, arguments, originals, used, run.value) else []
     case = Case(model, arguments, limits, parameters, buffers, run, freed, [p.name for p in silent], cut=cut)
     run.heard.read_directly(run.output, arguments.target)
     if not run.back:
@@ -191,40 +194,15 @@ def _progress() -> Any:
     return tqdm(desc="diagnose", unit=" layers", delay=2, leave=False)
 
 
-def _freed(
-    model: nn.Module,
-    arguments: Arguments,
-    loss_fn: Callable[..., Any] | None,
-    originals: Originals,
-    silent: list[Any],
-    run: Run,
-    progress: Callable[[], object],
-) -> Run:
-    with preserved(model, originals), replaced(silent, run.matrices):
-        return run_once(model, arguments, loss_fn, originals, progress=progress)
-
-
-def _moves(
-    model: nn.Module,
-    arguments: Arguments,
-    loss_fn: Callable[..., Any] | None,
-    originals: Originals,
-    used: list[Any],
-    run: Run,
-) -> bool:
+def _moves(model: nn.Module, arguments: Arguments, originals: Originals, used: list[Held], value: float) -> bool:
     """Whether the loss depends on parameters that no gradient reaches: then something cut it off."""
     with preserved(model, originals), shaken(used):
-        return not math.isclose(run_once(model, arguments, loss_fn, originals).value, run.value, rel_tol=1e-6)
+        return not math.isclose(run_once(model, arguments, originals).value, value, rel_tol=1e-6)
 
 
 def _findings(case: Case) -> Iterable[Finding]:
     """Every rule in turn; where numbers are not finite, most would say nothing."""
     broken = list(rules_data.not_finite(case))
     if broken or any(True for _ in rules_parameters.uninitialized(case)):
-        norms = (
-            list(rules_norms.running_statistics(case))
-            if any(b.short.startswith("running") for b in case.buffers)
-            else []
-        )
-        return [*broken, *norms, *(finding for rule in _STATIC for finding in rule(case))]
+        return [*broken, *(finding for rule in _STATIC for finding in rule(case))]
     return [finding for rule in _RULES for finding in rule(case)]

@@ -32,6 +32,7 @@ ATTENTION = {
 }
 SOFTMAX = {"_softmax", "_safe_softmax"}
 _SURE = 0.99  # of a softmax: then the slope of its largest entry is at most one percent
+SURE_SHARE = 0.5  # of the rows of attention: most of them look at one place only
 _ROWS = 4096
 _RARELY = 0.005
 _ENTRIES = 2**18

@@ -61,12 +61,12 @@ def check_devices(model: nn.Module, batch: Any) -> None:
 
 
 class Arguments:
-    """What the model and the loss are called with: ``positional``, ``named``, and the ``target``."""
+    """What the model and the loss are called with: ``positional``, ``named``; ``loss_fn`` and its ``target``."""
 
     def __init__(self, model: nn.Module, batch: Any, loss_fn: Callable[..., Any] | None, target: Any) -> None:
         self.positional: tuple[Any, ...] = ()
         self.named: dict[str, Any] = {}
-        self.target = target
+        self.loss_fn, self.target = loss_fn, target
         self.track = True
         self.sources: list[Tensor] = []  # the copies that gradients reach, of the last call
         if isinstance(batch, Mapping):

@@ -4,14 +4,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from tutorial_utils.diagnose.calling import Arguments, storage
 from tutorial_utils.diagnose.measure import Call, Run
-from tutorial_utils.diagnose.statistics import Statistics, extremes, plain, sample, statistics
+from tutorial_utils.diagnose.statistics import Statistics, extremes, plain, rms, sample, statistics
 
 STAND_IN = 0.1  # of what is zero or tiny, beside 1: visible, but of no weight in a sum
 
@@ -36,7 +36,7 @@ class Held:
     @property
     def rms(self) -> float:
         """Root mean square."""
-        return float(self.sizes.square().mean().sqrt()) if self.sizes.numel() else math.nan
+        return rms(self.sizes)
 
     @property
     def is_zero(self) -> bool:
@@ -70,6 +70,7 @@ class Case:
         layers = self.run.layers() or self.run.calls
         return layers[-1].layer if layers else type(self.model).__name__
 
+    @cached_property
     def floats(self) -> list[tuple[Tensor, Statistics]]:
         """The floating-point tensors of the batch with their statistics."""
         return [(t, statistics(t)) for t in self.arguments.leaves() if t.is_floating_point() and t.numel()]
@@ -155,8 +156,3 @@ def listed(names: list[str], most: int = 4) -> str:
     """A few names, and how many more there are."""
     unique = list(dict.fromkeys(names))
     return ", ".join(unique[:most]) + (f" and {len(unique) - most} more" if len(unique) > most else "")
-
-
-def first(items: list[Any]) -> Any | None:
-    """The first of a list, if there is one."""
-    return items[0] if items else None

@@ -25,7 +25,7 @@ class Heard:
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     @torch.no_grad()
-    def hear(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], phase: str) -> None:
+    def hear(self, name: str, args: tuple[Any, ...], phase: str) -> None:
         """Take notice of an operation if it belongs to a loss."""
         if phase not in {"forward", "loss"}:
             return

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from tutorial_utils.diagnose.calling import Arguments, Originals, storage
 from tutorial_utils.diagnose.loss import Heard
 from tutorial_utils.diagnose.normalizing import NORMS, Norm, read_norm
 from tutorial_utils.diagnose.statistics import Statistics, statistics
-from tutorial_utils.propagation import floating, weight_of
+from tutorial_utils.propagation import computes, floating, weight_of
 
 #: Which arguments of an operation multiply the others: a zero there silences them, a zero bias does not.
 MULTIPLIES = {
@@ -75,6 +76,21 @@ class Call:
         return self.returned.rms * self.gradient_norm
 
     @property
+    def is_norm(self) -> bool:
+        """Whether the layer is a normalization."""
+        return isinstance(self.module, NORMS)
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether the layer looks vectors up by index."""
+        return isinstance(self.module, EMBEDDINGS)
+
+    @property
+    def transforms(self) -> bool:
+        """Whether the layer applies a matrix or normalizes; an embedding looks up."""
+        return self.is_norm or (self.weight is not None and not self.is_embedding)
+
+    @cached_property
     def weight(self) -> Tensor | None:
         """The matrix of a layer that does nothing but apply it."""
         if any(name != "parametrizations" for name, _ in self.module.named_children()):
@@ -106,7 +122,7 @@ class Run:
 
     def layers(self) -> list[Call]:
         """The calls of layers that apply a matrix, embeddings left out."""
-        return [c for c in self.calls if c.weight is not None and not isinstance(c.module, EMBEDDINGS)]
+        return [c for c in self.calls if c.weight is not None and not c.is_embedding]
 
 
 class Watch(TorchDispatchMode):
@@ -154,7 +170,7 @@ class Watch(TorchDispatchMode):
                     self.run.matrices.add(storage(args[position]))
         if name == "pixel_shuffle":
             self.run.shuffled[storage(args[0])] = args[1] ** 2
-        self.run.heard.hear(name, args, kwargs, self.phase)
+        self.run.heard.hear(name, args, self.phase)
         if self.phase == "forward":
             return self._activation(name, args, kwargs)
         return None
@@ -194,29 +210,22 @@ class Watch(TorchDispatchMode):
 def run_once(
     model: nn.Module,
     arguments: Arguments,
-    loss_fn: Callable[..., Any] | None,
     originals: Originals,
     *,
     progress: Callable[[], object] = lambda: None,
 ) -> Run:
     """Send the batch through the model and a gradient back."""
     try:
-        return _run(model, arguments, loss_fn, originals, progress)
+        return _run(model, arguments, originals, progress)
     except RuntimeError as error:
         # Some models make their input a leaf that wants a gradient, which a tracked copy is not.
         if "leaf variable" not in str(error) or not arguments.track:
             raise
         arguments.track = False
-        return _run(model, arguments, loss_fn, originals, progress)
+        return _run(model, arguments, originals, progress)
 
 
-def _run(
-    model: nn.Module,
-    arguments: Arguments,
-    loss_fn: Callable[..., Any] | None,
-    originals: Originals,
-    progress: Callable[[], object],
-) -> Run:
+def _run(model: nn.Module, arguments: Arguments, originals: Originals, progress: Callable[[], object]) -> Run:
     run = Run()
     leaves = {id(m): name or type(m).__name__ for name, m in model.named_modules() if computes(name, m)}
     watch = Watch(run, originals, leaves)
@@ -226,7 +235,7 @@ def _run(
             positional, named = arguments.tracked()
             run.output = model(*positional, **named)
             watch.phase, watch.stack = "loss", []
-            loss = _loss(run, loss_fn, arguments.target)
+            loss = _loss(run, arguments)
             run.value = math.nan if loss is None else float(loss.detach().double())
             watch.phase = "backward"
             _back(model, run, loss, arguments.sources)
@@ -296,45 +305,42 @@ def _filler(call: Call) -> Callable[[Tensor], None]:
     return fill
 
 
-def computes(name: str, module: nn.Module) -> bool:
-    """Whether a module does work of its own rather than only call its children."""
-    if "parametrizations" in name.split("."):
-        return False
-    children = [child for child, _ in module.named_children() if child != "parametrizations"]
-    return not children or any(True for _ in module.parameters(recurse=False))
-
-
-def _loss(run: Run, loss_fn: Callable[..., Any] | None, target: Any) -> Tensor | None:
+def _loss(run: Run, arguments: Arguments) -> Tensor | None:
     """The scalar to go back from: the caller's loss, the model's own, or a fixed random direction of its outputs."""
-    loss: Tensor | None
-    if loss_fn is not None:
-        loss = loss_fn(run.output) if target is None else loss_fn(run.output, target)
-        _check(loss)
-    else:
-        loss = own_loss(run.output)
+    loss_fn, target = arguments.loss_fn, arguments.target
+    loss = own_loss(run.output) if loss_fn is None else _given_loss(loss_fn, run.output, target)
     if loss is not None:
         run.loss, run.has_loss = float(loss.detach().double()), True
         if not loss.requires_grad:
             run.reason = "the loss depends on nothing that has a gradient"
             return None
         return loss
-    outputs = [tensor for tensor in floating(run.output) if tensor.requires_grad]
-    if not floating(run.output):
+    outputs = floating(run.output)
+    if not outputs:
         raise ValueError(f"no floating-point numbers come out of the model, but {type(run.output).__name__}")
+    outputs = [tensor for tensor in outputs if tensor.requires_grad]
     if not outputs:
         run.reason = "no output depends on anything that has a gradient"
         return None
+    return _direction(outputs)
+
+
+def _direction(outputs: list[Tensor]) -> Tensor:
+    """The sum of all outputs, each times its own standard normal number, the same in every diagnosis."""
     generator = torch.Generator().manual_seed(0)
     terms = [(o * torch.randn(o.shape, generator=generator).to(o)).sum() for o in outputs]
     value: Tensor = torch.stack([(term.real if term.is_complex() else term).float().cpu() for term in terms]).sum()
     return value
 
 
-def _check(loss: Any) -> None:
+def _given_loss(loss_fn: Callable[..., Any], output: Any, target: Any) -> Tensor:
+    """The loss of the caller's function, which must be a scalar."""
+    loss = loss_fn(output) if target is None else loss_fn(output, target)
     if not isinstance(loss, Tensor):
         raise ValueError(f"loss gave {loss!r}, but it must be a scalar tensor that depends on the model's output")
     if loss.numel() != 1:
         raise ValueError(f"loss gave a tensor of shape {tuple(loss.shape)}, but it must be a scalar")
+    return loss
 
 
 def own_loss(output: Any) -> Tensor | None:

@@ -10,7 +10,7 @@ import pandas as pd
 from tutorial_utils.diagnose.case import listed
 from tutorial_utils.diagnose.findings import Finding, fold
 from tutorial_utils.diagnose.measure import Call, Run
-from tutorial_utils.diagnose.statistics import Statistics, norm
+from tutorial_utils.diagnose.statistics import Statistics, rms
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -178,6 +178,5 @@ def _weight_sizes(weight: Any, run: Run, known: dict[int, tuple[float, float]]) 
         return math.nan, math.nan
     if id(weight) not in known:
         gradient = run.gradients.get(id(weight))
-        scale = math.sqrt(weight.numel())
-        known[id(weight)] = norm(weight) / scale, math.nan if gradient is None else norm(gradient) / scale
+        known[id(weight)] = rms(weight), math.nan if gradient is None else rms(gradient)
     return known[id(weight)]

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from tutorial_utils.diagnose.activations import Activation
+from tutorial_utils.diagnose.activations import SURE_SHARE, Activation
 from tutorial_utils.diagnose.case import Case
 from tutorial_utils.diagnose.findings import Finding
 
 #: Modules that compute an activation with ends at -1 and 1 by other operations.
 EDGED = (nn.Softsign, nn.RNNBase)
-_SURE = 0.5  # share of attention rows that look at one place only
 
 
 def dead_units(case: Case) -> Iterator[Finding]:
@@ -101,7 +100,7 @@ def saturated_units(case: Case) -> Iterator[Finding]:
         severity = case.beyond(share, "saturated share")
         cure = "a smaller start, or normalize"
         yield Finding("saturated-units", layer, measured, cause, cure, "glorot", severity, position=number - 1)
-    sure = [(layer, share) for layer, share, _ in case.run.attention if not math.isnan(share) and share > _SURE]
+    sure = [(layer, share) for layer, share, _ in case.run.attention if share > SURE_SHARE]
     for layer, share in sure[:1]:
         measured = f"{share:.0%} of its attention looks at one place only"
         cause = "logits of attention too large: queries and keys out of scale, or not divided by sqrt(width)"

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tutorial_utils.diagnose.case import Case, Held, before, first
+from tutorial_utils.diagnose.case import Case, Held, before
 from tutorial_utils.diagnose.findings import Finding
 from tutorial_utils.diagnose.measure import Call
-from tutorial_utils.diagnose.normalizing import NORMS
-from tutorial_utils.diagnose.statistics import Statistics, sample
+from tutorial_utils.diagnose.statistics import Statistics, rms, sample
 from tutorial_utils.propagation import floating
 
 STANDARDIZE = "standardize the inputs: subtract the mean of the training data, divide by its standard deviation"
@@ -28,7 +27,7 @@ def _finding(layer: str, measured: str, cause: str, cure: str, topic: str = "why
 
 
 def _bad_tensors(case: Case) -> Iterator[Finding]:
-    for tensor, s in case.floats():
+    for tensor, s in case.floats:
         if s.not_finite and (bool(torch.isnan(tensor).any()) or _computed_with(case, s)):
             measured = f"{_count(s.not_finite, s.numel)} of the batch are not finite"
             yield _finding("the batch", measured, "missing or overflowed values in the data", "clean the data")
@@ -46,18 +45,18 @@ def _bad_tensors(case: Case) -> Iterator[Finding]:
 
 def _computed_with(case: Case, s: Statistics) -> bool:
     """Whether a layer received the infinities of the batch; those of a mask only go into attention."""
-    given = [c.received for c in case.run.calls if c.received and (c.weight is not None or isinstance(c.module, NORMS))]
+    given = [c.received for c in case.run.calls if c.received and c.transforms]
     return any(r.not_finite == s.not_finite and r.numel == s.numel for r in given)
 
 
-def uninitialized_sizes(p: Held, tiny: float = 1e-30) -> int:
+def uninitialized_sizes(p: Held) -> int:
     """How many sampled numbers have a size that no initializer gives."""
     sizes = p.sizes.numpy()
-    return int((((sizes > 0) & (sizes < tiny)) | ((sizes > 1e15) & (sizes < math.inf))).sum())
+    return int((((sizes > 0) & (sizes < 1e-30)) | ((sizes > 1e15) & (sizes < math.inf))).sum())
 
 
 def _bad_outputs(case: Case) -> Iterator[Finding]:
-    call = first([c for c in case.run.calls if c.returned.not_finite and _stays(c, case)])
+    call = next((c for c in case.run.calls if c.returned.not_finite and _stays(c)), None)
     if call is None:
         if case.run.has_loss and not math.isfinite(case.run.loss):
             yield _finding(case.last_layer, f"the loss is {case.run.loss}", *_OVERFLOW)
@@ -73,7 +72,7 @@ _OVERFLOW = (
 )
 
 
-def _stays(call: Call, case: Case) -> bool:
+def _stays(call: Call) -> bool:
     """Whether the numbers matter: minus infinity in a mask does not, where the model's outputs are finite."""
     return call.returned.high != -math.inf and not math.isfinite(call.returned.low + call.returned.high)
 
@@ -98,7 +97,7 @@ def _largest(s: Statistics) -> float:
 
 def input_scale(case: Case) -> Iterator[Finding]:
     """The batch itself, where a layer receives it as it is and no normalization takes the scale away."""
-    for tensor, s in case.floats():
+    for tensor, s in case.floats:
         if s.not_finite or tensor.dim() < 2 or s.numel < 8 or not _arrives(case, s):
             continue
         yield from list(_judged(case, tensor, s))[:1]
@@ -138,7 +137,7 @@ def _judged(case: Case, tensor: Tensor, s: Statistics) -> Iterator[Finding]:
 
 def _receivers(case: Case, s: Statistics) -> list[Call]:
     """The layers and norms that are given the batch as it is, possibly reshaped, or as columns beside others."""
-    calls = [c for c in case.run.calls if c.received and (c.weight is not None or isinstance(c.module, NORMS))]
+    calls = [c for c in case.run.calls if c.received and c.transforms]
     return [c for c in calls[:6] if c.received and (_same(c.received, s) or _holds(c.received, s))]
 
 
@@ -159,11 +158,11 @@ def _arrives(case: Case, s: Statistics) -> bool:
 
 def _absorbed(case: Case, s: Statistics) -> bool:
     """Whether all that receive the batch are normalizations, or feed one directly."""
-    return all(isinstance(c.module, NORMS) or _feeds_norm(case, c) for c in _receivers(case, s))
+    return all(c.is_norm or _feeds_norm(case, c) for c in _receivers(case, s))
 
 
 def _feeds_norm(case: Case, call: Call) -> bool:
-    return any(isinstance(c.module, NORMS) and before(c, case.run.calls) is call for c in case.run.calls)
+    return any(c.is_norm and before(c, case.run.calls) is call for c in case.run.calls)
 
 
 def _equal_rows(tensor: Tensor) -> bool:
@@ -222,16 +221,15 @@ def _regression(case: Case, outputs: Tensor, targets: Tensor) -> Iterator[Findin
         cause = "the loss compares every output with every target, not with its own"
         yield _target(measured, cause, "give both the same shape", 1.0)
     s, limit = sample(targets), case.limits["target rms"]
-    rms, spread = float(s.square().mean().sqrt()), float(s.std()) if s.numel() > 1 else 0.0
-    out = float(sample(outputs).square().mean().sqrt())
+    size, spread, out = rms(s), float(s.std()) if s.numel() > 1 else 0.0, rms(sample(outputs))
     cure = "standardize the targets, or start the last bias at their mean and scale the output"
     if s.numel() >= 8 and spread == 0 and float(s.flatten()[0]) not in {0.0, 1.0, -1.0}:
         yield _target(f"all {targets.numel():,} targets are {float(s.flatten()[0]):.3g}", "constant targets", cure, 1.0)
-    elif rms > limit * max(out, 1.0):
-        measured = f"its rms is {rms:.3g}, that of the outputs {out:.2g}"
+    elif size > limit * max(out, 1.0):
+        measured = f"its rms is {size:.3g}, that of the outputs {out:.2g}"
         yield _target(
-            measured, "outputs of about 1 have far to go", cure, case.beyond(rms / max(out, 1.0), "target rms")
+            measured, "outputs of about 1 have far to go", cure, case.beyond(size / max(out, 1.0), "target rms")
         )
-    elif 0 < rms < max(0.03 / limit, min(out / limit, 0.3 / limit)):
-        measured = f"its rms is {rms:.2g}, that of the outputs {out:.2g}"
-        yield _target(measured, "targets that small drown in the outputs", cure, case.beyond(1 / rms, "target rms"))
+    elif 0 < size < max(0.03 / limit, min(out / limit, 0.3 / limit)):
+        measured = f"its rms is {size:.2g}, that of the outputs {out:.2g}"
+        yield _target(measured, "targets that small drown in the outputs", cure, case.beyond(1 / size, "target rms"))

@@ -8,7 +8,7 @@ from statistics import median
 from tutorial_utils.diagnose.case import Case
 from tutorial_utils.diagnose.findings import Finding
 from tutorial_utils.diagnose.measure import Call
-from tutorial_utils.diagnose.rules_signal import rank_correlation
+from tutorial_utils.diagnose.statistics import rank_correlation
 
 
 def uneven_gradient(case: Case) -> Iterator[Finding]:

@@ -9,8 +9,7 @@ from tutorial_utils.diagnose.activations import Activation
 from tutorial_utils.diagnose.calling import storage
 from tutorial_utils.diagnose.case import Case, Held
 from tutorial_utils.diagnose.findings import Finding
-from tutorial_utils.diagnose.normalizing import NORMS
-from tutorial_utils.diagnose.statistics import sample
+from tutorial_utils.diagnose.statistics import rms, sample
 
 _ROWS = 4096
 #: The values of activations that may stand at the end of a model.
@@ -32,7 +31,7 @@ def output_activation(case: Case) -> Iterator[Finding]:
         yield _finding(case.last_layer, measured, cause, cure)
         return
     norm = case.run.calls[-1]
-    if isinstance(norm.module, NORMS) and norm.sources[1] == storage(heard.inputs):
+    if norm.is_norm and norm.sources[1] == storage(heard.inputs):
         measured = f"the logits are the output of {norm.layer}, a normalization"
         cause = "it fixes how far apart logits are, so the model cannot become sure, and one example's depend on others"
         yield _finding(norm.layer, measured, cause, "put it before the last layer")
@@ -123,7 +122,7 @@ def _temperature(case: Case, logits: Tensor | None) -> Held | None:
     scalars = [p for p in case.parameters if p.tensor.numel() == 1 and id(p.tensor) in case.run.gradients]
     if logits is None or not layers or not scalars:
         return None
-    if float(sample(logits).square().mean().sqrt()) < case.limits["gain"] * layers[-1].returned.rms:
+    if rms(sample(logits)) < case.limits["gain"] * layers[-1].returned.rms:
         return None
     return max(scalars, key=lambda p: abs(float(p.tensor.detach() * case.run.gradients[id(p.tensor)])))
 
@@ -134,8 +133,7 @@ def _by_bias(case: Case, logits: Tensor | None) -> bool:
     bias = getattr(calls[-1].module, "bias", None) if calls else None
     if logits is None or not isinstance(bias, Tensor) or not logits.numel():
         return False
-    size = float(bias.detach().double().square().mean().sqrt())
-    return size > 0.7 * float(logits.double().square().mean().sqrt())
+    return rms(bias) > 0.7 * rms(logits)
 
 
 def _why(case: Case, logits: Tensor | None) -> tuple[str, str, str]:
@@ -144,10 +142,8 @@ def _why(case: Case, logits: Tensor | None) -> tuple[str, str, str]:
     layers = [c for c in case.run.layers() if c.layer == case.last_layer]
     if logits is not None and logits.dim() > 1:
         flat = logits.float().reshape(-1, logits.shape[-1])[:_ROWS]
-        shared = (
-            float((flat.mean(0) - flat.mean()).square().mean().sqrt()) if flat.shape[1] > 1 else abs(float(flat.mean()))
-        )
-        if shared > 2 * float((flat - flat.mean(0)).square().mean().sqrt()):
+        shared = rms(flat.mean(0) - flat.mean()) if flat.shape[1] > 1 else abs(float(flat.mean()))
+        if shared > 2 * rms(flat - flat.mean(0)):
             return "one guess for all examples, made before anything was learned: the last bias", "zero it", topic
     received = layers[-1].received if layers else None
     if received is not None and received.rms > 5 and layers[-1].gain < 3:

@@ -13,7 +13,7 @@ from tutorial_utils.diagnose.measure import EMBEDDINGS, Call, Run
 from tutorial_utils.diagnose.normalizing import NORMS
 from tutorial_utils.diagnose.rules_data import uninitialized_sizes
 from tutorial_utils.diagnose.rules_signal import goes_on_small, is_first_guess
-from tutorial_utils.diagnose.statistics import norm
+from tutorial_utils.diagnose.statistics import rms
 
 _COLUMNS = 16  # compared when looking for equal rows; a draw never repeats as many
 _ROWS_FIRST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Bilinear, nn.RNNBase, nn.RNNCellBase)
@@ -181,8 +181,8 @@ def parameter_scale(case: Case) -> Iterator[Finding]:
             yield _scale(p.layer, measured, cause, "start it at 1", case.beyond(p.rms, "norm scale"))
     for call in case.run.calls:
         weight = getattr(call.module, "weight", None)
-        if isinstance(call.module, NORMS) and isinstance(weight, Tensor) and bool(weight.any()):
-            size = norm(weight) / math.sqrt(weight.numel())
+        if call.is_norm and isinstance(weight, Tensor) and bool(weight.any()):
+            size = rms(weight)
             if size < 1 / case.limits["norm scale"] and goes_on_small(case, call):
                 measured = f"its weight has rms {size:.2g}, and what comes next receives a signal as small"
                 cause = "the weight of a normalization is a factor, not a matrix: it starts at 1"
@@ -204,11 +204,11 @@ def parameter_scale(case: Case) -> Iterator[Finding]:
         weight = call.weight
         if not isinstance(bias, Tensor) or bias.dim() != 1 or weight is None or _switches(case, call):
             continue
-        size = norm(bias) / math.sqrt(bias.numel())
+        size = rms(bias)
         if is_first_guess(case, call):
             continue
         fan_in = math.prod(weight.shape[1:])
-        signal = (call.received.rms if call.received else 0.0) * norm(weight) / math.sqrt(weight.numel() / fan_in)
+        signal = (call.received.rms if call.received else 0.0) * rms(weight) * math.sqrt(fan_in)
         if size > case.limits["bias"] * signal and size > 1:
             measured = f"its bias has rms {size:.3g}, all else that it puts out about {signal:.2g}"
             cause = "the bias drowns what depends on the input"

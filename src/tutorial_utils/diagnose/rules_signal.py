@@ -7,11 +7,12 @@ from statistics import median
 
 from torch import Tensor, nn
 
+from tutorial_utils.diagnose.activations import SURE_SHARE
 from tutorial_utils.diagnose.case import Case, before, listed
 from tutorial_utils.diagnose.findings import Finding
-from tutorial_utils.diagnose.measure import EMBEDDINGS, Call
-from tutorial_utils.diagnose.normalizing import NORMS, PER_EXAMPLE
-from tutorial_utils.diagnose.statistics import sample
+from tutorial_utils.diagnose.measure import Call
+from tutorial_utils.diagnose.normalizing import PER_EXAMPLE
+from tutorial_utils.diagnose.statistics import rank_correlation, rms, sample
 
 GAIN = "draw its weight with the gain of your activation (gains.gain), or normalize"
 
@@ -75,22 +76,20 @@ def _is_head(case: Case, call: Call, layers: list[Call]) -> bool:
         return False
     if heard.inputs is None:
         return False
-    logits = sample(heard.inputs)
-    return math.isclose(float(logits.square().mean().sqrt()), call.returned.rms, rel_tol=0.1)
+    return math.isclose(rms(sample(heard.inputs)), call.returned.rms, rel_tol=0.1)
 
 
 def _saturates(case: Case, call: Call) -> bool:
     """Whether the activation behind a layer saturates, or attention does; then that is what will be told."""
     near = [a for a in case.run.activations if call.number <= a.number <= call.number + 1]
     sure = [share for _, share, number in case.run.attention if call.number < number <= call.number + 4]
-    flat = any(a.below + a.above > 0.7 and (a.above > 0 or a.dead > 0.6) for a in near)
-    return flat or any(share > 0.5 for share in sure)
+    flat, dead = case.limits["saturated share"], case.limits["dead share"]
+    is_flat = any(a.below + a.above > flat and (a.above > 0 or a.dead > dead) for a in near)
+    return is_flat or any(share > SURE_SHARE for share in sure)
 
 
 def _norm_behind(case: Case, call: Call) -> Call | None:
-    return next(
-        (c for c in case.freed.calls if isinstance(c.module, NORMS) and before(c, case.freed.calls) is call), None
-    )
+    return next((c for c in case.freed.calls if c.is_norm and before(c, case.freed.calls) is call), None)
 
 
 def _drowned(case: Case, norm: Call) -> bool:
@@ -102,17 +101,9 @@ def goes_on_small(case: Case, call: Call) -> bool:
     norm = _norm_behind(case, call)
     if norm is not None:
         return True
-    behind = [
-        c
-        for c in case.freed.calls
-        if c.number > call.number
-        and c.sources[0] != call.sources[0]
-        and (c.weight is not None or isinstance(c.module, NORMS))
-        and not isinstance(c.module, EMBEDDINGS)
-    ]
-    if not behind or behind[0].received is None:
-        return False
-    return behind[0].received.rms <= 3 * call.returned.rms
+    later = (c for c in case.freed.calls if c.number > call.number and c.sources[0] != call.sources[0])
+    behind = next((c.received for c in later if c.transforms), None)
+    return behind is not None and behind.rms <= 3 * call.returned.rms
 
 
 def _epsilon(case: Case) -> Iterator[Finding]:
@@ -143,7 +134,7 @@ def _trend(case: Case, layers: list[Call]) -> Iterator[Finding]:
         call = next(c for c in layers if c.gain > max(gains) / 2)
     few = [] if grows else _few(layers)
     if few:
-        yield _by_few(case, few, layers, ratio)
+        yield _by_few(case, few, ratio)
         return
     factor = math.exp((logs[-1] - logs[0]) / (len(logs) - 1))
     measured = f"what it receives has rms {max(sizes) if grows else min(sizes):.2g}, "
@@ -179,10 +170,10 @@ def _few_small(case: Case, layers: list[Call]) -> Iterator[Finding]:
     few = [c for c in plain if c.gain < 1 / 3 and not _norm_behind(case, c) and goes_on_small(case, c)]
     lost = math.prod(1 / c.gain for c in few)
     if len(few) > 1 and lost > 10:
-        yield _by_few(case, few, layers, case.limits["trend"] * lost / 10)
+        yield _by_few(case, few, case.limits["trend"] * lost / 10)
 
 
-def _by_few(case: Case, few: list[Call], layers: list[Call], ratio: float) -> Finding:
+def _by_few(case: Case, few: list[Call], ratio: float) -> Finding:
     kept = listed([f"{c.layer} ({c.gain:.2g})" for c in few])
     measured = f"rms out over rms in is far below 1 in {kept}"
     cause = "their weights are too small, or were drawn with the wrong fan (groups and transposition change it)"
@@ -199,10 +190,9 @@ def _is_residual(layers: list[Call]) -> bool:
 def embedding_scale(case: Case) -> Iterator[Finding]:
     """Embeddings that what is added to them drowns, or that drown all that the branches add."""
     for call in case.freed.calls:
-        if not isinstance(call.module, EMBEDDINGS) or not call.returned.apart > 0.1:
+        if not call.is_embedding or not call.returned.apart > 0.1:
             continue
-        behind = [c for c in case.freed.calls if c.number > call.number and (c.weight is not None or _is_norm(c))]
-        after = next((c.received for c in behind if not isinstance(c.module, EMBEDDINGS)), None)
+        after = next((c.received for c in case.freed.calls if c.number > call.number and c.transforms), None)
         if after is None or after.numel != call.returned.numel or not call.returned.rms:
             continue
         ratio = after.rms / call.returned.rms
@@ -215,18 +205,14 @@ def embedding_scale(case: Case) -> Iterator[Finding]:
         return
 
 
-def _is_norm(call: Call) -> bool:
-    return isinstance(call.module, NORMS)
-
-
-def _drowns(case: Case, rms: float) -> bool:
+def _drowns(case: Case, size: float) -> bool:
     """Whether all normalizations of a residual stream receive what the first one did."""
     sizes = [c.received.rms for c in case.freed.calls if c.received and isinstance(c.module, PER_EXAMPLE)]
-    return len(sizes) >= 4 and max(abs(size / rms - 1) for size in sizes) < 0.1
+    return len(sizes) >= 4 and max(abs(other / size - 1) for other in sizes) < 0.1
 
 
-def _embedding(call: Call, rms: float, cause: str, cure: str, ratio: float) -> Finding:
-    measured = f"it puts out rms {call.returned.rms:.2g}, and what comes next receives {rms:.2g}"
+def _embedding(call: Call, size: float, cause: str, cure: str, ratio: float) -> Finding:
+    measured = f"it puts out rms {call.returned.rms:.2g}, and what comes next receives {size:.2g}"
     topic, severity = "initialize-your-model", max(math.log10(ratio), 0.1)
     return Finding("parameter-scale", call.layer, measured, cause, cure, topic, severity)
 
@@ -238,25 +224,10 @@ def is_first_guess(case: Case, call: Call, least: float = 0.0) -> bool:
     return last and isinstance(bias, Tensor) and least <= float(bias.detach().abs().max()) < case.limits["log odds"]
 
 
-def rank_correlation(values: list[float]) -> float:
-    """Spearman's correlation of values with their position.
-
-    >>> rank_correlation([1.0, 2.0, 5.0]), rank_correlation([3.0, 2.0, 1.0])
-    (1.0, -1.0)
-    """
-    n = len(values)
-    order = sorted(range(n), key=values.__getitem__)
-    ranks = [0] * n
-    for rank, index in enumerate(order):
-        ranks[index] = rank
-    return 1 - 6 * sum((rank - index) ** 2 for index, rank in enumerate(ranks)) / (n * (n**2 - 1))
-
-
 def lost_input(case: Case) -> Iterator[Finding]:
     """Layers from which on different examples have become the same."""
     start = _distance_at_start(case)
-    calls = [c for c in case.freed.calls if c.weight is not None or isinstance(c.module, NORMS)]
-    calls = [c for c in calls if not isinstance(c.module, EMBEDDINGS)]
+    calls = [c for c in case.freed.calls if c.transforms]
     calls = [c for c in calls if math.isfinite(c.returned.apart) or c.returned.second_moment == 0]
     if not calls or not start > 0:
         if not case.not_judged:
@@ -306,7 +277,7 @@ def _silence(case: Case, silent: Call) -> Finding:
 
 def _distance_at_start(case: Case) -> float:
     """1 - cosine between examples of the batch, or of the first embedding where the batch holds indices."""
-    of_batch = [s.apart for _, s in case.floats() if len(s.shape) > 1 and s.apart > 0]
+    of_batch = [s.apart for _, s in case.floats if len(s.shape) > 1 and s.apart > 0]
     if of_batch:
         return min(of_batch)
     return next((c.returned.apart for c in case.freed.calls if c.returned.apart > 1e-9), math.nan)
@@ -322,7 +293,7 @@ def _was_picked(calls: list[Call], index: int, limit: float) -> bool:
 
 def _why_lost(call: Call) -> tuple[str, str, str]:
     bias = getattr(call.module, "bias", None)
-    size = float(bias.detach().double().square().mean().sqrt()) if isinstance(bias, Tensor) else 0.0
+    size = rms(bias) if isinstance(bias, Tensor) else 0.0
     if size > 0.5 * call.returned.rms:
         cure = "zero biases and weights that keep the signal (He for ReLU), fewer layers, or residual branches"
         return "the biases, the same for all examples, outweigh a signal that shrank", cure, "reset-parameters"

@@ -131,6 +131,29 @@ def _apart(rows: Rows) -> float:
     return float(np.square(units - units.mean(axis=0)).sum()) / (len(rows) - 1) + float((sizes == 0).mean())
 
 
+def rms(tensor: Tensor) -> float:
+    """Root mean square, also where squares would leave the range of float32; NaN if there are no entries.
+
+    >>> f"{rms(torch.tensor([1e30, -7e30])):.3g}"
+    '5e+30'
+    """
+    return norm(tensor) / math.sqrt(tensor.numel()) if tensor.numel() else math.nan
+
+
+def rank_correlation(values: list[float]) -> float:
+    """Spearman's correlation of values with their position.
+
+    >>> rank_correlation([1.0, 2.0, 5.0]), rank_correlation([3.0, 2.0, 1.0])
+    (1.0, -1.0)
+    """
+    n = len(values)
+    order = sorted(range(n), key=values.__getitem__)
+    ranks = [0] * n
+    for rank, index in enumerate(order):
+        ranks[index] = rank
+    return 1 - 6 * sum((rank - index) ** 2 for index, rank in enumerate(ranks)) / (n * (n**2 - 1))
+
+
 def norm(tensor: Tensor) -> float:
     """The Euclidean norm, also where squares would leave the range of float32."""
     values = plain(tensor)
