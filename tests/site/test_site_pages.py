@@ -54,23 +54,6 @@ def test_no_fix_is_left_to_do(html):
     assert left == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("chapters/")])
-def test_search_finds_the_chapter(page, open_page, address, html):
-    title = BeautifulSoup((html / page).read_text("utf-8"), "html.parser").h1.find(string=True)
-    visit = open_page(f"{address}search.html?q={title}")
-    result = visit.page.locator(f'#search-results a[href*="{page}"]').first
-    result.wait_for(timeout=10_000)
-    assert visit.problems == []
-
-
-def test_search_opens_from_the_keyboard(open_page, address):
-    visit = open_page(address + "intro.html")
-    visit.page.keyboard.press("Control+K")
-    visit.page.keyboard.type("saturation")
-    visit.page.keyboard.press("Enter")
-    visit.page.locator('#search-results a[href*="glossary"]').first.wait_for(timeout=10_000)
-
-
 def test_there_is_one_search_field(html):
     soup = BeautifulSoup((html / "intro.html").read_text("utf-8"), "html.parser")
     assert len(soup.select("form.bd-search")) == 1

@@ -1,0 +1,105 @@
+// Hits while one types: sections rather than pages, under the search field, in the dialog and on the page search.html.
+// The engine (MiniSearch), the sections (sections.js) and the stemmer (Sphinx's) load when a field gets the focus.
+(() => {
+  const ROOT = document.documentElement.dataset.content_root ?? "";
+  const MOST = 12;
+  // How much a hit counts by the kind of page it is on: chapters explain, the rest is reference.
+  const KINDS = { answers: 1.6, chapters: 1, notation: .5, glossary: .9, evidence: .35, exercises: .4, api: .35, appendices: .6 };
+  const IGNORED = new Set("a an and are as at be by do does for from have how i if in is it its my of on or should that the there this to use what when which why with you your not no".split(" "));
+  // Words that mean the same to a reader who searches.
+  const SAME = [
+    "kaiming he", "xavier glorot", "init initialize initialization initializer start", "bn batchnorm batchnorm2d batchnorm1d",
+    "eval evaluation inference test", "train training", "std deviation sigma", "lr rate", "nan inf overflow infinite",
+    "vanish shrink vanishing", "explode exploding blow grow", "dead dying", "conv convolution conv2d cnn", "transformer attention gpt",
+    "linear dense", "lstm rnn gru recurrent", "activation nonlinearity", "fuse fold folding merge", "momentum running",
+    "gamma scale", "beta shift", "freeze frozen", "ddp distributed syncbatchnorm multi-gpu gpus", "plot figure", "exercise homework",
+    "grade grading autograde", "loss entropy", "resnet residual skip", "normalize normalization standardize", "batch minibatch",
+    "sigmoid logistic", "swish silu", "orthogonal isometry", "symmetry symmetric", "bias biases", "export onnx deploy",
+    "finetune fine-tune finetuning transfer", "accumulate accumulation", "checkpoint checkpointing",
+    "different differ varies inconsistent", "worse bad poor drop", "tutorial chapter", "weight weights parameter",
+  ].map((group) => group.split(" "));
+
+  let engine;
+  const script = (src) => new Promise((done, failed) => {
+    const made = Object.assign(document.createElement("script"), { src: `${ROOT}_static/${src}`, onload: done, onerror: failed });
+    document.head.append(made);
+  });
+  const load = () => engine ??= Promise.all(["minisearch.js", "language_data.js", "sections.js"].map(script)).then(() => {
+    const stemmer = new Stemmer();
+    const stem = (word) => /^[a-z]+$/.test(word) ? stemmer.stemWord(word) : word;
+    const tokens = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+(?:[_.][\p{L}\p{N}]+)*_?/gu) ?? [];
+    // A name such as kaiming_uniform_ is found whole and by its parts.
+    const terms = (text) => tokens(text).flatMap((token) => /[_.]/.test(token) ? [token, ...token.split(/[_.]+/).filter(Boolean)] : [token]);
+    const same = new Map(SAME.flatMap((group) => group.map((word) => [stem(word), group.map(stem)])));
+    const mini = new MiniSearch({
+      fields: ["title", "page", "text"], tokenize: terms, processTerm: stem,
+      storeFields: ["kind", "page", "title", "url", "text"],
+    });
+    mini.addAll(SECTIONS.map((section, id) => ({ id, ...section })));
+    return (query) => {
+      const words = [...new Set(terms(query))].filter((word) => !IGNORED.has(word));
+      const asked = (words.length ? words : terms(query)).map((word, place, all) => ({
+        combineWith: "OR",
+        queries: [
+          { queries: [word], boost: { title: 4, page: 1.5 }, prefix: place === all.length - 1 && word.length > 2, fuzzy: word.length > 5 ? .15 : 0 },
+          ...(same.get(stem(word)) ?? []).filter((other) => other !== stem(word))
+            .map((other) => ({ queries: [other], boost: { title: 3, page: 1 }, processTerm: (term) => term, boostTerm: () => .5 })),
+        ],
+      }));
+      const options = { boostDocument: (id, term, stored) => KINDS[stored.kind] ?? .7 };
+      return mini.search({ combineWith: "OR", queries: asked }, options);
+    };
+  });
+  window.searchSections = (query) => load().then((search) => search(query).slice(0, MOST));
+
+  const element = (name, properties, ...children) => {
+    const made = Object.assign(document.createElement(name), properties);
+    made.append(...children);
+    return made;
+  };
+  const entry = (hit) => element("li", {}, element("a", { href: ROOT + hit.url },
+    element("span", { className: "hit-title" }, hit.title),
+    element("span", { className: "hit-text" }, hit.text.slice(0, 110) + (hit.text.length > 110 ? " …" : ""))));
+  const list = (hits) => {
+    const pages = Map.groupBy ? Map.groupBy(hits, (hit) => hit.page)
+      : hits.reduce((map, hit) => map.set(hit.page, [...(map.get(hit.page) ?? []), hit]), new Map());
+    return [...pages].map(([page, found]) =>
+      element("section", {}, element("p", { className: "hit-page" }, page), element("ul", {}, ...found.map(entry))));
+  };
+
+  // One place for hits by each field; the number of hits is read out.
+  const serve = (form) => {
+    const input = form.querySelector("input");
+    const place = document.querySelector("#search-results:not(dialog *)") ?? element("div", {});
+    const hits = form.closest("dialog") ? element("div", {}) : place;
+    hits.classList.add("hits");
+    if (!hits.isConnected) form.after(hits);
+    const status = element("p", { className: "hit-count", role: "status" });
+    let latest = "";
+    const update = async () => {
+      latest = input.value.trim();
+      const query = latest;
+      const found = query.length > 1 ? await window.searchSections(query) : [];
+      if (query !== latest) return;
+      status.textContent = query.length < 2 ? "" : found.length ? `${found.length} sections` : "Nothing was found. Try fewer or other words.";
+      hits.replaceChildren(status, ...list(found));
+    };
+    input.addEventListener("focus", load, { once: true });
+    input.addEventListener("input", update);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      update().then(() => hits.querySelector("a")?.click());
+    });
+    // Arrows walk through the hits.
+    form.parentElement.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      const stops = [input, ...hits.querySelectorAll("a")];
+      const next = stops[stops.indexOf(document.activeElement) + step];
+      if (next) { next.focus(); event.preventDefault(); }
+    });
+    const asked = form.closest("dialog") ? null : new URLSearchParams(location.search).get("q");
+    if (asked) { input.value = asked; update(); }
+  };
+  document.querySelectorAll("form.bd-search").forEach(serve);
+})();
