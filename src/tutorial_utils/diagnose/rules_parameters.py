@@ -11,9 +11,9 @@ from tutorial_utils.diagnose.case import Case, Held, listed
 from tutorial_utils.diagnose.findings import ALONE, Finding
 from tutorial_utils.diagnose.measure import EMBEDDINGS, Call, Run
 from tutorial_utils.diagnose.normalizing import NORMS
-from tutorial_utils.diagnose.rules_data import uninitialized_sizes
 from tutorial_utils.diagnose.rules_signal import goes_on_small, is_first_guess
 from tutorial_utils.diagnose.statistics import rms
+from tutorial_utils.sentinel import TOO_LARGE, TOO_SMALL
 
 _COLUMNS = 16  # compared when looking for equal rows; a draw never repeats as many
 _ROWS_FIRST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Bilinear, nn.RNNBase, nn.RNNCellBase)
@@ -22,8 +22,7 @@ _ROWS_SECOND = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 def uninitialized(case: Case) -> Iterator[Finding]:
     """Sizes that no initializer gives."""
-    bad = [(p, uninitialized_sizes(p)) for p in case.parameters]
-    # A mask's -inf or lowest number is meant; only what is too small to be meant counts in a buffer, or NaN beside it.
+    bad = [(p, p.absurd(TOO_SMALL, TOO_LARGE)) for p in case.parameters]
     bad += [(b, _strange(b)) for b in case.buffers if b.tensor.is_floating_point() and not _is_running(b)]
     for p, count in bad:
         if count:
@@ -40,10 +39,14 @@ def _span(p: Held) -> str:
 
 
 def _strange(b: Held) -> int:
-    sizes = b.sizes[b.sizes.isfinite()]
+    """How many numbers of a buffer were hardly meant.
+
+    A buffer is computed rather than drawn, so it may hold more: decays that reach down to 1e-35, in float64 further; of
+    a mask -1e12, the lowest number of the type, or -inf.
+    """
     lowest = abs(torch.finfo(b.tensor.dtype).min)
-    tiny = int(((sizes > 0) & (sizes < 1e-36)).sum()) if b.tensor.dtype != torch.float64 else 0
-    return tiny + int(((sizes > 1e15) & (sizes < 0.99 * lowest)).sum()) + int(b.sizes.isnan().sum())
+    small = 0.0 if b.tensor.dtype == torch.float64 else 1e-36
+    return b.absurd(small, 1e15, most=0.99 * lowest) + int(b.sizes.isnan().sum())
 
 
 def _is_running(b: Held) -> bool:
