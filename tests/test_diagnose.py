@@ -683,6 +683,22 @@ def test_copies_side_by_side_stay_copies() -> None:
     assert roots(copies) == [("equal-units", "members.1.linear1")]
 
 
+COPIES: dict[str, tuple[Callable[[Tensor], object], bool]] = {  # channels 0 to 3 are one group, 4 to 7 the other
+    "in a group": (lambda w: w[1:4].copy_(w[:1].expand(3, -1, -1)), True),
+    "in the other group": (lambda w: w[4:].copy_(w[:4]), False),
+    "zeros": (lambda w: w[:6].zero_(), False),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_units_are_copies_of_those_in_their_group_and_zeros_are_none(name: str) -> None:
+    change, told = COPIES[name]
+    model = nn.Sequential(nn.Conv1d(4, 8, 3, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(48, 5))
+    changed(initialize_(model, "kaiming_normal", generator=seeded(2)), "0.weight", change)
+    result = diagnose(model, torch.randn(64, 4, 8, generator=seeded(3)))
+    assert ("equal-units" in {finding.kind for finding in every(result)}) is told
+
+
 def test_what_is_copied_to_neighboring_pixels_is_meant() -> None:
     model = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 4, 3, padding=1), nn.PixelShuffle(2))
     changed(model, "2.weight", lambda w: w.copy_(w[:1].expand_as(w)))

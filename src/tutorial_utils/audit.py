@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeGuard
 
 import pandas as pd
 import torch
@@ -362,7 +362,7 @@ def _fans(layer: nn.Module, name: str, tensor: Tensor) -> dict[str, float | None
 def _sizes(module: nn.Module, name: str, tensor: Tensor) -> dict[str, float | int | None]:
     """The numbers from which a scheme may have been computed: fans as torch.nn.init reads them, and hidden sizes."""
     sizes: dict[str, float | int | None] = {}
-    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+    if _is_recurrent(module):
         sizes["hidden_size"] = module.hidden_size
     elif isinstance(module, nn.Bilinear):
         sizes["in1_features"] = module.in1_features
@@ -374,7 +374,7 @@ def _sizes(module: nn.Module, name: str, tensor: Tensor) -> dict[str, float | in
     return sizes | ({"fan_in": fans[0]} if fans else {})
 
 
-def _is_recurrent(module: nn.Module) -> bool:
+def _is_recurrent(module: nn.Module) -> TypeGuard[nn.RNNBase | nn.RNNCellBase]:
     return isinstance(module, nn.RNNBase | nn.RNNCellBase)
 
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import init
 
 from tutorial_utils.schemes import SCHEMES, Distribution, Law, normal, symmetric
+from tutorial_utils.sentinel import TOO_LARGE, TOO_SMALL
 
 Entries = NDArray[np.float64]
 Sizes = dict[str, float | int | None]
@@ -40,9 +41,7 @@ _SHAPIRO_ENTRIES = 5_000  # the largest sample its approximation covers
 _STD_WITHIN_TWO = float(stats.truncnorm(-2, 2).std())  # of N(0, 1) cut off at two standard deviations
 _KURTOSIS_WITHIN_TWO = 3 + float(stats.truncnorm(-2, 2).stats("k"))
 
-# Memory that nobody wrote to holds bit patterns, most of which are absurd as numbers. No initializer draws a number
-# as small as the first of these, other than zero, nor one as large as the second (16-bit floats end at 65504).
-_TOO_SMALL, _TOO_LARGE, _TOO_LARGE_IN_HALF = 1e-30, 1e10, 1e4
+_TOO_LARGE_IN_HALF = 1e4  # 16-bit floats end at 65504, below what is too large elsewhere
 
 #: What PyTorch's own modules draw by numbers that only they have.
 MODULE_LAWS = {
@@ -176,21 +175,11 @@ def judge(tensor: Tensor, sample: "Sample", sizes: Sizes, alpha: float) -> Recog
     return found or _unknown(sample, distributions)
 
 
-def looks_unwritten(tensor: Tensor) -> bool:
-    """Tell whether a tensor holds what only memory that was never written holds: absurd magnitudes, or NaN.
-
-    >>> looks_unwritten(torch.tensor([0.1, -2e-41])), looks_unwritten(torch.tensor([0.0, -1e-12]))
-    (True, False)
-    """
-    reason = obstacle(tensor)
-    return reason == "not finite" or (not reason and _unwritten(read(tensor), tensor.dtype))
-
-
 def _unwritten(sample: "Sample", dtype: torch.dtype) -> bool:
     """Whether some magnitudes are such as no initializer gives."""
     half = dtype == torch.float16
-    too_small = not half and sample.smallest < _TOO_SMALL and sample.low != sample.high  # a constant was meant
-    return too_small or sample.largest > (_TOO_LARGE_IN_HALF if half else _TOO_LARGE)
+    too_small = not half and sample.smallest < TOO_SMALL and sample.low != sample.high  # a constant was meant
+    return too_small or sample.largest > (_TOO_LARGE_IN_HALF if half else TOO_LARGE)
 
 
 def obstacle(tensor: Tensor) -> str:
@@ -338,10 +327,8 @@ def _structure(values: Tensor, eps: float, hidden_size: float | None, alpha: flo
     if _is_identity(values):
         return Recognition("identity", 1.0, 1.0, ("identity",))
     matrix = values.flatten(1)
-    for rows in {
-        int(hidden_size or len(matrix)): 0,
-        len(matrix): 0,
-    }:  # gate by gate first, then the stack of gates as one
+    stack = len(matrix)
+    for rows in dict.fromkeys([int(hidden_size or stack), stack]):  # gate by gate first, then the stack of gates as one
         gains = [_orthogonal_gain(block, eps, alpha) for block in matrix.split(rows)]
         if all(math.isclose(gain, gains[0], rel_tol=_tolerance(eps)) for gain in gains):  # NaN is close to nothing
             return Recognition("orthogonal", gains[0], 1.0, ("orthogonal",))

@@ -13,6 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+#: No initializer draws a number as small as the first of these, other than zero, nor one as large as the second. Memory
+#: that nobody wrote to holds bit patterns, most of which are absurd as numbers in this way.
+TOO_SMALL, TOO_LARGE = 1e-30, 1e10
+
 
 def never_written(
     model: nn.Module | Callable[[], nn.Module], initialize: Callable[[nn.Module], object] | None = None

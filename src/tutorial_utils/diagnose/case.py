@@ -48,6 +48,11 @@ class Held:
         """Whether all entries are one number, not zero."""
         return self.low == self.high != 0
 
+    def absurd(self, small: float, large: float, most: float = math.inf) -> int:
+        """How many sampled numbers are below ``small`` but not 0, or above ``large`` but below ``most``."""
+        sizes = self.sizes
+        return int((((sizes > 0) & (sizes < small)) | ((sizes > large) & (sizes < most))).sum())
+
 
 @dataclass
 class Case:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tutorial_utils.diagnose.case import Case, Held, before
+from tutorial_utils.diagnose.case import Case, before
 from tutorial_utils.diagnose.findings import Finding
 from tutorial_utils.diagnose.measure import Call
 from tutorial_utils.diagnose.statistics import Statistics, rms, sample
 from tutorial_utils.propagation import floating
+from tutorial_utils.sentinel import TOO_LARGE, TOO_SMALL
 
 STANDARDIZE = "standardize the inputs: subtract the mean of the training data, divide by its standard deviation"
 
@@ -37,7 +38,7 @@ def _bad_tensors(case: Case) -> Iterator[Finding]:
             measured = f"{_count(bad, target.numel())} of the target are not finite"
             yield _finding("the target", measured, "missing or overflowed values in the data", "clean the data")
     for p in case.parameters:
-        if p.tensor.numel() and not math.isfinite(p.low + p.high) and not uninitialized_sizes(p):
+        if p.tensor.numel() and not math.isfinite(p.low + p.high) and not p.absurd(TOO_SMALL, TOO_LARGE):
             bad = int((~p.tensor.detach().isfinite()).sum())
             measured = f"{_count(bad, p.tensor.numel())} of {p.name} are not finite"
             yield _finding(p.layer, measured, "the parameter was broken before this pass", "initialize it again")
@@ -47,12 +48,6 @@ def _computed_with(case: Case, s: Statistics) -> bool:
     """Whether a layer received the infinities of the batch; those of a mask only go into attention."""
     given = [c.received for c in case.run.calls if c.received and c.transforms]
     return any(r.not_finite == s.not_finite and r.numel == s.numel for r in given)
-
-
-def uninitialized_sizes(p: Held) -> int:
-    """How many sampled numbers have a size that no initializer gives."""
-    sizes = p.sizes.numpy()
-    return int((((sizes > 0) & (sizes < 1e-30)) | ((sizes > 1e15) & (sizes < math.inf))).sum())
 
 
 def _bad_outputs(case: Case) -> Iterator[Finding]:

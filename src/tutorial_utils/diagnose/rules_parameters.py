@@ -5,25 +5,24 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
+from tutorial_utils import anatomy
 from tutorial_utils.diagnose.calling import storage
 from tutorial_utils.diagnose.case import Case, Held, listed
 from tutorial_utils.diagnose.findings import ALONE, Finding
 from tutorial_utils.diagnose.measure import EMBEDDINGS, Call, Run
 from tutorial_utils.diagnose.normalizing import NORMS
-from tutorial_utils.diagnose.rules_data import uninitialized_sizes
 from tutorial_utils.diagnose.rules_signal import goes_on_small, is_first_guess
 from tutorial_utils.diagnose.statistics import rms
+from tutorial_utils.sentinel import TOO_LARGE, TOO_SMALL
 
-_COLUMNS = 16  # compared when looking for equal rows; a draw never repeats as many
-_ROWS_FIRST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Bilinear, nn.RNNBase, nn.RNNCellBase)
-_ROWS_SECOND = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_LAYERS = (nn.Linear, _ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, *NORMS)
 
 
 def uninitialized(case: Case) -> Iterator[Finding]:
     """Sizes that no initializer gives."""
-    bad = [(p, uninitialized_sizes(p)) for p in case.parameters]
-    # A mask's -inf or lowest number is meant; only what is too small to be meant counts in a buffer, or NaN beside it.
+    bad = [(p, p.absurd(TOO_SMALL, TOO_LARGE)) for p in case.parameters]
     bad += [(b, _strange(b)) for b in case.buffers if b.tensor.is_floating_point() and not _is_running(b)]
     for p, count in bad:
         if count:
@@ -40,10 +39,14 @@ def _span(p: Held) -> str:
 
 
 def _strange(b: Held) -> int:
-    sizes = b.sizes[b.sizes.isfinite()]
+    """How many numbers of a buffer were hardly meant.
+
+    A buffer is computed rather than drawn, so it may hold more: decays that reach down to 1e-35, in float64 further; of
+    a mask -1e12, the lowest number of the type, or -inf.
+    """
     lowest = abs(torch.finfo(b.tensor.dtype).min)
-    tiny = int(((sizes > 0) & (sizes < 1e-36)).sum()) if b.tensor.dtype != torch.float64 else 0
-    return tiny + int(((sizes > 1e15) & (sizes < 0.99 * lowest)).sum()) + int(b.sizes.isnan().sum())
+    small = 0.0 if b.tensor.dtype == torch.float64 else 1e-36
+    return b.absurd(small, 1e15, most=0.99 * lowest) + int(b.sizes.isnan().sum())
 
 
 def _is_running(b: Held) -> bool:
@@ -53,16 +56,15 @@ def _is_running(b: Held) -> bool:
 def equal_units(case: Case) -> Iterator[Finding]:
     """Layers whose units start as copies of each other."""
     for p in case.parameters:
-        units = _units(case, p)
-        if units is None or p.is_zero or len(units) < 2:
+        groups = None if p.is_zero else _units(case, p)
+        if groups is None:
             continue
-        share = _copies(units)
-        if share >= case.limits["equal units"]:
-            copies = round(share * len(units))
-            measured = f"{copies} of the {len(units)} units of {p.name} are copies of another"
+        copies, of = anatomy.equal_units(groups), math.prod(groups.shape[:2])
+        if copies >= case.limits["equal units"] * of > 0:
+            measured = f"{copies} of the {of} units of {p.name} are copies of another"
             cause = "equal weights receive equal gradients, so these units stay one unit"
             cure = "draw them at random"
-            severity = case.beyond(share, "equal units")
+            severity = case.beyond(copies / of, "equal units")
             yield Finding("equal-units", p.layer, measured, cause, cure, "why-the-start-matters", severity)
 
 
@@ -104,35 +106,24 @@ def equal_rows(case: Case) -> Iterator[Finding]:
 
 
 def _units(case: Case, p: Held) -> Tensor | None:
-    """The matrix with one row for each unit, where a parameter is one."""
+    """The units of a weight in their groups, where a parameter is one."""
     if p.tensor.dim() < 2 or not p.tensor.is_floating_point() or not math.isfinite(p.low + p.high):
         return None
-    weight = p.tensor.detach()
-    if isinstance(p.owner, _ROWS_SECOND):
-        return weight.transpose(0, 1).flatten(1) if p.owner.groups == 1 and p.owner.in_channels > 1 else None
-    if ".original" in p.name and not p.is_constant:
+    weight, is_original = p.tensor.detach(), ".original" in p.name
+    if is_original and not p.is_constant:
         return None  # from which a parametrization computes the weight, such as reflections; it is no weight itself
-    if isinstance(p.owner, _ROWS_FIRST):
-        weight = weight[:: _per_place(case, p)]
-        depthwise = getattr(p.owner, "groups", 1) > 1
-        return weight.flatten(1) if not depthwise and weight[0].numel() > 1 else None
-    if storage(p.tensor) in case.run.matrices and not isinstance(p.owner, EMBEDDINGS):
-        rows = weight.flatten(1) if weight.dim() == 2 else weight.flatten(0, -2)
-        return rows if p.is_constant else None  # which way round a stranger's matrix is, only its author knows
-    return None
+    groups = anatomy.units(p.owner, "weight" if is_original else p.short, weight)
+    if groups is not None:
+        groups = groups[:, :: _per_place(case, p)]
+    elif p.is_constant and storage(p.tensor) in case.run.matrices and not isinstance(p.owner, EMBEDDINGS):
+        groups = weight.flatten(0, -2)[None]  # which way round a stranger's matrix is, only its author knows
+    return groups if groups is not None and groups.shape[-1] > 1 else None  # of one number, copies mean little
 
 
 def _per_place(case: Case, p: Held) -> int:
     """How many neighboring channels a pixel shuffle lays side by side in space, where copies mean a smooth image."""
     made = [c.sources[1] for c in case.run.calls if c.module is p.owner]
     return max((case.run.shuffled.get(address, 1) for address in made), default=1)
-
-
-def _copies(units: Tensor) -> float:
-    """The share of rows that equal an earlier one, by a few evenly spread columns."""
-    columns = torch.linspace(0, units.shape[1] - 1, min(_COLUMNS, units.shape[1])).round().long()
-    rows = units[:, columns.to(units.device)].float()
-    return 1 - (len(rows.unique(dim=0)) - 1) / max(len(rows) - 1, 1)
 
 
 def zero_initialized(case: Case) -> Iterator[Finding]:
@@ -274,7 +265,7 @@ def without_gradient(parameters: list[Held], run: Run) -> list[Held]:
 
 def _is_passed_over(p: Held) -> bool:
     """Whether a parameter is a layer's, and the layer no expert: of those, some are chosen for each batch."""
-    if not isinstance(p.owner, _ROWS_FIRST + _ROWS_SECOND + NORMS):
+    if not isinstance(p.owner, _LAYERS):
         return False
     parts = p.layer.split(".")
     return not any("expert" in part.lower() or part.isdigit() for part in parts[:-1])
