@@ -15,6 +15,7 @@ from myst import HEADER
 from nbformat import NotebookNode
 from PIL import Image, ImageOps
 
+import nbval_strict
 import notebooks
 from notebook_lint import code_cells, content_name
 
@@ -179,3 +180,13 @@ def test_a_tampered_cell_fails(cases: Cases, tamper: Callable[[NotebookNode], No
 
 def test_a_dead_kernel_is_noticed_at_once(cases: Cases) -> None:
     assert float(cases["tampered"][-1].attrib["time"]) < 15
+
+
+def test_an_explorer_may_differ_in_the_last_digit_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nbval_strict, "COMPARE", lambda item, fresh, stored, skip: fresh == stored)
+
+    def equal(*numbers: float) -> bool:
+        fresh, stored = ([{"data": {"text/html": f"<p>[{number}]</p>"}}] for number in numbers)
+        return bool(nbval_strict.compare_outputs(None, fresh, stored))
+
+    assert equal(0.814, 0.815) and not equal(0.814, 0.82)

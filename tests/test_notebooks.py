@@ -212,7 +212,7 @@ def test_outputs_changed_by_hand_are_made_anew(plain: Path, compiled: dict[str, 
     assert plain.with_suffix(".ipynb").read_text(encoding="utf-8") == compiled[PLAIN]
 
 
-def test_forced_run_leaves_a_picture_that_looks_the_same(rich: Path) -> None:
+def test_forced_run_leaves_what_looks_the_same(rich: Path) -> None:
     nb, stored = load(rich), load(rich)
     data = code_cells(stored)[1].outputs[0].data
     data["image/png"] = reencoded(data["image/png"])
@@ -221,6 +221,65 @@ def test_forced_run_leaves_a_picture_that_looks_the_same(rich: Path) -> None:
     before = rich.with_suffix(".ipynb").stat()
     assert notebooks.compile_chapter(rich, force=True).action == "executed, nothing changed"
     assert rich.with_suffix(".ipynb").stat() == before
+
+
+def shown(**data: str) -> NotebookNode:
+    """A notebook of a cell that prints, a cell that draws and is not compared, and an explorer."""
+    cells = {
+        "print(n)": [nbformat.v4.new_output("stream", text=data.get("printed", "5\n"))],
+        "draw()": [
+            nbformat.v4.new_output("stream", text=data.get("beside", "error 9 percent\n")),
+            nbformat.v4.new_output("display_data", {"image/png": data.get("drawn", drawn(30))}),
+        ],
+        "explorer": [nbformat.v4.new_output("display_data", {"text/html": data.get("explorer", "[0.814, 3]")})],
+    }
+    nb = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source, outputs=outputs) for source, outputs in cells.items()],
+        metadata={"book": {}},
+    )
+    for number, cell in enumerate(nb.cells, 1):
+        cell.execution_count = number
+    nb.cells[1].metadata["tags"] = ["nbval-ignore-output"]
+    notebooks.set_ids(nb)
+    nb.metadata.book["outputs"] = notebooks.outputs_digest(nb)
+    return nb
+
+
+def drawn(left: int, width: int = 100) -> str:
+    """A picture of a black square at some place."""
+    picture = Image.new("RGB", (width, 50), "white")
+    picture.paste((0, 0, 0), (left, 20, left + 10, 30))
+    file = io.BytesIO()
+    picture.save(file, format="png")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+MOVED = {
+    "numbers and curves that are not compared": ({"beside": "error 8 percent\n", "drawn": drawn(60)}, True),
+    "words that are not compared": ({"beside": "loss 9 percent\n"}, False),
+    "size of a picture that is not compared": ({"drawn": drawn(30, width=101)}, False),
+    "the same after a new number": ({"printed": "6\n", "drawn": drawn(60)}, False),
+    "last digit of an explorer": ({"explorer": "[0.815, 3]"}, True),
+    "number of an explorer": ({"explorer": "[0.82, 3]"}, False),
+    "integer of an explorer": ({"explorer": "[0.814, 4]"}, False),
+}
+
+
+@pytest.mark.parametrize("what", MOVED)
+def test_what_another_processor_moves_is_kept_and_what_changed_is_not(what: str) -> None:
+    moved, kept = MOVED[what]
+    nb, stored = shown(**moved), shown()
+    notebooks.keep_alike(nb, stored)
+    notes = notebooks.keep_uncompared(nb, stored)
+    assert nb.cells == (stored if kept else shown(**moved)).cells
+    assert bool(notes) is (kept and "drawn" in moved)
+
+
+def test_what_is_not_compared_is_drawn_anew_if_it_was_changed_by_hand() -> None:
+    nb, stored = shown(drawn=drawn(60)), shown()
+    stored.metadata.book["outputs"] = "another"
+    assert notebooks.keep_uncompared(nb, stored) == []
+    assert nb.cells == shown(drawn=drawn(60)).cells
 
 
 def reencoded(png: str) -> str:

@@ -342,7 +342,8 @@ def make(master: Path, force: bool = False) -> str:
     kept = not force and notebooks.keep_outputs(nb, stored)
     if not kept:
         nb = notebooks.run(nb, INSTRUCTOR, show(master))
-        notebooks.keep_pictures(nb, stored)
+        notebooks.keep_alike(nb, stored)
+        notebooks.keep_uncompared(nb, stored)
     notebooks.write(nb, for_instructor)
     return f"{show(master)}: {'up to date' if kept else 'executed'}"
 

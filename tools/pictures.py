@@ -1,7 +1,9 @@
-"""How far apart two PNG pictures are."""
+"""How far apart two PNG pictures are, and whether two explorers show the same numbers."""
 
 import base64
 import io
+import math
+import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ gives at most 0.1; the smallest change a reader could see (a line 1.8 instead of
 of a title 27; one of 30 points moved by 2 percent of the range 22. Over the whole picture these would drown:
 one letter gives 1.5, less than the noise of a scatter plot.
 """
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def _pixels(png: str) -> NDArray[np.float64]:
@@ -36,3 +39,25 @@ def distance(first: str, second: str) -> float:
     padded = np.pad(squares, ((0, -height % TILE), (0, -width % TILE)))
     tiles = padded.reshape(padded.shape[0] // TILE, TILE, padded.shape[1] // TILE, TILE).mean(axis=(1, 3))
     return float(np.sqrt(tiles.max()))
+
+
+def size(png: str) -> tuple[int, int]:
+    """Width and height of a base64 PNG."""
+    return Image.open(io.BytesIO(base64.b64decode(png))).size
+
+
+def same_numbers(first: str, second: str) -> bool:
+    """Whether two texts differ in the last of three digits of some measured numbers at most.
+
+    Another processor adds in another order, so a number that was rounded for a page may fall on the other side.
+    Integers count, or say where something stands; they must be equal, and so must all words.
+    """
+    if NUMBER.split(first) != NUMBER.split(second):
+        return False
+    pairs = zip(NUMBER.findall(first), NUMBER.findall(second), strict=True)
+    return all(a == b or (bool(set(a + b) & set(".e")) and _near(float(a), float(b))) for a, b in pairs)
+
+
+def _near(a: float, b: float) -> bool:
+    largest = max(abs(a), abs(b))
+    return a == b or abs(a - b) <= 1.01 * 10 ** (math.floor(math.log10(largest)) - 2)

@@ -6,6 +6,7 @@ from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import axe_playwright_python
@@ -135,17 +136,22 @@ class Visit:
 
     def contrast(self) -> list[str]:
         """Return words too close to the color of their background, and those that may have the same color."""
-        self.page.add_script_tag(path=AXE)
-        result = self.page.evaluate(RUN_CONTRAST)
+        result = self._axe(RUN_CONTRAST)
         unsure = [node for rule in result["incomplete"] for node in rule["nodes"] if _equal_ratio(node)]
         broken = [node for rule in result["violations"] for node in rule["nodes"]]
         return [f"color-contrast: {node['html'][:150]}" for node in broken + unsure]
 
     def accessibility(self) -> list[str]:
         """Return what axe finds with all of its rules but that of contrast."""
-        self.page.add_script_tag(path=AXE)
-        result = self.page.evaluate(RUN_AXE)
+        result = self._axe(RUN_AXE)
         return [f"{rule['id']}: {node['html'][:150]}" for rule in result["violations"] for node in rule["nodes"]]
+
+    def _axe(self, run: str) -> dict[str, Any]:
+        """What a script finds by axe, which is half a megabyte and is loaded once a page."""
+        if self.page.evaluate("typeof axe === 'undefined'"):
+            self.page.add_script_tag(path=AXE)
+        found: dict[str, Any] = self.page.evaluate(run)
+        return found
 
 
 def _equal_ratio(node: dict) -> bool:
