@@ -1,5 +1,11 @@
-// What is wider than its box scrolls in it. Only then is the box a tab stop, with a name for screen readers.
+// What is wider than its box scrolls in it. Only then is the box a tab stop, with a name for screen readers,
+// and a shadow at the edges behind which there is more.
 (() => {
+  const shade = (box) => {
+    const left = box.scrollLeft > 1 ? ["left"] : [];
+    const right = box.scrollLeft + box.clientWidth < box.scrollWidth - 1 ? ["right"] : [];
+    box.dataset.more = [...left, ...right].join(" ");
+  };
   const boxes = {
     "div.math": "Formula",
     ".bd-article pre": "Code",
@@ -12,8 +18,10 @@
         box.tabIndex = 0;
         box.setAttribute("role", "group");
         box.setAttribute("aria-label", `${what}, scrolls sideways`);
+        shade(box);
+        box.onscroll = () => shade(box);
       } else {
-        ["tabindex", "role", "aria-label"].forEach((name) => box.removeAttribute(name));
+        ["tabindex", "role", "aria-label", "data-more"].forEach((name) => box.removeAttribute(name));
       }
     }));
   addEventListener("load", mark);
