@@ -17,13 +17,26 @@
   const remember = (key, guess) => { try { localStorage.setItem(key, guess); } catch { /* private window */ } };
   const remembered = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
 
-  // Choices become radio buttons in their place; a question without choices gets a field.
-  const choicesOf = (list, name) => [...list.children].map((item) => {
-    const input = element("input", { type: "radio", name, value: item.textContent.trim(), required: true });
-    const label = element("label", {}, input, " ", ...item.childNodes);
-    item.append(label);
-    return input;
-  });
+  // What one reads of an item: a formula stands on the page twice, once for screen readers.
+  const wordsOf = (item) => {
+    const copy = item.cloneNode(true);
+    copy.querySelectorAll(".katex-mathml").forEach((formula) => formula.remove());
+    return copy.textContent.trim();
+  };
+
+  // Choices become radio buttons; a question without choices gets a field.
+  const choicesOf = (form, list, name) => {
+    const choices = [...list.children].map((item) => {
+      const input = element("input", { type: "radio", name, value: wordsOf(item), required: true });
+      const words = item.querySelector(":scope > p") ?? item;
+      return element("label", {}, input, " ", ...words.childNodes);
+    });
+    const group = element("div", { className: "choices" }, ...choices);
+    group.setAttribute("role", "radiogroup");
+    group.setAttribute("aria-label", "Your guess");
+    form.append(group);
+    return choices.map((label) => label.firstChild);
+  };
   const fieldOf = (form) => {
     const input = element("input", { type: "text", required: true, maxLength: 40, autocomplete: "off" });
     form.append(element("label", {}, "Your guess: ", input));
@@ -34,18 +47,13 @@
     const answer = answerTo(box);
     if (!answer) return;
     const key = `guess ${location.pathname} ${number}`;
-    const form = element("form", { className: "guess", ariaLabel: "Your guess" });
+    const form = element("form", { className: "guess" });
     const list = box.querySelector("ul");
-    const inputs = list ? choicesOf(list, `guess-${number}`) : [fieldOf(form)];
+    const inputs = list ? choicesOf(form, list, `guess-${number}`) : [fieldOf(form)];
     const result = element("output", {});
     form.append(element("button", { type: "submit" }, "Compare"), result);
-    if (list) {
-      list.classList.add("choices");
-      list.replaceWith(form);
-      form.prepend(list);
-    } else {
-      box.append(form);
-    }
+    if (list) list.replaceWith(form);
+    else box.append(form);
     const show = (guess) => { result.textContent = `You: ${guess}. Measured: ${answer}`; };
     form.addEventListener("submit", (event) => {
       event.preventDefault();
