@@ -18,30 +18,32 @@ RANGES = {"relu": (0.0, math.inf), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "
 
 def output_activation(case: Case) -> Iterator[Finding]:
     """Logits that are none."""
-    heard = case.run.heard
+    heard, norm = case.run.heard, case.run.calls[-1]
     if heard.kind == "regression":
         yield from _of_regression(case)
     if heard.kind not in {"cross-entropy", "binary"} or heard.inputs is None or not heard.inputs.numel():
         return
-    loss = "cross_entropy" if heard.kind == "cross-entropy" else "binary_cross_entropy_with_logits"
-    logits = heard.inputs.float()
     if not heard.normalized:
         measured = "the negative log-likelihood is computed of numbers that are no log-probabilities"
         cause, cure = "nll_loss brings no softmax of its own", "put a log_softmax before it, or use cross_entropy"
         yield _finding(case.last_layer, measured, cause, cure)
-        return
-    norm = case.run.calls[-1]
-    if norm.is_norm and norm.sources[1] == storage(heard.inputs):
+    elif norm.is_norm and norm.sources[1] == storage(heard.inputs):
         measured = f"the logits are the output of {norm.layer}, a normalization"
         cause = "it fixes how far apart logits are, so the model cannot become sure, and one example's depend on others"
         yield _finding(norm.layer, measured, cause, "put it before the last layer")
-        return
-    name = _activation(logits, heard.kind, case.run.activations[-1].name if case.run.activations else "")
-    name = name or _same_memory(case, heard.inputs)
+    else:
+        yield from _of_logits(case, heard.inputs)
+
+
+def _of_logits(case: Case, inputs: Tensor) -> Iterator[Finding]:
+    """Numbers that an activation made which the loss brings itself."""
+    heard, activations, logits = case.run.heard, case.run.activations, inputs.float()
+    name = _activation(logits, heard.kind, activations[-1].name if activations else "") or _same_memory(case, inputs)
     if name:
-        layer = next((a.layer for a in reversed(case.run.activations) if a.name == name), case.last_layer)
+        layer = next((a.layer for a in reversed(activations) if a.name == name), case.last_layer)
         measured = f"what the loss receives looks like the output of {name}, from {float(logits.min()):.2g}"
         measured += f" to {float(logits.max()):.2g}"
+        loss = "cross_entropy" if heard.kind == "cross-entropy" else "binary_cross_entropy_with_logits"
         cause = f"{loss} brings its own activation, so it wants any real numbers"
         yield _finding(layer, measured, cause, f"remove the {name} at the end of the model")
 
