@@ -120,7 +120,7 @@ def first_loss(case: Case) -> Iterator[Finding]:
 
 def _temperature(case: Case, logits: Tensor | None) -> Held | None:
     """The parameter of one number, if logits are far larger than what the last layer put out."""
-    layers = [c for c in case.run.layers() if c.layer == case.last_layer]
+    layers = case.run.layers()
     scalars = [p for p in case.parameters if p.tensor.numel() == 1 and id(p.tensor) in case.run.gradients]
     if logits is None or not layers or not scalars:
         return None
@@ -131,17 +131,15 @@ def _temperature(case: Case, logits: Tensor | None) -> Held | None:
 
 def _by_bias(case: Case, logits: Tensor | None) -> bool:
     """Whether the last bias makes most of the logits: a guess that was meant, so it should be better than none."""
-    calls = [c for c in case.run.layers() if c.layer == case.last_layer]
-    bias = getattr(calls[-1].module, "bias", None) if calls else None
-    if logits is None or not isinstance(bias, Tensor) or not logits.numel():
-        return False
-    return rms(bias) > 0.7 * rms(logits)
+    layers = case.run.layers()
+    bias = layers[-1].bias if layers else None
+    return bias is not None and logits is not None and rms(bias) > 0.7 * rms(logits)
 
 
 def _why(case: Case, logits: Tensor | None) -> tuple[str, str, str]:
     """Compare: a bias shared by all examples, features that arrive too large, or the last layer itself."""
     topic = "initialize-your-model"
-    layers = [c for c in case.run.layers() if c.layer == case.last_layer]
+    layers = case.run.layers()
     if logits is not None and logits.dim() > 1:
         flat = logits.float().reshape(-1, logits.shape[-1])[:_ROWS]
         shared = rms(flat.mean(0) - flat.mean()) if flat.shape[1] > 1 else abs(float(flat.mean()))

@@ -210,8 +210,8 @@ def _small_factors(case: Case) -> Iterator[Finding]:
 
 def _drowning_biases(case: Case) -> Iterator[Finding]:
     for call in case.freed.layers():
-        bias, weight = getattr(call.module, "bias", None), call.weight
-        if not isinstance(bias, Tensor) or bias.dim() != 1 or weight is None:
+        bias, weight = call.bias, call.weight
+        if bias is None or bias.dim() != 1 or weight is None:
             continue
         if _switches(case, call) or is_first_guess(case, call):
             continue

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
 
-from torch import Tensor, nn
+from torch import nn
 
 from tutorial_utils.diagnose.activations import SURE_SHARE
 from tutorial_utils.diagnose.case import Case, before, listed
@@ -218,9 +218,9 @@ def _embedding(call: Call, size: float, cause: str, cure: str, ratio: float) -> 
 
 def is_first_guess(case: Case, call: Call, least: float = 0.0) -> bool:
     """Whether a layer is the last and its bias may say how frequent a class is; the first loss tells if it is wrong."""
-    bias = getattr(call.module, "bias", None)
-    last = call.layer == case.last_layer and isinstance(bias, Tensor)
-    return last and isinstance(bias, Tensor) and least <= float(bias.detach().abs().max()) < case.limits["log odds"]
+    if call.layer != case.last_layer or call.bias is None:
+        return False
+    return least <= float(call.bias.detach().abs().max()) < case.limits["log odds"]
 
 
 def lost_input(case: Case) -> Iterator[Finding]:
@@ -293,9 +293,7 @@ def _was_picked(calls: list[Call], index: int, limit: float) -> bool:
 
 
 def _why_lost(call: Call) -> tuple[str, str, str]:
-    bias = getattr(call.module, "bias", None)
-    size = rms(bias) if isinstance(bias, Tensor) else 0.0
-    if size > 0.5 * call.returned.rms:
+    if call.bias is not None and rms(call.bias) > 0.5 * call.returned.rms:
         cure = "zero biases and weights that keep the signal (He for ReLU), fewer layers, or residual branches"
         return "the biases, the same for all examples, outweigh a signal that shrank", cure, "reset-parameters"
     if call.received is not None and abs(call.received.mean) > 0.5 * call.received.rms:
