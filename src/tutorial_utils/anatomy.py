@@ -51,9 +51,7 @@ def true_fans(module: nn.Module, parameter: Tensor) -> Fans | None:
     counted = torch_fans(parameter)
     if counted is None:
         return None
-    if isinstance(module, nn.Linear | _ConvNd) and parameter.numel() == _count(
-        module
-    ):  # and not an adapter's beside it
+    if isinstance(module, nn.Linear | _ConvNd) and parameter.numel() == _count(module):  # not an adapter's beside it
         return fans(module)
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
         return Fans(1.0, float(parameter.shape[1]))

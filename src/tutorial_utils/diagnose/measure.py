@@ -90,6 +90,12 @@ class Call:
         """Whether the layer applies a matrix or normalizes; an embedding looks up."""
         return self.is_norm or (self.weight is not None and not self.is_embedding)
 
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias of the layer, if it has one; of a recurrent layer that name is a switch."""
+        bias = getattr(self.module, "bias", None)
+        return bias if isinstance(bias, Tensor) else None
+
     @cached_property
     def weight(self) -> Tensor | None:
         """The matrix of a layer that does nothing but apply it."""

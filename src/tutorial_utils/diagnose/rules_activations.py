@@ -52,9 +52,8 @@ def _why_dead(case: Case, a: Activation) -> tuple[str, str]:
         return "only zeros arrive", "look at what comes before it"
     bias = next((p for p in case.parameters if p.short == "bias" and p.layer == a.layer), None)
     before = [c for c in case.run.layers() if c.number < a.number]
-    held = getattr(before[-1].module, "bias", None) if before else None
-    if bias is None and before and held is not None:
-        bias = next((p for p in case.parameters if p.tensor is held), None)
+    if bias is None and before and before[-1].bias is not None:
+        bias = next((p for p in case.parameters if p.tensor is before[-1].bias), None)
     if bias is not None and bias.rms > 0.5 * abs(a.middle):
         return f"{bias.name} is too low, rms {bias.rms:.2g}", "zero biases"
     return "what arrives is below 0 whatever the example: a shift, or examples that are alike", "center it"

@@ -102,32 +102,38 @@ def input_scale(case: Case) -> Iterator[Finding]:
 
 
 def _judged(case: Case, tensor: Tensor, s: Statistics) -> Iterator[Finding]:
-    def finding(measured: str, cause: str, cure: str, ratio: float, limit: str) -> Finding:
-        return Finding(
-            "input-scale", "the batch", measured, cause, cure, "variance-through-a-layer", case.beyond(ratio, limit)
-        )
-
-    limits, absorbed = case.limits, _absorbed(case, s)
+    """What is wrong with one tensor of the batch; a normalization in front takes offset and scale away."""
     if len(tensor) > 1 and _equal_rows(tensor):
-        what = "are 0" if s.low == s.high == 0 else "are the same"
-        yield finding(f"all {len(tensor)} examples {what}", "a constant batch", "look at how it is read", 1e3, "offset")
+        measured = f"all {len(tensor)} examples {'are 0' if s.low == s.high == 0 else 'are the same'}"
+        yield _input(case, measured, "a constant batch", "look at how it is read", 1e3, "offset")
     column, ratio, largest = _dominating(tensor)
-    if ratio > limits["column"] and largest > limits["input rms"]:
+    if ratio > case.limits["column"] and largest > case.limits["input rms"]:
         name = "channel" if tensor.dim() > 3 else "column"
         measured = f"{name} {column} has rms {largest:.2g}, {ratio:.2g} times that of the typical {name}"
-        cure = f"{STANDARDIZE}, {name} by {name}"
-        yield finding(measured, f"one {name} outweighs all others", cure, ratio, "column")
-    offset = _offset(tensor, s)
-    if offset > limits["offset"] and not absorbed:
+        cause, cure = f"one {name} outweighs all others", f"{STANDARDIZE}, {name} by {name}"
+        yield _input(case, measured, cause, cure, ratio, "column")
+    if not _absorbed(case, s):
+        yield from _not_standardized(case, tensor, s)
+
+
+def _not_standardized(case: Case, tensor: Tensor, s: Statistics) -> Iterator[Finding]:
+    limits, offset = case.limits, _offset(tensor, s)
+    if offset > limits["offset"]:
         measured = f"its mean is {offset:.2g} times its standard deviation (mean {s.mean:.3g}, rms {s.rms:.3g})"
-        yield finding(measured, "what examples share outweighs what tells them apart", STANDARDIZE, offset, "offset")
-    if s.rms > limits["input rms"] and not absorbed:
+        cause = "what examples share outweighs what tells them apart"
+        yield _input(case, measured, cause, STANDARDIZE, offset, "offset")
+    cause = "every scheme assumes inputs of about 1"
+    if s.rms > limits["input rms"]:
         measured = f"its rms is {s.rms:.3g} (from {s.low:.3g} to {s.high:.3g})"
-        yield finding(measured, "every scheme assumes inputs of about 1", STANDARDIZE, s.rms, "input rms")
-    if 0 < s.rms < limits["small input rms"] and not absorbed:
-        measured = f"its rms is {s.rms:.2g}"
+        yield _input(case, measured, cause, STANDARDIZE, s.rms, "input rms")
+    if 0 < s.rms < limits["small input rms"]:
         severity = limits["input rms"] * limits["small input rms"] / s.rms
-        yield finding(measured, "every scheme assumes inputs of about 1", STANDARDIZE, severity, "input rms")
+        yield _input(case, f"its rms is {s.rms:.2g}", cause, STANDARDIZE, severity, "input rms")
+
+
+def _input(case: Case, measured: str, cause: str, cure: str, ratio: float, limit: str) -> Finding:
+    topic, severity = "variance-through-a-layer", case.beyond(ratio, limit)
+    return Finding("input-scale", "the batch", measured, cause, cure, topic, severity)
 
 
 def _receivers(case: Case, s: Statistics) -> list[Call]:

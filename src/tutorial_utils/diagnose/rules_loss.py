@@ -18,30 +18,32 @@ RANGES = {"relu": (0.0, math.inf), "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "
 
 def output_activation(case: Case) -> Iterator[Finding]:
     """Logits that are none."""
-    heard = case.run.heard
+    heard, norm = case.run.heard, case.run.calls[-1]
     if heard.kind == "regression":
         yield from _of_regression(case)
     if heard.kind not in {"cross-entropy", "binary"} or heard.inputs is None or not heard.inputs.numel():
         return
-    loss = "cross_entropy" if heard.kind == "cross-entropy" else "binary_cross_entropy_with_logits"
-    logits = heard.inputs.float()
     if not heard.normalized:
         measured = "the negative log-likelihood is computed of numbers that are no log-probabilities"
         cause, cure = "nll_loss brings no softmax of its own", "put a log_softmax before it, or use cross_entropy"
         yield _finding(case.last_layer, measured, cause, cure)
-        return
-    norm = case.run.calls[-1]
-    if norm.is_norm and norm.sources[1] == storage(heard.inputs):
+    elif norm.is_norm and norm.sources[1] == storage(heard.inputs):
         measured = f"the logits are the output of {norm.layer}, a normalization"
         cause = "it fixes how far apart logits are, so the model cannot become sure, and one example's depend on others"
         yield _finding(norm.layer, measured, cause, "put it before the last layer")
-        return
-    name = _activation(logits, heard.kind, case.run.activations[-1].name if case.run.activations else "")
-    name = name or _same_memory(case, heard.inputs)
+    else:
+        yield from _of_logits(case, heard.inputs)
+
+
+def _of_logits(case: Case, inputs: Tensor) -> Iterator[Finding]:
+    """Numbers that an activation made which the loss brings itself."""
+    heard, activations, logits = case.run.heard, case.run.activations, inputs.float()
+    name = _activation(logits, heard.kind, activations[-1].name if activations else "") or _same_memory(case, inputs)
     if name:
-        layer = next((a.layer for a in reversed(case.run.activations) if a.name == name), case.last_layer)
+        layer = next((a.layer for a in reversed(activations) if a.name == name), case.last_layer)
         measured = f"what the loss receives looks like the output of {name}, from {float(logits.min()):.2g}"
         measured += f" to {float(logits.max()):.2g}"
+        loss = "cross_entropy" if heard.kind == "cross-entropy" else "binary_cross_entropy_with_logits"
         cause = f"{loss} brings its own activation, so it wants any real numbers"
         yield _finding(layer, measured, cause, f"remove the {name} at the end of the model")
 
@@ -118,7 +120,7 @@ def first_loss(case: Case) -> Iterator[Finding]:
 
 def _temperature(case: Case, logits: Tensor | None) -> Held | None:
     """The parameter of one number, if logits are far larger than what the last layer put out."""
-    layers = [c for c in case.run.layers() if c.layer == case.last_layer]
+    layers = case.run.layers()
     scalars = [p for p in case.parameters if p.tensor.numel() == 1 and id(p.tensor) in case.run.gradients]
     if logits is None or not layers or not scalars:
         return None
@@ -129,17 +131,15 @@ def _temperature(case: Case, logits: Tensor | None) -> Held | None:
 
 def _by_bias(case: Case, logits: Tensor | None) -> bool:
     """Whether the last bias makes most of the logits: a guess that was meant, so it should be better than none."""
-    calls = [c for c in case.run.layers() if c.layer == case.last_layer]
-    bias = getattr(calls[-1].module, "bias", None) if calls else None
-    if logits is None or not isinstance(bias, Tensor) or not logits.numel():
-        return False
-    return rms(bias) > 0.7 * rms(logits)
+    layers = case.run.layers()
+    bias = layers[-1].bias if layers else None
+    return bias is not None and logits is not None and rms(bias) > 0.7 * rms(logits)
 
 
 def _why(case: Case, logits: Tensor | None) -> tuple[str, str, str]:
     """Compare: a bias shared by all examples, features that arrive too large, or the last layer itself."""
     topic = "initialize-your-model"
-    layers = [c for c in case.run.layers() if c.layer == case.last_layer]
+    layers = case.run.layers()
     if logits is not None and logits.dim() > 1:
         flat = logits.float().reshape(-1, logits.shape[-1])[:_ROWS]
         shared = rms(flat.mean(0) - flat.mean()) if flat.shape[1] > 1 else abs(float(flat.mean()))

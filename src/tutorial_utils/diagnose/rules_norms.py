@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
@@ -82,8 +82,9 @@ def bias_before_norm(case: Case) -> Iterator[Finding]:
         if not _removes_means(call.module):
             continue
         feeding = before(call, case.run.calls)
-        bias = getattr(feeding.module, "bias", None) if feeding is not None and feeding.weight is not None else None
-        if feeding is not None and isinstance(bias, Tensor) and bias.requires_grad:
+        if feeding is None or feeding.weight is None or feeding.bias is None:
+            continue
+        if feeding.bias.requires_grad:
             found.append((feeding.layer, call.layer))
     if found:
         layer, norm = found[0]

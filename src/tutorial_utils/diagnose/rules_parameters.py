@@ -164,41 +164,58 @@ def _blocks(case: Case, p: Held) -> bool:
 
 
 def parameter_scale(case: Case) -> Iterator[Finding]:
-    """A normalization's weight far from 1, and a bias that drowns its layer's signal."""
+    """A normalization's weight far from 1, a tiny factor without a shortcut, a bias that drowns its layer's signal."""
+    yield from _large_norms(case)
+    yield from _small_norms(case)
+    yield from _small_factors(case)
+    yield from _drowning_biases(case)
+
+
+def _large_norms(case: Case) -> Iterator[Finding]:
     for p in case.parameters:
         if isinstance(p.owner, NORMS) and p.short == "weight" and p.rms > case.limits["norm scale"]:
             measured = f"{p.name} has rms {p.rms:.3g}"
             cause = "it multiplies a signal of rms 1, and whatever it makes of it goes on"
             yield _scale(p.layer, measured, cause, "start it at 1", case.beyond(p.rms, "norm scale"))
+
+
+def _small_norms(case: Case) -> Iterator[Finding]:
+    """The first of them; a weight of zeros has a rule of its own."""
     for call in case.run.calls:
         weight = getattr(call.module, "weight", None)
-        if call.is_norm and isinstance(weight, Tensor) and bool(weight.any()):
-            size = rms(weight)
-            if size < 1 / case.limits["norm scale"] and goes_on_small(case, call):
-                measured = f"its weight has rms {size:.2g}, and what comes next receives a signal as small"
-                cause = "the weight of a normalization is a factor, not a matrix: it starts at 1"
-                yield _scale(call.layer, measured, cause, "start it at 1", case.beyond(1 / size, "norm scale"))
-                break
+        if not call.is_norm or not isinstance(weight, Tensor) or not bool(weight.any()):
+            continue
+        size = rms(weight)
+        if size < 1 / case.limits["norm scale"] and goes_on_small(case, call):
+            measured = f"its weight has rms {size:.2g}, and what comes next receives a signal as small"
+            cause = "the weight of a normalization is a factor, not a matrix: it starts at 1"
+            yield _scale(call.layer, measured, cause, "start it at 1", case.beyond(1 / size, "norm scale"))
+            return
+
+
+def _small_factors(case: Case) -> Iterator[Finding]:
+    """The first factor that had a stand-in, as layer scale has, but is not beside a shortcut."""
     for p in case.parameters:
         own = next((c for c in case.run.calls if c.module is p.owner), None)
         if p.name not in case.replaced or p.is_zero or own is None or not 0 < own.gain < 1 / case.limits["gain"]:
             continue
-        behind = [c for c in case.run.layers() if c.number > own.number]
-        if behind and behind[0].received is not None and behind[0].received.rms < 3 * own.returned.rms:
+        behind = [c.received for c in case.run.layers() if c.number > own.number]
+        if behind and behind[0] is not None and behind[0].rms < 3 * own.returned.rms:
             measured = f"{p.name} is {p.high:.2g}, and what comes next receives a signal as small"
             cause = "a factor as small belongs at the end of a branch, beside a shortcut that keeps the signal"
             cure = "start it at 1, or add the shortcut"
             yield _scale(p.layer, measured, cause, cure, case.beyond(1 / own.gain, "gain"))
-            break
+            return
+
+
+def _drowning_biases(case: Case) -> Iterator[Finding]:
     for call in case.freed.layers():
-        bias = getattr(call.module, "bias", None)
-        weight = call.weight
-        if not isinstance(bias, Tensor) or bias.dim() != 1 or weight is None or _switches(case, call):
+        bias, weight = call.bias, call.weight
+        if bias is None or bias.dim() != 1 or weight is None:
             continue
-        size = rms(bias)
-        if is_first_guess(case, call):
+        if _switches(case, call) or is_first_guess(case, call):
             continue
-        fan_in = math.prod(weight.shape[1:])
+        size, fan_in = rms(bias), math.prod(weight.shape[1:])
         signal = (call.received.rms if call.received else 0.0) * rms(weight) * math.sqrt(fan_in)
         if size > case.limits["bias"] * signal and size > 1:
             measured = f"its bias has rms {size:.3g}, all else that it puts out about {signal:.2g}"
@@ -233,29 +250,33 @@ def no_gradient(case: Case) -> Iterator[Finding]:
     """Trainable parameters that no gradient reaches: cut off, exactly zero, or not used at all."""
     if not case.run.back:
         return
-    missing = without_gradient(case.parameters, case.run)
-    cut = case.cut
-    if cut:
-        measured = f"no gradient reaches {listed([p.name for p in cut])}, though the loss depends on it"
+    if case.cut:
+        measured = f"no gradient reaches {listed([p.name for p in case.cut])}, though the loss depends on it"
         cause = "its output was detached, or computed under no_grad"
         cure = "remove detach(), .data, or no_grad between the two, or freeze the layer if it is meant"
         topic = "initialize-your-model"
-        yield Finding("no-gradient", cut[-1].layer, measured, cause, cure, topic, 1.0, position=ALONE)
-    rest = [p for p in missing if p not in cut]
+        yield Finding("no-gradient", case.cut[-1].layer, measured, cause, cure, topic, 1.0, position=ALONE)
+    yield from _without_part(case)
+    yield from _all_zero(case)
+
+
+def _without_part(case: Case) -> Iterator[Finding]:
+    """Layers that were passed over; and, as a note, what may have a part in another batch or another loss."""
+    rest = [p for p in without_gradient(case.parameters, case.run) if p not in case.cut]
     idle = [p for p in rest if _is_passed_over(p)]
     if idle:
-        measured = f"{listed([p.name for p in idle])} {'has' if len(idle) == 1 else 'have'} no part in the loss"
         cause = "the layer is not called, or what it puts out does not enter the loss"
-        cure, topic = "call it, or remove it", "initialize-your-model"
-        yield Finding("no-gradient", idle[0].layer, measured, cause, cure, topic, 0.5, position=ALONE)
-    rest = [p for p in rest if p not in idle]
-    if rest:
-        measured = f"{listed([p.name for p in rest])} {'has' if len(rest) == 1 else 'have'} no part in the loss"
+        yield _no_part(idle, cause, "call it, or remove it", 0.5, ALONE)
+    unused = [p for p in rest if p not in idle]
+    if unused:
         cause = "not used for this batch, or used for an output that does not enter the loss"
-        yield Finding(
-            "no-gradient", rest[0].layer, measured, cause, "use it, or remove it", "initialize-your-model", 0.0
-        )
-    yield from _all_zero(case)
+        yield _no_part(unused, cause, "use it, or remove it", 0.0, 0)
+
+
+def _no_part(group: list[Held], cause: str, cure: str, severity: float, position: int) -> Finding:
+    measured = f"{listed([p.name for p in group])} {'has' if len(group) == 1 else 'have'} no part in the loss"
+    topic = "initialize-your-model"
+    return Finding("no-gradient", group[0].layer, measured, cause, cure, topic, severity, position=position)
 
 
 def without_gradient(parameters: list[Held], run: Run) -> list[Held]:

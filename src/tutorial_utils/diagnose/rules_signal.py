@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
 
-from torch import Tensor, nn
+from torch import nn
 
 from tutorial_utils.diagnose.activations import SURE_SHARE
 from tutorial_utils.diagnose.case import Case, before, listed
@@ -124,30 +124,29 @@ def _trend(case: Case, layers: list[Call]) -> Iterator[Finding]:
     if len(sizes) < 5 or min(sizes) == 0:
         return
     ratio = max(sizes) / min(sizes)
-    logs = [math.log(size) for size in sizes]
-    if ratio <= case.limits["trend"] or abs(rank_correlation(logs)) < 0.8:
+    if ratio <= case.limits["trend"] or abs(rank_correlation(sizes)) < 0.8:
         return
-    grows = logs[-1] > logs[0]
-    call = layers[sizes.index(max(sizes) if grows else min(sizes))]
-    gains = [c.gain for c in layers]
-    if grows and max(gains) > 5 * call.gain:  # where it happens, not where it ends
-        call = next(c for c in layers if c.gain > max(gains) / 2)
+    grows = sizes[-1] > sizes[0]
     few = [] if grows else _few(layers)
-    if few:
-        yield _by_few(case, few, ratio)
-        return
-    factor = math.exp((logs[-1] - logs[0]) / (len(logs) - 1))
-    measured = f"what it receives has rms {max(sizes) if grows else min(sizes):.2g}, "
-    measured += f"{ratio:.1g} times {'more' if grows else 'less'} than at the other end"
-    residual = grows and _is_residual(layers)
+    yield _by_few(case, few, ratio) if few else _by_all(case, layers, sizes, grows)
+
+
+def _by_all(case: Case, layers: list[Call], sizes: list[float], grows: bool) -> Finding:
+    """Every layer multiplies the signal; told where it ends, or where it grows if one layer does that alone."""
+    extreme, ratio = max(sizes) if grows else min(sizes), max(sizes) / min(sizes)
+    call, gains = layers[sizes.index(extreme)], [c.gain for c in layers]
+    if grows and max(gains) > 5 * call.gain:
+        call = next(c for c in layers if c.gain > max(gains) / 2)
+    measured = f"what it receives has rms {extreme:.2g}, {ratio:.1g} times {'more' if grows else 'less'}"
+    measured += " than at the other end"
+    factor = math.exp((math.log(sizes[-1]) - math.log(sizes[0])) / (len(sizes) - 1))
     cause = f"the signal is multiplied by about {factor:.2g} from layer to layer; it must be near 1"
     cure = GAIN
-    if residual:
+    if grows and _is_residual(layers):
         cause += "; every branch adds as much as is already there"
         cure = "scale the branches by 1/sqrt(their number), start their last layers at zero, or normalize"
-    severity = case.beyond(ratio, "trend")
-    topic = "variance-through-a-layer"
-    yield Finding("forward-scale", call.layer, measured, cause, cure, topic, severity, position=call.number)
+    topic, severity = "variance-through-a-layer", case.beyond(ratio, "trend")
+    return Finding("forward-scale", call.layer, measured, cause, cure, topic, severity, position=call.number)
 
 
 def _few(layers: list[Call]) -> list[Call]:
@@ -219,9 +218,9 @@ def _embedding(call: Call, size: float, cause: str, cure: str, ratio: float) -> 
 
 def is_first_guess(case: Case, call: Call, least: float = 0.0) -> bool:
     """Whether a layer is the last and its bias may say how frequent a class is; the first loss tells if it is wrong."""
-    bias = getattr(call.module, "bias", None)
-    last = call.layer == case.last_layer and isinstance(bias, Tensor)
-    return last and isinstance(bias, Tensor) and least <= float(bias.detach().abs().max()) < case.limits["log odds"]
+    if call.layer != case.last_layer or call.bias is None:
+        return False
+    return least <= float(call.bias.detach().abs().max()) < case.limits["log odds"]
 
 
 def lost_input(case: Case) -> Iterator[Finding]:
@@ -233,16 +232,19 @@ def lost_input(case: Case) -> Iterator[Finding]:
         if not case.not_judged:
             case.not_judged.append("whether the input is lost: that takes at least two different examples")
         return
-    limit = case.limits["lost input"]
     silent = next((c for c in calls if c.received is not None and c.received.second_moment == 0), None)
     if silent is not None and calls[-1].received is not None and not calls[-1].returned.apart > 1e-12:
         yield _silence(case, silent)
         return
-    lost = [c.returned.apart / start < limit for c in calls]
-    if not lost[-1]:
-        return
-    index = len(lost) - next((n for n, is_lost in enumerate(reversed(lost)) if not is_lost), len(lost))
-    call = calls[index]
+    lost = [c.returned.apart / start < case.limits["lost input"] for c in calls]
+    if lost[-1]:
+        last_kept = max((n for n, is_lost in enumerate(lost) if not is_lost), default=-1)
+        yield from _lost_at(case, calls, last_kept + 1, start)
+
+
+def _lost_at(case: Case, calls: list[Call], index: int, start: float) -> Iterator[Finding]:
+    """What is told of the first lost layer, unless it gives a first guess, or was given what is the same for all."""
+    call, limit = calls[index], case.limits["lost input"]
     near = [c for c in case.freed.calls if c.number < call.number]
     read = near[-1] if near and isinstance(near[-1].module, nn.RNNBase) else None  # its last state says nothing
     arrives = call.received is not None and not call.received.apart / start < limit
@@ -253,8 +255,7 @@ def lost_input(case: Case) -> Iterator[Finding]:
     left = call.returned.apart / start
     measured = f"of the differences between examples {left:.1g} is left (cosine {call.returned.cosine:.6f})"
     cause, cure, topic = _why_lost(call)
-    severity = case.beyond(limit**2 / max(left, 1e-16), "lost input")
-    layer = call.layer
+    severity, layer = case.beyond(limit**2 / max(left, 1e-16), "lost input"), call.layer
     if read is not None and not arrives:
         layer, measured = read.layer, f"of its state, {measured}"
         cause, cure = "what came first is forgotten step by step", "fewer steps, gates that start open, no padding last"
@@ -292,9 +293,7 @@ def _was_picked(calls: list[Call], index: int, limit: float) -> bool:
 
 
 def _why_lost(call: Call) -> tuple[str, str, str]:
-    bias = getattr(call.module, "bias", None)
-    size = rms(bias) if isinstance(bias, Tensor) else 0.0
-    if size > 0.5 * call.returned.rms:
+    if call.bias is not None and rms(call.bias) > 0.5 * call.returned.rms:
         cure = "zero biases and weights that keep the signal (He for ReLU), fewer layers, or residual branches"
         return "the biases, the same for all examples, outweigh a signal that shrank", cure, "reset-parameters"
     if call.received is not None and abs(call.received.mean) > 0.5 * call.received.rms:
