@@ -333,7 +333,7 @@ def test_a_wrong_implementation_is_noticed(
 
 def example(holds: tuple[float, float] = (1.0, 2.0), **fields: Any) -> Claim:
     about = {"topic": "", "source": "", "quantity": "", "unit": "", "method": Method.MEAN}
-    measure = {"measure": lambda seeds: {"all": [1.5] * len(seeds)}}
+    measure = {"measure": lambda seeds: {"all": [1.5 + seed / 1000 for seed in seeds]}}
     return Claim(id="x", statement="", holds=holds, seeds=8, **about | measure | fields)
 
 
@@ -366,11 +366,11 @@ def test_outcome(interval: tuple[float, float], outcome: Outcome) -> None:
         ([AGREES, OPEN], Verdict.UNDECIDED, Verdict.SUPPORTED),
         ([AGREES, REFUTES], Verdict.IN_GENERAL, Verdict.SUPPORTED),
         ([AGREES, REFUTES, OPEN], Verdict.IN_GENERAL, Verdict.SUPPORTED),
-        ([REFUTES], Verdict.REFUTED, Verdict.REFUTED),
-        ([REFUTES, REFUTES], Verdict.REFUTED, Verdict.REFUTED),
+        ([REFUTES], Verdict.REFUTED, Verdict.NOT_FOUND),
+        ([REFUTES, REFUTES], Verdict.REFUTED, Verdict.NOT_FOUND),
         ([REFUTES, OPEN], Verdict.REFUTED, Verdict.UNDECIDED),
         ([OPEN], Verdict.UNDECIDED, Verdict.UNDECIDED),
-        ([REFUTES, CONTROL], Verdict.REFUTED, Verdict.REFUTED),
+        ([REFUTES, CONTROL], Verdict.REFUTED, Verdict.NOT_FOUND),
         ([AGREES, CONTROL], Verdict.SUPPORTED, Verdict.SUPPORTED),
         ([OPEN, CONTROL], Verdict.UNDECIDED, Verdict.UNDECIDED),
     ],
@@ -457,8 +457,24 @@ def test_an_effect_that_is_not_finite_supports_nothing(method: Method) -> None:
     assert interval([1.0, float("inf")], method)[1:] == (-np.inf, np.inf)
 
 
-def test_equal_effects_are_a_point() -> None:
-    assert interval([2.0, 2.0, 2.0], Method.MEAN) == (2.0, 2.0, 2.0)
+@pytest.mark.parametrize("effects", [[2.0] * 16, [0.0] * 16, [0.3, 0.1 + 0.2] * 8])
+def test_equal_effects_are_no_interval_of_a_mean(effects: list[float]) -> None:
+    """Sixteen zeros are likely even where one effect in ten is 1, and Student's interval would be a point."""
+    assert interval(effects, Method.MEAN) == (pytest.approx(effects[0]), -np.inf, np.inf)
+    for method in (Method.MEDIAN, Method.RANGE):
+        assert interval(effects, method)[1:] == (min(effects), max(effects))
+
+
+def test_an_interval_of_rare_effects_covers_their_mean() -> None:
+    draws = (np.random.default_rng(0).random((500, 16)) < 0.1).astype(float)
+    equal = [row for row in draws if row.max() == 0]
+    assert len(equal) > 50
+    assert all(low <= 0.1 <= high for _, low, high in (interval(row, Method.MEAN) for row in equal))
+
+
+def test_a_share_is_of_zeros_and_ones() -> None:
+    with pytest.raises(ValueError, match=r"a share is of effects that are 0 or 1, but one is 0\.5"):
+        interval([0.0, 1.0, 0.5], Method.SHARE)
 
 
 # The ledger and its command
@@ -571,7 +587,9 @@ def test_a_row_is_shown_with_what_other_seeds_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = example(quantity="growth", unit="points", controls=("c",))
-    found = [[Evidence(name, low, low, low + 0.5, 8) for name in ("a", "b", "c")] for low in (1.25, 3.0)]
+    found = [[Evidence(name, low, low, low + 0.5, 8) for name in ("a", "b")] for low in (1.25, 3.0)]
+    for one in found:
+        one.append(Evidence("c", 0.0, -np.inf, np.inf, 8))
     again = [found[0][0], *found[1][1:]]
     monkeypatch.setitem(CLAIMS, "x", shown)
     monkeypatch.setattr(ledger, "load", lambda: {"x": concluded(shown, tuple(found[0]), tuple(again))})
@@ -582,7 +600,7 @@ def test_a_row_is_shown_with_what_other_seeds_said(
         "  a  1.25 [1.25, 1.75]  agrees",
         "  b  1.25 [1.25, 1.75]  open",
         "     3 [3, 3.5]         other seeds",
-        "  c  1.25 [1.25, 1.75]  control",
+        "  c  0 [no interval]    control",
     ]
     with pytest.raises(ValueError, match="no claim is called 'y'"):
         ledger.show("x", "y")

@@ -148,6 +148,11 @@ def test_what_is_sharp_on_the_gaussian_s_scale_is_seen(q: float) -> None:
     assert chi(torch.sigmoid, q) == pytest.approx(1 / 6 * density, rel=4 / q)
 
 
+def test_of_an_infinite_mean_nothing_is_known() -> None:
+    with pytest.warns(RuntimeWarning, match="does not converge: inf with an error of inf"):
+        assert gaussian_mean(spike).error == math.inf
+
+
 def test_what_cannot_be_resolved_warns_and_says_how_far_off_it_may_be() -> None:
     with pytest.warns(RuntimeWarning, match="does not converge"):
         computed = gaussian_mean(lambda s: torch.sin(1e5 * s) ** 2)

@@ -69,8 +69,9 @@ def drawing(claim: Claim, entry: Entry) -> str:
 
 
 def effect(one: Evidence, unit: str = "") -> str:
-    """An effect and its interval."""
-    return f"{number(one.effect)}{unit} [{number(one.low)}, {number(one.high)}]"
+    """An effect and its interval; effects that are all equal give none to a mean."""
+    ends = [number(one.low), number(one.high)]
+    return f"{number(one.effect)}{unit} [{'no interval' if ends == ['−∞', '∞'] else ', '.join(ends)}]"
 
 
 def condition(claim: Claim, outcome: Outcome, same: Sequence[Evidence]) -> str:

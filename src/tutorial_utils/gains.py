@@ -196,8 +196,8 @@ def _mean(f: Activation, q: float, what: str) -> Estimate:
     # estimate stays small. Half the reach holds all of a convergent integral, so whatever the rest adds is error.
     body, tail = (_integrate(f, math.sqrt(q), *ends) for ends in ((0, _REACH / 2), (_REACH / 2, _REACH)))
     mean, size = body.value + tail.value, body.size + tail.size
-    error = body.error + tail.error + abs(tail.value) + _ROUNDING * size
-    if not (math.isfinite(mean) and error <= max(_TOLERANCE * abs(mean), _CANCELED * size)):
+    error = body.error + tail.error + abs(tail.value) + _ROUNDING * size if math.isfinite(mean) else math.inf
+    if not (error < math.inf and error <= max(_TOLERANCE * abs(mean), _CANCELED * size)):
         warnings.warn(
             f"{what} does not converge: {mean:.3g} with an error of {error:.1e}",
             RuntimeWarning,

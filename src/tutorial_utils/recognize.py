@@ -127,9 +127,11 @@ def recognize(
 
     A draw from one of the candidates is denied its name with probability ``alpha`` at most. It is then called
     "unknown", or by its family, "normal" or "uniform", with a ratio near 1. How many entries it takes to leave
-    "undecided" behind depends on how close the scales of two schemes are: telling standard deviations with the ratio r
-    apart takes about :math:`16/(\ln r)^2` entries at alpha = 0.001, near 500 if fan_out is twice fan_in. A small tensor
-    that none of the candidates drew may pass for one of theirs; no test can tell.
+    "undecided" behind depends on how close the scales of two schemes are. As an order of magnitude, telling two normal
+    laws apart whose standard deviations have a ratio r near 1 takes :math:`16/(\ln r)^2` entries at alpha = 0.001 (most
+    draws are named then, not all): some hundreds for Glorot's law if fan_out is twice fan_in. Uniform laws differ in
+    their largest entry, too, and take fewer. A small tensor that none of the candidates drew may pass for one of
+    theirs; no test can tell.
 
     A ``trunc_normal_`` with its default bounds ±2 and a standard deviation of 0.02 cuts nothing off, and is
     "normal_0.02".

@@ -125,7 +125,7 @@ def recurrent_default_fits_its_inputs(seeds: Seeds) -> Effects:
     "The layers of an nn.TransformerEncoder start as independent draws.",
     source="folklore",
     quantity="correlation of the first and the last layer's feed-forward weights",
-    criterion=Method.MEAN.within(-0.1, 0.1, seeds=8),
+    criterion=Method.MEDIAN.within(-0.1, 0.1, seeds=8),  # copies give 1 on every seed
 )
 def encoder_layers_start_independent(seeds: Seeds) -> Effects:
     def encoder() -> nn.Module:

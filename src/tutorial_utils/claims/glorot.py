@@ -76,7 +76,7 @@ def normal_beats_uniform(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "A square Glorot matrix has mean singular value 8 / (3 π), the paper's 0.8.",
+    "A large square Glorot matrix has mean singular value 8 / (3 π), the paper's 0.8.",
     source="derivation from Marchenko and Pastur (1967); cf. Glorot and Bengio (2010), section 4.2.2",
     quantity="mean singular value over 8 / (3 π), width 200",
     criterion=Method.MEAN.within(0.99, 1.01, seeds=16),
@@ -111,7 +111,7 @@ def singular_value_below_one_is_loss(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "With tanh and Glorot's start the second moment decays like 1 / (2 l).",
+    "With tanh and Glorot's start the second moment decays like 1 / (2 l), in wide layers of equal width.",
     source="derivation; cf. Schoenholz et al. (2017)",
     quantity="2 l q at layer l = 40",
     criterion=Method.MEAN.within(0.8, 1.2, seeds=64),  # 5/6 ln l, the next term, and the width take some percent
@@ -141,7 +141,8 @@ def _tanh_moments(seed: int) -> "pd.Series[float]":
 
 
 @claim(
-    "Under Glorot's start each ReLU layer halves the second moment of signal and gradient.",
+    "Under Glorot's start each ReLU layer halves the second moment of signal and gradient, between layers of equal"
+    " width without biases.",
     source="He et al. (2015), section 2.2",
     quantity="factor on the second moment per layer",
     criterion=Method.MEAN.within(0.45, 0.55, seeds=64),

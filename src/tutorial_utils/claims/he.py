@@ -49,7 +49,8 @@ def gain_from_standard_deviations(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "He's start keeps the second moment of signal and gradient through ReLU layers.",
+    "On average over draws, He's start keeps the second moment of signal and gradient through ReLU layers of equal"
+    " width without biases.",
     source="He et al. (2015), equations 10 and 14",
     quantity="factor on the second moment per layer",
     criterion=Method.MEAN.within(0.9, 1.1, seeds=64),
@@ -78,7 +79,8 @@ def he_weights_follow_previous_layer(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "If the gradient at the top is independent of symmetric weights, He's rule keeps the gradient's second moment.",
+    "If the gradient at the top is independent of the weights, and these are symmetric and independent, He's rule keeps"
+    " the gradient's second moment.",
     source="derivation; He et al. (2015), equation 14",
     quantity="second moment of the gradient, layer 1 over layer 4, width 8, inputs all one",
     criterion=Method.MEAN.within(0.95, 1.05, seeds=40),
@@ -228,7 +230,7 @@ def he_keeps_angles(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "Under He's start orthogonal inputs close in as the arc-cosine kernel says.",
+    "Under He's start orthogonal inputs close in as the arc-cosine kernel says, in wide ReLU networks without biases.",
     source="Cho and Saul (2009); derivation",
     quantity="1 - cosine in layer 6 over that of the kernel, width 512, mean of 120 pairs",
     criterion=Method.MEAN.within(0.85, 1.15, seeds=80),  # the kernel is the limit of infinite width
@@ -247,7 +249,8 @@ def arc_cosine_kernel(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "In a ReLU network of L layers and width n the log of the second moment has variance 5 L / n over draws.",
+    "In a ReLU network of L layers and width n, with independent symmetric weights of finite fourth moment, the log of"
+    " the second moment has variance 5 L / n over draws, to leading order in 1 / n.",
     source="derivation; cf. Hanin and Rolnick (2018)",
     quantity="variance over that prediction, n = 64, L = 4",
     criterion=Method.MEAN.within(0.8, 1.25, seeds=40),
@@ -257,7 +260,8 @@ def he_spread_is_depth_over_width(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "The variance that one ReLU layer of width n adds is 5 / n + 18.5 / n².",
+    "The variance that one ReLU layer of n units with normal pre-activations adds to the log of the second moment is"
+    " 5 / n + 18.5 / n², to second order in 1 / n.",
     source="derivation",
     quantity="measured variance over that prediction, n = 64",
     criterion=Method.MEAN.within(0.97, 1.03, seeds=80),  # 5 / n alone is 5.5 percent short

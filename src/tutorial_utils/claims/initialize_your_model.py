@@ -137,7 +137,7 @@ def _matrices(net: nn.Module) -> Tensor:
     "With the same torch.manual_seed a layer starts with the same weights.",
     source="folklore",
     quantity="correlation of a layer's weights between two runs",
-    criterion=Method.MEAN.within(0.99, 1 + 1e-9, seeds=16),
+    criterion=Method.MEDIAN.within(0.99, 1 + 1e-9, seeds=16),  # the same model gives 1 on every seed
 )
 def seed_fixes_the_start(seeds: Seeds) -> Effects:
     def last(before: int, seed: int) -> Tensor:

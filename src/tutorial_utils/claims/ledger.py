@@ -206,7 +206,8 @@ def differs(claim: Claim, same: Iterable[Evidence]) -> bool:
 
 
 def _interval(one: Evidence) -> str:
-    return f"{one.effect:.3g} [{one.low:.3g}, {one.high:.3g}]"
+    ends = "no interval" if math.isinf(one.low) and math.isinf(one.high) else f"{one.low:.3g}, {one.high:.3g}"
+    return f"{one.effect:.3g} [{ends}]"
 
 
 def save(entries: Mapping[str, Entry], path: str | os.PathLike[str]) -> None:

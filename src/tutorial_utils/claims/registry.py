@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.99
+EQUAL = 1e-12  # what rounding may leave, relative to the largest, between effects that are equal
 Seeds = Sequence[int]
 Effects = Mapping[str, Sequence[float]]
 Measure = Callable[[Seeds], Effects]
@@ -22,6 +23,7 @@ class Verdict(StrEnum):
     SUPPORTED = "supported"
     REFUTED = "refuted"
     IN_GENERAL = "refuted in general, true where named"
+    NOT_FOUND = "not found in what was tried"  # no number of cases refutes that there is one
     UNDECIDED = "not decided by these measurements"
 
 
@@ -37,8 +39,8 @@ class Outcome(StrEnum):
 class Method(StrEnum):
     """How an interval is made from one effect per seed."""
 
-    MEAN = "mean, Student's t"  # exact for normal effects, close for the mean of many others
-    MEDIAN = "median, order statistics"  # exact for effects of any kind; it takes at least eight
+    MEAN = "mean, Student's t"  # exact for normal effects, close for the mean of many others; none for equal ones
+    MEDIAN = "median, order statistics"  # exact for effects of any kind, equal ones too; it takes at least eight
     SHARE = "share, exact binomial"  # the effects are 0 or 1
     RANGE = "smallest to largest"  # for identities, where every seed must agree
 
@@ -142,12 +144,16 @@ class Claim:
         return found
 
     def verdict(self, outcomes: Iterable[Outcome]) -> Verdict:
-        """Say what the outcomes of all conditions mean; one counterexample refutes a universal statement."""
+        """Say what the outcomes of all conditions mean.
+
+        One counterexample refutes a universal statement. Nothing that was tried refutes an existential one, since there
+        may be a case among what was not tried; it is then not found.
+        """
         votes = set(outcomes) - {Outcome.CONTROL}
         agreed, refuted = Outcome.AGREES in votes, Outcome.REFUTES in votes
         if self.scope == "existential":
-            refuted = votes == {Outcome.REFUTES}
-            return Verdict.SUPPORTED if agreed else Verdict.REFUTED if refuted else Verdict.UNDECIDED
+            nowhere = votes == {Outcome.REFUTES}
+            return Verdict.SUPPORTED if agreed else Verdict.NOT_FOUND if nowhere else Verdict.UNDECIDED
         if refuted:
             return Verdict.IN_GENERAL if agreed else Verdict.REFUTED
         return Verdict.SUPPORTED if votes == {Outcome.AGREES} else Verdict.UNDECIDED
@@ -207,9 +213,13 @@ def interval(effects: Sequence[float], method: Method) -> tuple[float, float, fl
     """Estimate an effect and its 99 percent interval.
 
     Returns:
-        The estimate and the interval's two ends. An effect that is not finite makes the interval reach to infinity, so
-        that a measurement that broke down never supports anything; so do too few effects for a median. Effects that are
-        all equal make the interval of a mean a point.
+        The estimate and the interval's two ends. Where the effects allow no interval, it reaches to infinity on both
+        sides and so decides nothing: if one of them is not finite, as when a measurement broke down; if there are too
+        few for a median; or if a mean is asked of effects that are equal up to rounding. Student's interval would be a
+        point then, from two effects as from a hundred, since a spread of zero tells nothing about rare other effects.
+
+    Raises:
+        ValueError: if a share is asked of effects other than 0 and 1.
 
     >>> interval([0, 1, 1, 1], Method.SHARE)[0]
     0.75
@@ -222,10 +232,14 @@ def interval(effects: Sequence[float], method: Method) -> tuple[float, float, fl
 
 def _ends(values: NDArray[np.float64], method: Method) -> tuple[float, float]:
     if method is Method.SHARE:
-        return stats.binomtest(round(values.sum()), len(values)).proportion_ci(CONFIDENCE)
+        if (other := values[~np.isin(values, (0, 1))]).size:
+            raise ValueError(f"a share is of effects that are 0 or 1, but one is {other[0]:g}")
+        return stats.binomtest(int(values.sum()), len(values)).proportion_ci(CONFIDENCE)
     if method is Method.MEDIAN:
         low, high = np.asarray(stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE))
         return (-np.inf, np.inf) if np.isnan(low) else (low, high)
-    if method is Method.RANGE or np.ptp(values) == 0:
+    if method is Method.RANGE:
         return values.min(), values.max()
+    if np.ptp(values) <= EQUAL * abs(values).max():
+        return -np.inf, np.inf
     return stats.t.interval(CONFIDENCE, len(values) - 1, values.mean(), stats.sem(values))

@@ -122,7 +122,8 @@ def quoted_bound_counts_inputs(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "PyTorch's default leaves a third of a second moment per linear layer, a sixth with ReLU.",
+    "Between layers of equal width PyTorch's default leaves a third of the gradient's second moment, a sixth with ReLU,"
+    " and as much of the signal's if there are no biases.",
     source="derivation; cf. Glorot and Bengio (2010), equation 15",
     quantity="factor per layer over that prediction",
     criterion=Method.MEAN.within(0.9, 1.1, seeds=64),
@@ -140,7 +141,8 @@ def default_third_and_sixth(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "Under PyTorch's default GELU and SiLU networks keep a twelfth of the gradient's second moment per layer.",
+    "Under PyTorch's default, GELU and SiLU networks of equal width keep a twelfth of the gradient's second moment per"
+    " layer where the signal is small.",
     source="derivation",
     quantity="factor per layer over 1/12",
     criterion=Method.MEAN.within(0.9, 1.1, seeds=32),
@@ -153,7 +155,8 @@ def default_twelfth_for_gelu(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "With its random biases the default's signal ends on a floor: 2 / (5 n) with ReLU, 1 / (2 n) with tanh.",
+    "With its random biases the default's signal ends on a floor in wide networks of width n: 2 / (5 n) with ReLU,"
+    " 1 / (2 n) with tanh.",
     source="derivation",
     quantity="second moment at layer 10 over that floor",
     criterion=Method.MEAN.within(0.9, 1.1, seeds=96),
