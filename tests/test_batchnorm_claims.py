@@ -52,6 +52,7 @@ def test_a_start_does_prevent_what_depth_does_to_batchnorm_and_relu() -> None:
 
 def test_a_sigmoid_without_batchnorm_was_compared_from_a_bad_start() -> None:
     assert effect("bn-sigmoid-trains", "against gain 1: 3 ") > effect("bn-sigmoid-trains", "3 sigmoid") + 20
+    assert effect("bn-sigmoid-trains", "against gain 4: 6 ") > effect("bn-sigmoid-trains", "6 sigmoid") + 20
     assert Outcome.AGREES not in said(STORED["bn-sigmoid-trains"], "3 sigmoid", "digits, pixel")
     assert said(STORED["bn-sigmoid-trains"], "6 sigmoid", "mnist") == {Outcome.AGREES}
 
@@ -62,9 +63,19 @@ def test_dents_are_fewer_only_with_recomputed_statistics() -> None:
     assert STORED["bn-recomputed-statistics-lower-barriers"].verdict is Verdict.SUPPORTED
 
 
-def test_a_shift_is_less_by_one_measure_and_not_by_the_other() -> None:
-    assert STORED["bn-less-covariate-shift"].verdict is Verdict.SUPPORTED
+def test_a_shift_is_less_by_some_measures_and_not_by_others() -> None:
+    for measure in ("means", "standard deviations"):  # of each unit by itself
+        assert said(STORED["bn-less-covariate-shift"], f"{measure}: ", "rate") <= {Outcome.AGREES, Outcome.CONTROL}
+    assert Outcome.REFUTES in said(STORED["bn-less-covariate-shift"], "covariances: ")
+    assert STORED["bn-less-covariate-shift"].verdict is Verdict.IN_GENERAL
     assert Outcome.REFUTES in STORED["bn-less-gradient-shift"].outcomes.values()
+
+
+def test_noise_is_asked_what_it_leaves_where_there_is_a_lead() -> None:
+    entry = STORED["bn-noise-keeps-the-gain"]
+    quiet = {name for name in entry.outcomes if name.startswith("quiet BatchNorm")}
+    votes = {f"quiet BatchNorm, {name}" for name, outcome in entry.outcomes.items() if outcome is not Outcome.CONTROL}
+    assert votes == quiet and all(one.high < 1 for found in entry.sets for one in found if one.condition in quiet)
 
 
 def test_an_image_model_s_fourteen_times_are_not_refuted_by_a_small_network() -> None:
@@ -78,6 +89,28 @@ def test_what_was_trained_is_said(id: str) -> None:
 
 
 # Old ways to measure, by a trial
+
+
+def test_a_sigmoid_s_biases_center_what_the_next_layer_sees() -> None:
+    member = why._centered(he_network(DIGITS_GLOBAL.split(0), 0, None, activation=nn.Sigmoid, gain=4.0))
+    first, *above = [layer for layer in member.net if isinstance(layer, nn.Linear)]
+    half = torch.full((1, 32), 0.5, dtype=torch.float64)
+    assert first.bias.eq(0).all() and all(layer(half).abs().max() < 1e-12 for layer in above)
+    assert all(layer.bias.abs().max() > 0.1 for layer in above)
+
+
+def test_a_network_that_only_guesses_has_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a low accuracy is less than guessing; halfway from guessing to it is not."""
+    monkeypatch.setattr(why, "_deep", lambda *_: np.array([0.15, 0.19, 0.2]))
+    assert why._trained([0], DIGITS_GLOBAL, np.array([0.12, 0.18])) == [0.0, 1.0]
+
+
+def test_noise_in_a_stack_is_new_for_each_unit_of_each_network() -> None:
+    noisy = why._NoisyReLU(torch.Generator().manual_seed(0))
+    out = noisy(torch.ones(2, 3, 5, dtype=torch.float64))  # networks, units, examples
+    assert (out == out[..., :1]).all() and len(out[..., 0].unique()) == 6
+    alone = noisy(torch.ones(5, 3, dtype=torch.float64))  # examples, units
+    assert (alone == alone[:1]).all() and len(alone[0].unique()) == 3
 
 
 def tiny(norm: type[nn.Module] | None) -> tuple[Member, why.State, why.State]:
@@ -129,7 +162,7 @@ def test_networks_trained_together_are_those_trained_alone() -> None:
 
 
 def test_what_a_stack_does_not_know_is_trained_alone() -> None:
-    member = he_network(DIGITS_GLOBAL.split(0), 0, why._noise(0), depth=1)
+    member = he_network(DIGITS_GLOBAL.split(0), 0, None, depth=1, activation=nn.RReLU)
     before = member.net.get_parameter("linear1.weight").detach().clone()
     losses = train_together([member], steps=2, lr=[0.1])
     assert losses.shape == (1, 2) and not torch.equal(before, member.net.get_parameter("linear1.weight"))

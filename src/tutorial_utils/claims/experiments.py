@@ -6,9 +6,10 @@ Layers are looked up when a claim is measured, never when a module is imported: 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from contextvars import ContextVar
+from functools import lru_cache, wraps
 from itertools import product
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, ParamSpec, TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,8 +26,10 @@ from tutorial_utils.networks import mlp
 from tutorial_utils.propagation import propagate
 from tutorial_utils.stack import LAYERS, Stack
 from tutorial_utils.sweep import Sweep, train_many
-from tutorial_utils.training import train
+from tutorial_utils.training import accuracy, train
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Build = Callable[[], nn.Module]
 #: Makes a normalization from its number of features and, for some, options such as ``eps``.
 BuildNorm = Callable[..., Any]
@@ -61,6 +64,37 @@ def each(
         name: [float(measure(*(condition if isinstance(condition, tuple) else (condition,)), seed)) for seed in seeds]
         for name, condition in (conditions or {"": ()}).items()
     }
+
+
+_kept: ContextVar[dict[Any, Any] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Within, what several claims look at is trained once."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def shared(train: Callable[P, R]) -> Callable[P, R]:
+    """Within :func:`sharing`, call the function once for equal arguments; elsewhere it is as before.
+
+    A claim that is measured alone must see the layers that are in place then, not what was trained earlier.
+    """
+
+    @wraps(train)
+    def once(*args: P.args, **options: P.kwargs) -> R:
+        kept = {} if (found := _kept.get()) is None else found
+        key = train, args, *options.items()
+        if key not in kept:
+            kept[key] = train(*args, **options)
+        result: R = kept[key]
+        return result
+
+    return once
 
 
 def on_both_layers(seeds: Seeds, measure: Callable[[BuildNorm, int], float]) -> Effects:
@@ -412,6 +446,28 @@ def _batches(members: Sequence[Member]) -> tuple[Tensor, Tensor]:
         inputs.append(data.x_train[batch])
         labels.append(data.y_train[batch])
     return torch.stack(inputs), torch.stack(labels)
+
+
+def chosen_accuracy(
+    seeds: Seeds, setting: Setting, build: Callable[[Split, int], Member], rates: Sequence[float], *, steps: int
+) -> NDArray[np.float64]:
+    """Each seed's test accuracy at the rate that is best on its validation part.
+
+    Args:
+        seeds: each with its own split.
+        setting: what is learned.
+        build: a network for a split and a seed.
+        rates: of which one is chosen.
+        steps: of training.
+    """
+    split = {seed: hold_out(setting.split(seed), N_VALID[setting.data], generator=seeded(seed)) for seed in seeds}
+    members = [build(split[seed][0], seed) for seed in seeds for _ in rates]
+    train_together(members, steps=steps, lr=[*rates] * len(seeds), optimizer=setting.optimizer)
+    owners = [seed for seed in seeds for _ in rates]
+    valid = [accuracy(one.net.eval(), *split[seed][1]) for one, seed in zip(members, owners, strict=True)]
+    test = [accuracy(one.net, one.data.x_test, one.data.y_test) for one in members]
+    best = np.reshape(valid, (-1, len(rates))).argmax(1)
+    return np.asarray(np.reshape(test, (-1, len(rates)))[np.arange(len(best)), best])
 
 
 def final_losses(members: Sequence[Member], *, steps: int, lr: float = 0.1) -> Tensor:

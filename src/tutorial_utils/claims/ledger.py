@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from difflib import get_close_matches
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from textwrap import fill, wrap
 from time import process_time
@@ -19,6 +20,7 @@ import scipy
 import torch
 
 from tutorial_utils.claims import CLAIMS
+from tutorial_utils.claims.experiments import sharing
 from tutorial_utils.claims.registry import Claim, Evidence, Outcome, Verdict
 
 #: The ledger that the book prints, written by ``make evidence``.
@@ -93,7 +95,7 @@ def measure_all(
 
     Args:
         ids: of the claims.
-        executor: runs them, a set of seeds of a claim at a time.
+        executor: runs them, at a time all claims of one topic on one set of seeds, which share trainings.
         seeds: N, how many seeds are in a set; without it, the claim's own number.
         first: the first seed.
         sets: which sets; set k has the seeds from ``first`` + k N to ``first`` + (k + 1) N - 1.
@@ -106,22 +108,42 @@ def measure_all(
     if first < 0:
         raise ValueError(f"first = {first}, but seeds begin at 0")
 
-    def submitted(claim: Claim) -> list[Future[tuple[tuple[Evidence, ...], float]]]:
-        n = seeds or claim.seeds
-        return [executor.submit(_timed, claim.id, range(first + k * n, first + (k + 1) * n)) for k in sets]
+    topics: dict[str, list[Claim]] = {}
+    for claim in map(claim_by_id, ids):
+        topics.setdefault(claim.topic, []).append(claim)
 
-    futures = {id: submitted(claim_by_id(id)) for id in ids}
-    return (_collected(id, [future.result() for future in parts]) for id, parts in futures.items())
+    def submitted(claims: Sequence[Claim]) -> list[Future[list[Timed]]]:
+        sizes = [(claim.id, seeds or claim.seeds) for claim in claims]
+        parts = [[(id, range(first + k * n, first + (k + 1) * n)) for id, n in sizes] for k in sets]
+        return [executor.submit(_timed, part) for part in parts]
+
+    futures = [submitted(claims) for claims in topics.values()]
+    return chain.from_iterable(_collected([future.result() for future in parts]) for parts in futures)
 
 
-def _timed(id: str, seeds: Sequence[int]) -> tuple[tuple[Evidence, ...], float]:
-    start = process_time()  # of the processor: what else the machine does then does not count
-    return claim_by_id(id).evidence(seeds), process_time() - start
+class Timed(NamedTuple):
+    """The evidence of one claim on one set of seeds, and the seconds that it took."""
+
+    id: str
+    evidence: tuple[Evidence, ...]
+    seconds: float
 
 
-def _collected(id: str, parts: Sequence[tuple[tuple[Evidence, ...], float]]) -> tuple[Entry, float]:
-    evidence, seconds = zip(*parts, strict=True)
-    return concluded(claim_by_id(id), *evidence), sum(seconds)
+def _timed(claims: Sequence[tuple[str, Sequence[int]]]) -> list[Timed]:
+    """Measure claims that may share trainings; what is shared is counted where it is first needed."""
+    found = []
+    with sharing():
+        for id, seeds in claims:
+            start = process_time()  # of the processor: what else the machine does then does not count
+            evidence = claim_by_id(id).evidence(seeds)
+            found.append(Timed(id, evidence, process_time() - start))
+    return found
+
+
+def _collected(sets: Sequence[Sequence[Timed]]) -> Iterator[tuple[Entry, float]]:
+    for same in zip(*sets, strict=True):
+        entry = concluded(claim_by_id(same[0].id), *(one.evidence for one in same))
+        yield entry, sum(one.seconds for one in same)
 
 
 def changes(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> list[str]:
