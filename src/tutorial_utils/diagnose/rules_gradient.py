@@ -84,7 +84,7 @@ def _exploding(case: Case, layers: list[Call], reach: list[float], ratio: float)
     norms = sum(norm.uses_batch for norm in case.freed.norms)
     each = f", by about {factor:.2g} per layer" if math.isfinite(factor) else ""
     if norms >= len(layers) / 2:
-        cause = f"every batch normalization makes the gradient larger on the way back{each}, whatever the weights"
+        cause = f"every batch normalization makes gradients larger on the way back{each}, at any scale of the weights"
         cure = "residual branches, fewer layers, or a first learning rate as small as that"
         kind, topic = "normalization-explosion", "why-batchnorm-helps"
     else:
