@@ -190,6 +190,17 @@ def test_equal_units_and_memory_never_written() -> None:
     assert roots(diagnosed(strange, data()))[0] == ("uninitialized", "linear2")
 
 
+def test_rounding_in_a_trained_bias_before_a_norm_is_not_memory_never_written(batch: tuple[Tensor, Tensor]) -> None:
+    net = he(64, 32, 10)
+    model = nn.Sequential(net[0], nn.BatchNorm1d(32), *net[1:])
+    with torch.no_grad():
+        net[0].bias.copy_(torch.logspace(-34, -16, 32))  # what float64 leaves of a gradient that is 0
+    assert roots(diagnosed(model, batch)) == []
+    with torch.no_grad():
+        net[0].bias[0] = 1e-39  # not a normal number of float32
+    assert roots(diagnosed(model, batch))[0][0] == "uninitialized"
+
+
 def test_dead_units_in_modules_and_in_functions() -> None:
     model = changed(he(20, 64, 64, 5), "linear1.bias", lambda b: b.sub_(30))
     result = diagnosed(model, data())

@@ -22,7 +22,7 @@ _LAYERS = (nn.Linear, _ConvNd, nn.Bilinear, nn.RNNBase, nn.RNNCellBase, *NORMS)
 
 def uninitialized(case: Case) -> Iterator[Finding]:
     """Sizes that no initializer gives."""
-    bad = [(p, p.absurd(TOO_SMALL, TOO_LARGE)) for p in case.parameters]
+    bad = [(p, p.absurd(TOO_SMALL, TOO_LARGE)) for p in case.parameters if not _is_rounding(p)]
     bad += [(b, _strange(b)) for b in case.buffers if b.tensor.is_floating_point() and not _is_running(b)]
     for p, count in bad:
         if count:
@@ -30,6 +30,15 @@ def uninitialized(case: Case) -> Iterator[Finding]:
             cause = "memory that was reserved (torch.empty, to_empty) but never written"
             cure = "initialize it: reset_parameters, torch.nn.init, or the code that computes it"
             yield Finding("uninitialized", p.layer, measured, cause, cure, "initialize-your-model", 6.0)
+
+
+def _is_rounding(p: Held) -> bool:
+    """Whether training left nothing but rounding in zeros, as in a bias before a norm, whose gradient is 0.
+
+    Memory that was never written is not so uniformly small, or has numbers below the smallest normal one of float32.
+    """
+    sizes = p.sizes[p.sizes > 0]
+    return sizes.numel() > 0 and bool(sizes.max() < 1e-12) and bool(sizes.min() > torch.finfo(torch.float32).tiny)
 
 
 def _span(p: Held) -> str:
