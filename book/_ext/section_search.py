@@ -1,7 +1,8 @@
 """A search that finds sections: while the site is built, what each section says is written to ``_static/sections.js``.
 
-A section is known by its heading, its first words, the error messages that its cells print, the terms of the glossary,
-the statements of the claims, and the names of the API. ``assets/search.js`` loads this when a reader wants to search,
+A section is known by its heading, its first words, the error messages that its cells print, and the questions of
+``questions.yml`` that it answers; beside sections stand the terms of the glossary, the statements of the claims, and the
+names of the API. ``assets/search.js`` loads this when a reader wants to search,
 and looks through it with MiniSearch.
 """
 
@@ -14,10 +15,12 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any, NamedTuple
 
+import yaml
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
+import topics
 from tutorial_utils.claims import CLAIMS
 
 HERE = Path(__file__).resolve().parent
@@ -88,6 +91,15 @@ def claims() -> Iterator[Section]:
         )
 
 
+def questions(book: Path) -> Iterator[Section]:
+    """The questions that people ask, each with the section that answers it."""
+    pages = topics.pages()
+    for question, target in yaml.safe_load((book / "questions.yml").read_text(encoding="utf-8")).items():
+        topic, _, anchor = target.partition("#")
+        page = pages[topic].source
+        yield Section("questions", "Questions", question, f"{page.parent.name}/{page.stem}.html#{anchor}", "")
+
+
 def _write(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.format != "html":
         return
@@ -98,7 +110,7 @@ def _write(app: Sphinx, error: Exception | None) -> None:
         for section in sections(app.env.get_doctree(name), name)
     ]
     static = Path(app.outdir) / "_static"
-    rows = [section._asdict() for section in [*found, *claims()]]
+    rows = [section._asdict() for section in [*questions(Path(app.srcdir)), *found, *claims()]]
     for unused in ("searchindex.js", "_static/searchtools.js"):
         (Path(app.outdir) / unused).unlink(missing_ok=True)
     (static / "sections.js").write_text(

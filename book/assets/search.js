@@ -4,7 +4,7 @@
   const ROOT = document.documentElement.dataset.content_root ?? "";
   const MOST = 12;
   // How much a hit counts by the kind of page it is on: chapters explain, the rest is reference.
-  const KINDS = { answers: 1.6, chapters: 1, notation: .5, glossary: .9, evidence: .35, exercises: .4, api: .35, appendices: .6 };
+  const KINDS = { questions: 1.5, chapters: 1, notation: .5, glossary: .9, evidence: .35, exercises: .4, api: .35, appendices: .6 };
   const IGNORED = new Set("a an and are as at be by do does for from have how i if in is it its my of on or should that the there this to use what when which why with you your not no".split(" "));
   // Words that mean the same to a reader who searches.
   const SAME = [
@@ -50,7 +50,9 @@
       return mini.search({ combineWith: "OR", queries: asked }, options);
     };
   });
-  window.searchSections = (query) => load().then((search) => search(query).slice(0, MOST));
+  // A section that answers a question is found by the question and by its heading: once is enough.
+  const once = (hits) => [...new Map([...hits].reverse().map((hit) => [hit.url, hit])).values()].sort((a, b) => b.score - a.score);
+  window.searchSections = (query) => load().then((search) => once(search(query)).slice(0, MOST));
 
   const element = (name, properties, ...children) => {
     const made = Object.assign(document.createElement(name), properties);

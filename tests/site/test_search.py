@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
@@ -19,7 +20,7 @@ def rows(html):
 
 
 def test_every_section_of_the_chapters_is_indexed_once(rows, html):
-    indexed = [row["url"] for row in rows]
+    indexed = [row["url"] for row in rows if row["kind"] != "questions"]
     assert len(indexed) == len(set(indexed)) > 400
     for page in CHAPTERS:
         soup = BeautifulSoup((html / page).read_text("utf-8"), "html.parser")
@@ -83,3 +84,25 @@ def test_hits_fit_a_phone_and_pass_the_checks(open_page, address):
 def test_what_is_not_there_is_said(open_page, address):
     visit = open_page(address + "search.html?q=zzzxqy")
     visit.page.get_by_text("Nothing was found").wait_for(timeout=10_000)
+
+
+QUERIES = Path(__file__).with_name("queries.txt")
+
+
+def test_what_people_type_leads_to_its_section(open_page, address):
+    page = open_page(address + "intro.html").page
+    asked = [line.split(" -> ") for line in QUERIES.read_text("utf-8").splitlines() if " -> " in line]
+    places = {}
+    for query, wanted in asked:
+        urls = page.evaluate("async (query) => (await searchSections(query)).map((hit) => hit.url)", query)
+        right = [any(part in url for part in wanted.split("|")) for url in urls]
+        places[query] = right.index(True) + 1 if True in right else len(urls) + 1
+    first = [query for query, place in places.items() if place > 1]
+    assert len(asked) >= 60 and len(first) <= len(asked) / 10, first
+    assert [query for query, place in places.items() if place > 3][1:] == []
+
+
+def test_a_section_is_listed_once(open_page, address):
+    page = open_page(address + "intro.html").page
+    urls = page.evaluate("async () => (await searchSections('bias before batchnorm')).map((hit) => hit.url)")
+    assert len(urls) == len(set(urls)) > 3
