@@ -1,9 +1,8 @@
 """A search that finds sections: while the site is built, what each section says is written to ``_static/sections.js``.
 
 A section is known by its heading, its first words, the error messages that its cells print, and the questions of
-``questions.yml`` that it answers; beside sections stand the terms of the glossary, the statements of the claims, and the
-names of the API. ``assets/search.js`` loads this when a reader wants to search,
-and looks through it with MiniSearch.
+``questions.yml`` that it answers. Beside sections stand the terms of the glossary, the statements of the claims and the
+names of the API. ``assets/search.js`` loads this when a reader wants to search, and looks through it with MiniSearch.
 """
 
 from __future__ import annotations
