@@ -805,6 +805,14 @@ def test_a_recurrent_layer_that_forgets() -> None:
     assert roots(diagnose(tiny, x)) == [("parameter-scale", "rnn")]
 
 
+def test_large_recurrent_weights_saturate_the_gates() -> None:
+    x = torch.randn(32, 12, 4, generator=seeded())
+    large = changed(LastState(nn.LSTM), "rnn.weight_hh_l0", lambda w: w.normal_(std=2, generator=seeded(1)))
+    (finding, *_) = diagnose(large, x).findings
+    assert (finding.kind, finding.layer) == ("saturated-units", "rnn")
+    assert finding.measured == "rnn.weight_hh_l0 makes sums of size 11 of a state of size 1"
+
+
 def test_a_sigmoid_cannot_reach_targets_of_minus_one() -> None:
     x, y = data()
     model = nn.Sequential(he(20, 64, 1), nn.Flatten(0), nn.Sigmoid())

@@ -77,10 +77,10 @@ def recurrent_scale(case: Case) -> Iterator[Finding]:
                 yield Finding("parameter-scale", call.layer, measured, cause, cure, "glorot", 0.5, position=call.number)
                 return
             if size > case.limits["recurrence" if recurrent else "gate"]:
-                what = "the state by" if recurrent else "what arrives to sizes of"
-                measured = f"{p.name} brings {what} about {size:.2g}"
+                what = "a state of size 1" if recurrent else "what arrives"
+                measured = f"{p.name} makes sums of size {size:.2g} of {what}"
                 cause = "gates and states saturate, and no gradient gets through steps where they do"
-                cure = "an orthogonal recurrent matrix, and weights of the usual size for what arrives"
+                cure = "an orthogonal recurrent matrix for each gate, and weights of the usual size for what arrives"
                 yield Finding("saturated-units", call.layer, measured, cause, cure, "glorot", 0.5, position=call.number)
                 return
 
