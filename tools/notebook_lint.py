@@ -46,7 +46,7 @@ def is_folded(cell: NotebookNode) -> bool:
 
 def caption(cell: NotebookNode) -> str:
     """What a folded cell is called: its first line, if that is a comment."""
-    first, *_ = [*cell.source.splitlines(), ""]
+    first = str(cell.source).partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("# ") else ""
 
 
