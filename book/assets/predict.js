@@ -44,7 +44,8 @@
   };
 
   document.querySelectorAll(".bd-article .admonition.tip").forEach((box, number) => {
-    const answer = answerTo(box);
+    const asks = box.querySelector(".admonition-title")?.textContent.trim() === "Predict";
+    const answer = asks && answerTo(box);
     if (!answer) return;
     const key = `guess ${location.pathname} ${number}`;
     const form = element("form", { className: "guess" });

@@ -79,6 +79,6 @@ def test_the_table_is_as_wide_as_the_text(width, open_page, address):
 def test_a_badge_leads_to_its_row(open_page, address):
     shown_on = next(page for id, page, _ in topics.evidence() if id == "bn-fewer-dents")
     page = open_page(f"{address}chapters/{shown_on.path.name}.html").page
-    page.locator('a[href$="#bn-fewer-dents"]').click()
+    page.get_by_role("link", name="bn-fewer-dents", exact=True).click()
     page.wait_for_url("**/evidence.html#bn-fewer-dents")
     assert 0 < page.locator("tr:target").bounding_box()["y"] < page.viewport_size["height"]
