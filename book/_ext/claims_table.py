@@ -70,8 +70,8 @@ def drawing(claim: Claim, entry: Entry) -> str:
 
 def effect(one: Evidence, unit: str = "") -> str:
     """An effect and its interval; effects that are all equal give none to a mean."""
-    ends = [number(one.low), number(one.high)]
-    return f"{number(one.effect)}{unit} [{'no interval' if ends == ['−∞', '∞'] else ', '.join(ends)}]"
+    ends = f"{number(one.low)}, {number(one.high)}" if one.has_interval else "no interval"
+    return f"{number(one.effect)}{unit} [{ends}]"
 
 
 def condition(claim: Claim, outcome: Outcome, same: Sequence[Evidence]) -> str:

@@ -228,7 +228,7 @@ def differs(claim: Claim, same: Iterable[Evidence]) -> bool:
 
 
 def _interval(one: Evidence) -> str:
-    ends = "no interval" if math.isinf(one.low) and math.isinf(one.high) else f"{one.low:.3g}, {one.high:.3g}"
+    ends = f"{one.low:.3g}, {one.high:.3g}" if one.has_interval else "no interval"
     return f"{one.effect:.3g} [{ends}]"
 
 

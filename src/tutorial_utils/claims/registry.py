@@ -69,6 +69,11 @@ class Evidence(NamedTuple):
     high: float
     seeds: int
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether the effects allowed an interval; if not, it reaches to infinity on both sides."""
+        return bool(np.isfinite([self.low, self.high]).any())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
