@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutorial_utils.propagation import call
+
 #: A model, what it is called with, the loss of (output, target) or of the output alone, and the target or None.
 Problem = tuple[nn.Module, Any, Callable[..., Tensor], Any]
 Builder = Callable[[], Problem]
@@ -141,13 +143,6 @@ def all_cases() -> list[Case]:
         cases.append(replace(case, fast=seen.get(case.part, 0) % 4 == 0 and case.part not in HEAVY))
         seen[case.part] = seen.get(case.part, 0) + 1
     return cases
-
-
-def call(model: nn.Module, batch: Any) -> Any:
-    """Call a model with a batch: a mapping by keywords, a tuple by position, a tensor alone."""
-    if isinstance(batch, dict):
-        return model(**batch)
-    return model(*batch) if isinstance(batch, tuple) else model(batch)
 
 
 def loss_of(problem: Problem) -> Tensor:
