@@ -50,7 +50,14 @@ Arm = Callable[[int], dict[str, Any]]
 
 
 def _against_none(
-    seeds: Seeds, setting: Setting, arm: Arm, probes: Mapping[str, Probe], *, lr: float = 0.1, **options: Any
+    seeds: Seeds,
+    setting: Setting,
+    arm: Arm,
+    probes: Mapping[str, Probe],
+    *,
+    lr: float = 0.1,
+    own_lr: float | None = None,
+    **options: Any,
 ) -> dict[str, list[float]]:
     """What the probes see in one kind of network, over what they see in one without normalization.
 
@@ -59,11 +66,12 @@ def _against_none(
         setting: what they learn.
         arm: the kind.
         probes: by the names of the conditions, to which that of the setting is added.
-        lr: the rate of both, if ``with_norm_lr`` gives the first kind no rate of its own.
+        lr: the rate of both,
+        own_lr: unless the first kind has a rate of its own.
         **options: of :func:`_seen`.
     """
-    kinds, probing = ((arm, options.pop("with_norm_lr", lr)), (_plain, lr)), list(probes.values())
-    normed, plain = (_seen(seeds, setting, kind, probing, lr=rate, **options) for kind, rate in kinds)
+    kinds = (arm, lr if own_lr is None else own_lr), (_plain, lr)
+    normed, plain = (_seen(seeds, setting, kind, list(probes.values()), lr=rate, **options) for kind, rate in kinds)
     return {f"{name}, {setting.name}": (normed / plain)[:, place].tolist() for place, name in enumerate(probes)}
 
 
@@ -299,7 +307,7 @@ def _shifts(seeds: Seeds) -> dict[str, dict[str, list[float]]]:
     tanh = {"activation": nn.Tanh, "gain": 1.0}
     cases: list[tuple[str, Setting, dict[str, Any]]] = [("ReLU, rate 0.1", setting, {}) for setting in IMAGES]
     cases += [("ReLU, rate 0.02", setting, {"lr": 0.02}) for setting in (DIGITS_GLOBAL, PIXELS)]
-    cases += [("ReLU, rate 0.5 against 0.1", DIGITS_GLOBAL, {"with_norm_lr": 0.5})]
+    cases += [("ReLU, rate 0.5 against 0.1", DIGITS_GLOBAL, {"own_lr": 0.5})]
     cases += [("tanh, rate 0.1", setting, tanh) for setting in (DIGITS_GLOBAL, PIXELS, Setting("wine"))]
     cases += [("no activation, rate 0.1", DIGITS_GLOBAL, {"activation": nn.Identity, "gain": 1.0})]
     probes: dict[str, Probe] = {MEANS: partial(_means_shift, "linear3"), GRADIENT: _gradient_shift}
@@ -444,9 +452,9 @@ WORSE_STARTS = {"against gain 1": (1.0, False), "against gain 4": (4.0, False)}
 def bn_sigmoid_trains(seeds: Seeds) -> Effects:
     best = float(gain(lambda z: torch.sigmoid(z) - 0.5)), True
 
-    def scores(setting: Setting, depth: int, norm: BuildNorm | None, gain: float, centered: bool) -> Any:
+    def scores(setting: Setting, depth: int, norm: BuildNorm | None, weights: float, centered: bool) -> Any:
         def member(split: Split, seed: int) -> Member:
-            one = he_network(split, seed, norm, depth=depth, activation=nn.Sigmoid, gain=gain)
+            one = he_network(split, seed, norm, depth=depth, activation=nn.Sigmoid, gain=weights)
             return _centered(one) if centered else one
 
         rates = {"sgd": [0.1, 0.3, 1.0, 3.0], "adam": [0.001, 0.003, 0.01, 0.03]}[setting.optimizer]
