@@ -1,3 +1,10 @@
+// For this and the scripts after it: an element with its properties and children.
+const makeElement = (name, properties, ...children) => {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+};
+
 // What is wider than its box scrolls in it. Only then is the box a tab stop, with a name for screen readers,
 // and a shadow at the edges behind which there is more.
 (() => {

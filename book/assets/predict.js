@@ -2,11 +2,6 @@
 // The measured answer is the line "Answer: ..." that a later cell printed. Guesses stay in this browser.
 (() => {
   const MARK = /^Answer: (.*)$/m;
-  const element = (name, properties, ...children) => {
-    const made = Object.assign(document.createElement(name), properties);
-    made.append(...children);
-    return made;
-  };
 
   // The first printed answer after the question, in the order of the page.
   const answerTo = (box) => [...document.querySelectorAll(".bd-article .cell_output pre")]
@@ -27,19 +22,19 @@
   // Choices become radio buttons; a question without choices gets a field.
   const choicesOf = (form, list, name) => {
     const choices = [...list.children].map((item) => {
-      const input = element("input", { type: "radio", name, value: wordsOf(item), required: true });
+      const input = makeElement("input", { type: "radio", name, value: wordsOf(item), required: true });
       const words = item.querySelector(":scope > p") ?? item;
-      return element("label", {}, input, " ", ...words.childNodes);
+      return makeElement("label", {}, input, " ", ...words.childNodes);
     });
-    const group = element("div", { className: "choices" }, ...choices);
+    const group = makeElement("div", { className: "choices" }, ...choices);
     group.setAttribute("role", "radiogroup");
     group.setAttribute("aria-label", "Your guess");
     form.append(group);
     return choices.map((label) => label.firstChild);
   };
   const fieldOf = (form) => {
-    const input = element("input", { type: "text", required: true, maxLength: 40, autocomplete: "off" });
-    form.append(element("label", {}, "Your guess: ", input));
+    const input = makeElement("input", { type: "text", required: true, maxLength: 40, autocomplete: "off" });
+    form.append(makeElement("label", {}, "Your guess: ", input));
     return input;
   };
 
@@ -48,11 +43,11 @@
     const answer = asks && answerTo(box);
     if (!answer) return;
     const key = `guess ${location.pathname} ${number}`;
-    const form = element("form", { className: "guess" });
+    const form = makeElement("form", { className: "guess" });
     const list = box.querySelector("ul");
     const inputs = list ? choicesOf(form, list, `guess-${number}`) : [fieldOf(form)];
-    const result = element("output", {});
-    form.append(element("button", { type: "submit" }, "Compare"), result);
+    const result = makeElement("output", {});
+    form.append(makeElement("button", { type: "submit" }, "Compare"), result);
     if (list) list.replaceWith(form);
     else box.append(form);
     const show = (guess) => { result.textContent = `You: ${guess}. Measured: ${answer}`; };

@@ -21,8 +21,7 @@
 
   let engine;
   const script = (src) => new Promise((done, failed) => {
-    const made = Object.assign(document.createElement("script"), { src: `${ROOT}_static/${src}`, onload: done, onerror: failed });
-    document.head.append(made);
+    document.head.append(makeElement("script", { src: `${ROOT}_static/${src}`, onload: done, onerror: failed }));
   });
   const load = () => engine ??= Promise.all(["minisearch.js", "language_data.js", "sections.js"].map(script)).then(() => {
     const stemmer = new Stemmer();
@@ -54,29 +53,23 @@
   const once = (hits) => [...new Map([...hits].reverse().map((hit) => [hit.url, hit])).values()].sort((a, b) => b.score - a.score);
   window.searchSections = (query) => load().then((search) => once(search(query)).slice(0, MOST));
 
-  const element = (name, properties, ...children) => {
-    const made = Object.assign(document.createElement(name), properties);
-    made.append(...children);
-    return made;
-  };
-  const entry = (hit) => element("li", {}, element("a", { href: ROOT + hit.url },
-    element("span", { className: "hit-title" }, hit.title),
-    element("span", { className: "hit-text" }, hit.text.slice(0, 110) + (hit.text.length > 110 ? " …" : ""))));
+  const entry = (hit) => makeElement("li", {}, makeElement("a", { href: ROOT + hit.url },
+    makeElement("span", { className: "hit-title" }, hit.title),
+    makeElement("span", { className: "hit-text" }, hit.text.slice(0, 110) + (hit.text.length > 110 ? " …" : ""))));
   const list = (hits) => {
-    const pages = Map.groupBy ? Map.groupBy(hits, (hit) => hit.page)
-      : hits.reduce((map, hit) => map.set(hit.page, [...(map.get(hit.page) ?? []), hit]), new Map());
+    const pages = hits.reduce((map, hit) => map.set(hit.page, [...(map.get(hit.page) ?? []), hit]), new Map());
     return [...pages].map(([page, found]) =>
-      element("section", {}, element("p", { className: "hit-page" }, page), element("ul", {}, ...found.map(entry))));
+      makeElement("section", {}, makeElement("p", { className: "hit-page" }, page), makeElement("ul", {}, ...found.map(entry))));
   };
 
   // One place for hits by each field; the number of hits is read out.
   const serve = (form) => {
     const input = form.querySelector("input");
-    const place = document.querySelector("#search-results:not(dialog *)") ?? element("div", {});
-    const hits = form.closest("dialog") ? element("div", {}) : place;
+    const inDialog = Boolean(form.closest("dialog"));
+    const hits = (!inDialog && document.getElementById("search-results")) || makeElement("div", {});
     hits.classList.add("hits");
     if (!hits.isConnected) form.after(hits);
-    const status = element("p", { className: "hit-count", role: "status" });
+    const status = makeElement("p", { className: "hit-count", role: "status" });
     let latest = "";
     const update = async () => {
       latest = input.value.trim();
@@ -100,7 +93,7 @@
       const next = stops[stops.indexOf(document.activeElement) + step];
       if (next) { next.focus(); event.preventDefault(); }
     });
-    const asked = form.closest("dialog") ? null : new URLSearchParams(location.search).get("q");
+    const asked = inDialog ? null : new URLSearchParams(location.search).get("q");
     if (asked) { input.value = asked; update(); }
   };
   document.querySelectorAll("form.bd-search").forEach(serve);
