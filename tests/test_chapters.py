@@ -36,7 +36,7 @@ MAX_IGNORED_OUTPUTS = 2
 SECTIONS = ["What breaks it", "Check yourself", "References"]
 """The last headings of every chapter, in this order; one heading or more comes before them."""
 
-BLANK = "\0"
+IN_SHORT = re.compile(r":::\{admonition\} In short\n:class: in-short\n(.*?)\n:::\n\s*", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?!\d|\.\d)")
 HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)`*\s*$", re.MULTILINE | re.DOTALL)
@@ -87,26 +87,18 @@ def section(text: str, heading: str) -> str:
     return match[1].strip() if match else ""
 
 
-def in_short_problems(box: str) -> Iterator[str]:
-    text = re.sub(r"\A:::.*\n:class: in-short\n|\n:::\Z", "", box)
-    if not box.startswith(":::{admonition} In short\n:class: in-short\n"):
-        yield f"the title is not followed by a box 'In short' (:class: in-short): {box[:60]!r}"
-    elif not 2 <= len(re.findall(r"[.?!](?=\s|\Z)", text.split("\n\n")[0])) <= 4:
-        yield "the box 'In short' does not begin with a paragraph of about three sentences"
-
-
 def opening_problems(text: str) -> Iterator[str]:
-    title, box, prerequisites = [*re.split(r"\n\s*\n", folded_boxes(text.strip())), "", ""][:3]
+    title, _, rest = text.strip().partition("\n\n")
     if not re.fullmatch(r"\([a-z0-9-]+\)=\n# \S.*", title):
         yield f"it does not begin with a label and a title: {title!r}"
-    yield from in_short_problems(box.replace(BLANK, "\n\n"))
+    box = IN_SHORT.match(rest)
+    if box is None:
+        yield f"the title is not followed by a box 'In short' (:class: in-short): {rest[:60]!r}"
+    elif not 2 <= len(re.findall(r"[.?!](?=\s|\Z)", box[1].partition("\n\n")[0])) <= 4:
+        yield "the box 'In short' does not begin with a paragraph of about three sentences"
+    prerequisites = rest[box.end() if box else 0 :].partition("\n\n")[0]
     if "Prerequisites" not in prerequisites or not re.search(r"\d+ minutes", prerequisites):
         yield f"the box is not followed by prerequisites and minutes: {prerequisites[:60]!r}"
-
-
-def folded_boxes(text: str) -> str:
-    """The text with the blank lines inside its boxes marked, so that it splits into blocks at the others."""
-    return re.sub(r"^:::\{.*?^:::$", lambda box: box[0].replace("\n\n", BLANK), text, flags=re.MULTILINE | re.DOTALL)
 
 
 def section_problems(text: str) -> Iterator[str]:

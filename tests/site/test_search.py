@@ -10,6 +10,7 @@ from docutils import nodes
 from section_search import said
 from site_checks import HTML, PHONE, pages
 
+QUERIES = Path(__file__).with_name("queries.txt")
 CHAPTERS = [page for page in pages(HTML) if page.startswith("chapters/")]
 
 
@@ -84,9 +85,6 @@ def test_hits_fit_a_phone_and_pass_the_checks(open_page, address):
 def test_what_is_not_there_is_said(open_page, address):
     visit = open_page(address + "search.html?q=zzzxqy")
     visit.page.get_by_text("Nothing was found").wait_for(timeout=10_000)
-
-
-QUERIES = Path(__file__).with_name("queries.txt")
 
 
 def test_what_people_type_leads_to_its_section(open_page, address):
