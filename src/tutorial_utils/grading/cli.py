@@ -84,9 +84,9 @@ def release(names: Sequence[str]) -> None:
 
 def collect(name: str, folder: Path) -> None:
     """Put what came in where grading finds it; say of each student whether something was odd."""
-    open_course()
+    course = open_course()
     try:
-        for line in collecting.collect(name, folder):
+        for line in collecting.collect(name, folder, collecting.Collect(config=course.config)):
             say(line)
     except (OSError, ValueError) as error:
         raise CourseError(str(error)) from None
