@@ -242,7 +242,7 @@ def test_without_a_roster_a_platforms_name_is_the_id_and_namesakes_stay_apart(in
     ):
         place(tmp_path / "inbox" / name / "ps1.ipynb", name[:10])
     collecting.collect("ps1", tmp_path / "inbox")
-    assert collected() == {"Jane_Doe_1": "Jane Doe_1", "Jane_Doe_2": "Jane Doe_2", "Zoë_Li": "Zoë Li_3_a"}
+    assert collected() == {"Jane_Doe_1": "Jane Doe_1", "Jane_Doe_2": "Jane Doe_2", "Zoë_Li": "Zoë Li_3"}
 
 
 def test_two_files_of_one_student_are_one_submission(in_course: Path, tmp_path: Path) -> None:

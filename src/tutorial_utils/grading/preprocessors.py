@@ -18,7 +18,7 @@ from traitlets import Float, Integer
 
 from tutorial_utils import exercises
 from tutorial_utils.exercises.run import TimeUp
-from tutorial_utils.grading import submissions
+from tutorial_utils.grading import submissions, written
 from tutorial_utils.grading.isolation import NAMESPACES, available
 from tutorial_utils.grading.session import DidNotStart, Limits, NoValue, Session
 from tutorial_utils.grading.submissions import Check
@@ -39,7 +39,9 @@ class SubmissionExporter(NotebookExporter):
             return converted
         released = nbformat.read(Path("release", about["assignment"], f"{about['notebook']}.ipynb"), as_version=4)
         try:
-            nb = submissions.rebuild(released, submissions.read(path))
+            submitted = submissions.read(path)
+            nb = submissions.rebuild(released, submitted)
+            written.gather(nb, released, submitted)
         except ValueError as error:
             self.log.warning("%s: %s", filename, error)
             nb = submissions.unreadable(released, str(error)[:200])

@@ -1,9 +1,9 @@
-"""Who is in the course, and by which names the world knows them: `roster.csv` in the course folder.
+r"""Who is in the course, and by which names the world knows them: `roster.csv` in the course folder.
 
 Its columns are `id`, `name`, `email` and `lms`, the number that a learning platform gives to a person. Only `id` is
 needed. Separators may be commas, semicolons or tabs, as spreadsheets write them.
 
->>> roster = parse("id,name,email,lms\\nada,Ada Lovelace,a.lovelace@uni.example,4711")
+>>> roster = parse("id,name,email,lms\nada,Ada Lovelace,a.lovelace@uni.example,4711")
 >>> [roster.find(name=name)[0].id for name in ("lovelaceada", "ADA", "a.lovelace@uni.example", "Lovelace, Ada")]
 ['ada', 'ada', 'ada', 'ada']
 """
