@@ -27,9 +27,10 @@ import editions
 from tutorial_utils import exercises
 from tutorial_utils.exercises.registry import EXERCISES, Exercise
 from tutorial_utils.exercises.run import Performance, Raised, TimeUp, Unsupported, perform_here, time_limit, to_data
-from tutorial_utils.grading import cli, collecting, preprocessors, submissions
+from tutorial_utils.grading import cli, collecting, identity, preprocessors, regrading, submissions
 from tutorial_utils.grading.isolation import NAMESPACES, NOTHING, OTHER_USER, USERS, Isolation, available, user
 from tutorial_utils.grading.report import rows_of
+from tutorial_utils.grading.roster import Person
 from tutorial_utils.grading.serialization import DTYPES, MessageError, dumps, loads
 from tutorial_utils.grading.session import LEFT_OUT, NO_TIME, DidNotStart, Limits, NoValue, Session
 
@@ -504,6 +505,55 @@ def test_a_check_cell_holds_one_check() -> None:
         submissions.what_is_checked("pass")
 
 
+# --- whose numbers ------------------------------------------------------------------------------------
+
+ADA = Person("ada", "Ada Lovelace", "a.lovelace@uni.example", "4711")
+
+
+@pytest.mark.parametrize(
+    "line, id, foreign",
+    [
+        ("student_id = 'ada'", "ada", False),
+        ('student_id: str = " ADA "  # mine', "ada", False),
+        ("student_id = None  # your id", None, False),
+        ("student_id = ''", None, False),
+        ("x = 1", "ada", False),
+        ("student_id = input()", "ada", False),
+        ("student_id == 'bob'", "ada", False),
+        ("student_id = 'a.lovelace@uni.example'", "a.lovelace@uni.example", False),
+        ("student_id = 'ada@other.example'", "ada@other.example", False),
+        ("student_id = 'Ada Lovelace'", "Ada Lovelace", False),
+        ("student_id = 4711", "4711", False),
+        ("student_id = 'bob'", "ada", True),
+        ("student_id = 'bob@ada'", "ada", True),
+        ("student_id = 'eve'\nstudent_id = 'ada'", "ada", False),
+    ],
+)
+def test_a_notebooks_own_id_is_graded_and_somebody_elses_is_not(line: str, id: str | None, foreign: bool) -> None:
+    numbers = identity.settle(identity.claimed(["%matplotlib inline\n" + line]), ADA)
+    assert (numbers.id, numbers.foreign) == (id, foreign)
+    assert bool(numbers.note) is (id != "ada" or foreign)
+
+
+def test_a_folders_name_is_its_students() -> None:
+    assert identity.settle("Jane Doe", Person("Jane_Doe")).id == "Jane Doe"
+    assert identity.settle("jane@uni", Person("jane@uni")).note == ""
+
+
+def test_where_numbers_of_ones_own_are_a_must_the_books_earn_nothing() -> None:
+    numbers = identity.settle("", ADA, book_counts=False)
+    assert numbers.foreign
+    assert "None" in numbers.note
+
+
+def test_a_wrong_id_is_never_called_a_wrong_number() -> None:
+    numbers = identity.settle("bob", ADA)
+    (told,) = preprocessors.noted([preprocessors.output(False, "Not yet. Too large.")], numbers)
+    assert "Too large" not in told.evalue
+    assert "'bob', and 'ada' handed it in" in told.evalue
+    assert len(preprocessors.noted([preprocessors.output(True, "Right.")], numbers)) == 2
+
+
 # --- collecting and grading ---------------------------------------------------------------------------
 
 
@@ -573,9 +623,44 @@ def test_the_report_says_why_nothing_was_graded_and_what_a_person_has_to_look_at
         essay.needs_manual_grade = True
         assert next(rows_of(book, "ps1", "ada", ""))[-1] == "to grade by hand"
         essay.manual_score = 2
-        assert next(rows_of(book, "ps1", "ada", ""))[2:] == ["essay", 2, 2, "graded by hand, and run again since"]
+        assert next(rows_of(book, "ps1", "ada", ""))[2:] == ["essay", 2, 2, "graded by hand, and changed since"]
+        essay.needs_manual_grade = False
+        assert next(rows_of(book, "ps1", "ada", ""))[2:] == ["essay", 2, 2, "graded by hand"]
         assert list(rows_of(book, "ps1", "ada", "why")) == [["ps1", "ada", "", 0, "", "why"]]
         assert next(rows_of(book, "ps1", "bob", ""))[-1] == "not graded yet"
+
+
+def test_a_regrade_asks_a_person_again_only_about_what_changed(in_course: Path) -> None:
+    path = Path("autograded/ada/ps1/ps1.ipynb")
+
+    def write(essay: str, code: str) -> None:
+        nb = released()
+        nb.cells[2].source = code
+        about = {"grade_id": "essay", "solution": True, "grade": True, "points": 2, "locked": False}
+        about |= {"task": False, "schema_version": 3}
+        nb.cells.append(nbformat.v4.new_markdown_cell(essay, metadata={"nbgrader": about}))
+        place(path, nbformat.writes(nb))
+
+    with cli.book_of(cli.open_course()) as book:
+        book.add_assignment("ps1")
+        book.add_notebook("ps1", "ps1")
+        book.add_grade_cell("essay", "ps1", "ps1", max_score=2, cell_type="markdown")
+        book.add_grade_cell("check", "ps1", "ps1", max_score=3, cell_type="code")
+        book.add_student("ada")
+        grades = {one.name: one for one in book.add_submission("ps1", "ada").notebooks[0].grades}
+        for one in grades.values():
+            one.manual_score, one.needs_manual_grade = 1, False
+        book.db.commit()
+        waiting = []
+        write("a", "f = 1")
+        for essay, code in (("a", "f = 1"), ("b", "f = 1"), ("b", "f = 1"), ("b", "f = 2")):
+            before = regrading.state(book, "ps1", "ada")
+            write(essay, code)
+            for one in grades.values():
+                one.needs_manual_grade = True  # as nbgrader does
+            regrading.settle(book, "ps1", "ada", before)
+            waiting.append(sorted(name for name, one in grades.items() if one.needs_manual_grade))
+    assert waiting == [[], ["essay"], ["essay"], ["check", "essay"]]
 
 
 def test_work_without_end_is_cut_short_and_waiting_is_not() -> None:
@@ -597,6 +682,24 @@ def test_what_a_student_writes_runs_no_script_in_the_formgrader(in_course: Path)
     assert "<strong>bold</strong>" in page
     assert "a&lt;b" in page
     assert not re.search(r"<script>alert|<img[^>]*onerror|href=.javascript", page)
+
+
+PICTURES = (
+    *("![x](http://x.example/a.png)", "![x](//x.example/a.png)", "![x](../a.png)", "<img src='http://x.example/a'>"),
+    *("![x][1]\n\n[1]: http://x.example/a", "[![x](http://x.example/a)](http://x.example)", "<svg onload=x>"),
+    *(
+        "![x](data:image/svg+xml,<svg/>)",
+        "| a |\n|---|\n| ![x](http://x.example/a) |",
+        "<style>@import 'http://x'</style>",
+    ),
+)
+
+
+@pytest.mark.parametrize("source", PICTURES)
+def test_no_picture_of_a_student_is_loaded_by_who_grades(source: str) -> None:
+    shown = preprocessors.safe_markdown(source)
+    assert not re.search(r"<(img|svg|style|picture|object|iframe|link)\b", shown)
+    assert "x" in shown
 
 
 @pytest.mark.parametrize("source", ["![x](attachment:x.png) <b>", "> " * 5000 + "<b>"], ids=["picture", "deep"])

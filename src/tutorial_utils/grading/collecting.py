@@ -39,7 +39,7 @@ COLLECTED = Path("collected.csv")
 COLUMNS = ("assignment", "student", "came as", "platform's number", "handed in (UTC)", "said to be late")
 
 
-class Collect(Configurable):  # type: ignore[misc]
+class Collect(Configurable):
     """How a course collects, in `nbgrader_config.py`."""
 
     patterns = List(Unicode(), list(PATTERNS), help="Regular expressions for names of files.").tag(config=True)
@@ -221,8 +221,8 @@ def keep(name: str, parcel: Parcel, why: str) -> str:
     place.mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(parcel.notebooks, 1):
         shutil.copy2(path, place / f"{number} {path.name}")
-    number = f" (number {lms})" if lms else ""
-    return f"NOT MATCHED: {who!r}{number}, {why}; kept in {place}. Mend the roster and run the same command again."
+    platform = f" (number {lms})" if lms else ""
+    return f"NOT MATCHED: {who!r}{platform}, {why}; kept in {place}. Mend the roster and run the same command again."
 
 
 def missing(name: str, roster: Roster) -> list[str]:
