@@ -78,12 +78,30 @@ def repository(root: Path = ROOT) -> str | None:
     return f"https://github.com/{match[1]}" if match else None
 
 
+def published(address: str | None) -> str:
+    """Return where GitHub shows the book of a repository, "" if it is in none.
+
+    >>> published("https://github.com/Ada/good-starts")
+    'https://ada.github.io/good-starts'
+    """
+    if not address:
+        return ""
+    owner, name = address.removeprefix("https://github.com/").split("/")
+    host = f"{owner.lower()}.github.io"
+    return f"https://{host}" if name.lower() == host else f"https://{host}/{name}"
+
+
+def package(address: str | None) -> str:
+    """Return what pip installs the package from."""
+    return "tutorial-utils[chapters]" + (f"@git+{address}" if address else "")
+
+
 def settings(book: Path, address: str | None) -> str:
     """Return Jupyter Book's settings for a repository; without one, there are no buttons rather than broken ones."""
     config = yaml.safe_load((book / "_config.yml").read_text(encoding="utf-8"))
     if address:
         config["repository"]["url"] = address
-        config["parse"]["myst_substitutions"]["install"] = f"`%pip install tutorial-utils[chapters]@git+{address}`"
+        config["parse"]["myst_substitutions"]["install"] = f"`%pip install {package(address)}`"
     else:
         config |= {"repository": {"url": ""}, "launch_buttons": {}}
         config["html"] |= {"use_repository_button": False, "use_issues_button": False}
