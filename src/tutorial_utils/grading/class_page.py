@@ -2,8 +2,8 @@
 
 All that students wrote is escaped, and the page forbids the browser to run or to load anything.
 
->>> bars([("low", 1, ""), ("high", 3, "")])[0].height
-33.3
+>>> bars([("low", 1, ""), ("high", 4, "")])[0].share
+0.25
 """
 
 from collections import Counter
@@ -29,18 +29,18 @@ STATE_WORDS = {
 
 
 class Bar(NamedTuple):
-    """A column of a chart: its label, its number, its height in percent of the highest, and a class for its color."""
+    """A column of a chart: its label, its number, its share of the highest, and a class for its color."""
 
     label: str
     number: int
-    height: float
+    share: float
     kind: str
 
 
 def bars(counted: Sequence[tuple[str, int, str]]) -> list[Bar]:
     """Columns for labels, counts and kinds."""
     highest = max([count for _, count, _ in counted] + [1])
-    return [Bar(label, count, round(100 * count / highest, 1), kind) for label, count, kind in counted]
+    return [Bar(label, count, round(count / highest, 3), kind) for label, count, kind in counted]
 
 
 def points(overview: Overview) -> list[Bar]:

@@ -6,6 +6,7 @@ Everything comes from nbgrader's grade book and from the notebooks in `autograde
 Misconception(words='Your code raised ValueError: … is too many.', known=False)
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from tutorial_utils.grading.submissions import MISSING, about, is_answer, is_che
 STATES = ("right", "part", "wrong", "open", "waiting")
 """All points, some, none, none and nothing was written, and: a person has to look."""
 SAMPLE_LINES = 30
+MOST_BINS = 10
 STUCK = 0.5
 """Who has less than this share of the points is stuck."""
 
@@ -144,12 +146,12 @@ class Overview:
                 found.append(one)
         return found[::-1]
 
-    def distribution(self, bins: int = 10) -> list[tuple[float, float, int]]:
+    def distribution(self) -> list[tuple[float, float, int]]:
         """How many have points from one limit to below the next; the last holds its upper limit, too."""
-        bins = min(bins, max(1, round(self.most)))
-        limits = [self.most * number / bins for number in range(bins + 1)]
-        places = [min(int(one.points / self.most * bins + 1e-9), bins - 1) for one in self.graded if self.most]
-        return [(limits[number], limits[number + 1], places.count(number)) for number in range(bins)]
+        step = max(1, math.ceil(self.most / MOST_BINS))
+        lows = range(0, max(1, math.ceil(self.most)), step)
+        places = [min(int(one.points / step), len(lows) - 1) for one in self.graded]
+        return [(low, min(low + step, self.most), places.count(number)) for number, low in enumerate(lows)]
 
     @property
     def misconceptions(self) -> list[Shared]:
