@@ -33,6 +33,7 @@ import notebook_lint
 import notebooks
 import topics
 from notebooks import ROOT, ChapterError, show
+from plain_markdown import PlainError
 from tutorial_utils.exercises import EXERCISES
 
 MASTERS = ROOT / "exercises"
@@ -290,14 +291,28 @@ def notebook(sources: Sequence[tuple[Cell, str]], folder: Path = STUDENT) -> Not
     cells = [_new_cell(cell, topics.linked(source, folder)) for cell, source in sources]
     metadata = {"kernelspec": notebooks.KERNELSPEC, "language_info": {"name": "python"}}
     nb: NotebookNode = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
-    notebooks.set_ids(nb)
     return nb
+
+
+def student_as_written(master: Path) -> NotebookNode:
+    """The student edition, its text in MyST: what the site is built from."""
+    cells = with_facts(read_master(master))
+    return notebook([(cell, cell.stub) for cell in cells if cell.role != "rubric"])
 
 
 def student(master: Path) -> NotebookNode:
     """The student edition: stubs, no rubrics, nothing executed."""
-    cells = with_facts(read_master(master))
-    return notebook([(cell, cell.stub) for cell in cells if cell.role != "rubric"])
+    return plain(student_as_written(master), STUDENT, master)
+
+
+def plain(nb: NotebookNode, folder: Path, master: Path) -> NotebookNode:
+    """An edition in words that every viewer understands."""
+    try:
+        notebooks.make_plain(nb, folder)
+    except PlainError as error:
+        raise ChapterError(f"{show(master)}: {error}") from error
+    notebooks.set_ids(nb)
+    return nb
 
 
 def _instructor_source(cell: Cell) -> str:
@@ -309,7 +324,7 @@ def _instructor_source(cell: Cell) -> str:
 def instructor(master: Path) -> NotebookNode:
     """The instructor edition, not executed: solutions, rubrics, common mistakes."""
     cells = _with_mistakes(with_facts(read_master(master)))
-    nb = notebook([(cell, _instructor_source(cell)) for cell in cells], INSTRUCTOR)
+    nb = plain(notebook([(cell, _instructor_source(cell)) for cell in cells], INSTRUCTOR), INSTRUCTOR, master)
     nb.metadata.book = {"source": notebook_lint.digest(master.read_text(encoding="utf-8"))}
     return nb
 
