@@ -116,4 +116,3 @@ def illustrate(nb: NotebookNode) -> None:
                 outputs.append(nbformat.v4.new_output("display_data", data, metadata={EXPLORER_PICTURE: True}))
             outputs.append(output)
         cell.outputs = outputs
-

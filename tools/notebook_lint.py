@@ -100,7 +100,11 @@ def output_findings(cell: NotebookNode) -> Iterator[str]:
             yield f"address or path of one computer in the output: {found.group()}"
         if "image/svg+xml" in data or re.search(r"<(svg|img|canvas)\b", str(data.get("text/html", ""))):
             yield "figure that is not a PNG (svg or html)"
-        if "image/png" in data and not is_explorer_picture(output) and not cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
+        if (
+            "image/png" in data
+            and not is_explorer_picture(output)
+            and not cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+        ):
             yield "figure without alt text (mystnb: image: alt: in the cell's metadata)"
 
 

@@ -247,7 +247,9 @@ def plain(text: str, page: Source) -> str:
     return PAGE.sub(lambda link: _file(link, page), text)
 
 
-RAW = re.compile(r"^ *(?::{3,}|`{3,}\{)|\{[\w:]+\}`|^\([\w:-]+\)=|\$\$ *\(\w+:|\{\{|\\(?:eqref|label|ref)\{", re.MULTILINE)
+RAW = re.compile(
+    r"^ *(?::{3,}|`{3,}\{)|\{[\w:]+\}`|^\([\w:-]+\)=|\$\$ *\(\w+:|\{\{|\\(?:eqref|label|ref)\{", re.MULTILINE
+)
 """What only MyST understands."""
 
 
