@@ -217,6 +217,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
         yield value.detach()
     elif isinstance(value, nn.Module):
         yield from value.state_dict().values()
+        yield torch.tensor(sum(1 for _ in value.modules()))  # what has no numbers counts, too
     elif isinstance(value, (tuple, list, dict)):
         for one in value.values() if isinstance(value, dict) else value:
             yield from tensors(one)
