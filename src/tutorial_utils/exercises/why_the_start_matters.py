@@ -137,12 +137,15 @@ def _sigmoids(*, generator: torch.Generator) -> Inputs:
     return layers, "sigmoid", tuple(sorted(zero))
 
 
-def _tanhs(*, generator: torch.Generator) -> Inputs:
-    """Two neighbors at zero, or one matrix and perhaps the output layer."""
+def _neighbors(*, generator: torch.Generator) -> Inputs:
     layers = between(4, 7, generator=generator)
     first = between(1, layers - 2, generator=generator)
-    zero = {first, *((first + 1,) if between(0, 2, generator=generator) else (layers,))}
-    return layers, "tanh", tuple(sorted(zero))
+    return layers, "tanh", (first, first + 1)
+
+
+def _apart(*, generator: torch.Generator) -> Inputs:
+    layers = between(5, 8, generator=generator)
+    return layers, "tanh", (between(1, layers - 2, generator=generator), layers)
 
 
 def _moves(
@@ -180,9 +183,9 @@ def _moves(
 
 @exercise(
     "start-first-moves",
-    inputs=(_sigmoids, _tanhs),
+    inputs=(_sigmoids, _neighbors, _apart),
     rtol32=None,
-    cases=8,
+    cases=9,
     predict=((4, "sigmoid", (1, 2, 3, 4)), (4, "tanh", (3,)), (4, "tanh", (2, 3))),
     right="a matrix moves once the signal that arrives and the gradient that comes back are both not zero.",
     mistakes={
