@@ -26,7 +26,8 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from tutorial_utils.exercises.run import time_limit
-from tutorial_utils.grading import collecting
+from tutorial_utils.grading import collecting, regrading
+from tutorial_utils.grading.inbox import notebooks_in
 from tutorial_utils.grading.isolation import NAMESPACES, available
 from tutorial_utils.grading.report import rows_of, write_report
 
@@ -84,9 +85,9 @@ def release(names: Sequence[str]) -> None:
 
 def collect(name: str, folder: Path) -> None:
     """Put what came in where grading finds it; say of each student whether something was odd."""
-    open_course()
+    course = open_course()
     try:
-        for line in collecting.collect(name, folder):
+        for line in collecting.collect(name, folder, collecting.Collect(config=course.config)):
             say(line)
     except (OSError, ValueError) as error:
         raise CourseError(str(error)) from None
@@ -148,14 +149,17 @@ def side_by_side(name: str, students: Sequence[str]) -> Iterator[tuple[str, str]
 def grade_one(name: str, student: str) -> str:
     """Grade one submission and write its feedback; the points, or why there are none."""
     course = open_course()
-    path, remark = collecting.choose(name, collecting.notebooks_in(Path("submitted", student, name)))
+    path, remark = collecting.choose(name, notebooks_in(Path("submitted", student, name)))
     if path is None:
         return f"{NOT_GRADED}: {remark}"
+    with book_of(course) as book:
+        before = regrading.state(book, name, student)
     for step in (course.autograde, course.generate_feedback):
         with time_limit(LONGEST, of_work=True):
             if not (result := step(name, student))["success"]:
                 return f"{NOT_GRADED}: {last_words(result)}"
     with book_of(course) as book:
+        regrading.settle(book, name, student, before)
         submission = book.find_submission(name, student)
         waiting = sum(one.needs_manual_grade for notebook in submission.notebooks for one in notebook.grades)
         by_hand = f", {waiting} to grade by hand" if waiting else ""
