@@ -16,7 +16,7 @@ c.Autograde.sanitize_preprocessors = [
 ]
 c.Autograde.autograde_preprocessors = [
     "tutorial_utils.grading.preprocessors.GradeAnswers",
-    "nbgrader.preprocessors.SaveAutoGrades",
+    "tutorial_utils.grading.preprocessors.SaveGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
@@ -24,8 +24,9 @@ c.Autograde.autograde_preprocessors = [
 # runs in the browser of who reads it.
 c.HTMLExporter.filters = {"markdown2html": "tutorial_utils.grading.preprocessors.safe_markdown"}
 
-c.GradeAnswers.call_seconds = 10.0  # one call of a student's function
-c.GradeAnswers.exercise_seconds = 60.0  # all calls of one exercise
+# Who meets a limit of cell or submission is not graded in what depends on it, and waits for you: set it higher and
+# grade again, or give the points by hand.
 c.GradeAnswers.cell_seconds = 60.0  # one cell
-c.GradeAnswers.all_cells_seconds = 600.0  # all cells of a notebook; those for which there is no time left do not run
-c.GradeAnswers.memory_megabytes = 1024  # beyond what Python and torch take
+c.GradeAnswers.submission_seconds = 600.0  # all that a submission runs: its cells, then its functions in the checks
+c.GradeAnswers.call_seconds = 30.0  # one call of a function in a check; more is wrong, in a notebook more than 10
+c.GradeAnswers.memory_megabytes = 1024  # all processes of a submission together, beyond what Python and torch take

@@ -4,27 +4,35 @@
 """
 
 import html
+import math
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import torch
 from nbconvert.exporters import NotebookExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
-from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Float, Integer
 
 from tutorial_utils import exercises
-from tutorial_utils.exercises.run import TimeUp
+from tutorial_utils.exercises import Result, hints
+from tutorial_utils.exercises.run import Raised, TimeUp
 from tutorial_utils.grading import submissions
-from tutorial_utils.grading.isolation import NAMESPACES, available
-from tutorial_utils.grading.session import DidNotStart, Limits, NoValue, Session
+from tutorial_utils.grading.isolation import NAMESPACES
+from tutorial_utils.grading.process import DidNotStart, Limits, available
+from tutorial_utils.grading.session import NO_TIME, NoValue, Session
 from tutorial_utils.grading.submissions import Check
 
 LONGEST = 5000
 """Characters of what is said below a cell."""
+MOST_CAUSES = 3
+"""How many stopped cells are named for one answer."""
+NOT_GRADED = "not_graded"
+"""Marks a check, in the metadata of its cell, that waits for a person."""
 Converted = tuple[NotebookNode, dict[str, Any]]
 
 
@@ -51,9 +59,8 @@ class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
     """Grades the checks of a rebuilt notebook: the student's code runs apart, the checker runs here."""
 
     call_seconds = Float(Limits.call, help="Seconds for one call of a student's function.").tag(config=True)
-    exercise_seconds = Float(Limits.exercise, help="Seconds for one exercise.").tag(config=True)
     cell_seconds = Float(Limits.cell, help="Seconds for one cell.").tag(config=True)
-    all_cells_seconds = Float(Limits.all_cells, help="Seconds for all cells.").tag(config=True)
+    submission_seconds = Float(Limits.submission, help="Seconds for all that a submission runs.").tag(config=True)
     memory_megabytes = Integer(1024, help="Memory for a student's code, beyond Python and torch.").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Converted:
@@ -61,20 +68,34 @@ class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
         torch.set_num_threads(1)  # small tensors: threads would only wait for each other
         student = str(resources["nbgrader"]["student"])
         cells = submissions.cells_to_run(nb)
-        checks = [(cell, submissions.what_is_checked(cell.source)) for cell in filter(submissions.is_check, nb.cells)]
         how = available(Path.cwd())
         (self.log.info if how is NAMESPACES else self.log.warning)("isolation: %s, %s", how.name, how.words)
-        data = own_data(student, [check for _, check in checks])
+        checks = submissions.checks(nb)
+        data = own_data(student, [one.check for one in checks])
         with Session([cell.source for cell in cells], student, data, self._limits(), how) as session:
-            for cell, check in checks:
-                cell.outputs = [outcome(session, check, student)]
-            for number, words in session.stopped.items():
-                cells[number].outputs = [output(False, words)] if words else []
+            for one in checks:
+                one.cell.metadata.pop(NOT_GRADED, None)
+                verdict = judge(session, one.check, student, one.after)
+                write(verdict, one.cell)
+            for number in session.stopped:
+                cells[number].outputs = [output(False, session.stopped[number])]
         return nb, resources
 
     def _limits(self) -> Limits:
-        seconds = {name: getattr(self, f"{name}_seconds") for name in ("call", "exercise", "cell", "all_cells")}
+        seconds = {name: getattr(self, f"{name}_seconds") for name in ("call", "cell", "submission")}
         return Limits(**seconds, memory=self.memory_megabytes * 2**20)
+
+
+class SaveGrades(SaveAutoGrades):  # type: ignore[misc]
+    """Saves the points; a check that could not be graded waits for a person instead of earning 0."""
+
+    def _add_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
+        super()._add_score(cell, resources)
+        if NOT_GRADED in cell.metadata:
+            where = self.notebook_id, self.assignment_id, self.student_id
+            grade = self.gradebook.find_grade(cell.metadata.nbgrader.grade_id, *where)
+            grade.auto_score, grade.needs_manual_grade = None, True
+            self.gradebook.db.commit()
 
 
 def own_data(student: str, checks: list[Check]) -> dict[str, Any]:
@@ -86,21 +107,83 @@ def own_data(student: str, checks: list[Check]) -> dict[str, Any]:
     return found
 
 
-def outcome(session: Session, check: Check, student: str) -> NotebookNode:
-    """The output of a check cell: words for a right answer, an error for all others."""
+# --- verdicts -----------------------------------------------------------------------------------------
+
+
+class Verdict(NamedTuple):
+    """The share of the points, from 0 to 1, None if that has to wait for a person; and the words for it."""
+
+    share: float | None
+    words: str
+
+
+def judge(session: Session, check: Check, student: str, after: int | None = None) -> Verdict:
+    """What a check finds after some first cells have run; all by default."""
+    verdict = _found(session, check, student, after)
+    if verdict.share == 1:
+        return verdict
+    stopped = session.needed(check.answer)
+    for number in stopped:
+        if number in session.limited:
+            return Verdict(None, f"NOT GRADED. {session.why(number)}. Without it: {verdict.words}")
+    if session.spent:
+        words = NO_TIME.format(session.limits.submission)
+        return Verdict(None, f"NOT GRADED. The check of `{check.answer}`: {words}.")
+    return verdict._replace(words="\n".join([verdict.words, *map(session.why, stopped[:MOST_CAUSES])]))
+
+
+def _found(session: Session, check: Check, student: str, after: int | None) -> Verdict:
     try:
-        answer = session.answer(check.answer)
+        answer = session.answer(check.answer, after)
         student_id = student if check.own else None
-        result = exercises.check(check.id, answer, student_id=student_id, perform=session.perform)
-        passed, words = bool(result.passed), str(result.hint)
+        return _of_result(exercises.check(check.id, answer, student_id=student_id, perform=session.perform))
     except DidNotStart:
         raise
     except NoValue as error:
-        missing = f"there was no `{check.answer}`." if error.args[0] == "NameError" else ": ".join(error.args)
-        passed, words = False, f"Not yet. After your cells ran, {missing}{session.why(check.answer)}"
+        return Verdict(0, f"Not yet. {_missing(session, check.answer, error.args[0])}")
     except (Exception, TimeUp) as error:
-        passed, words = False, f"Not yet. Your answer could not be checked: {type(error).__name__}: {error}"
-    return output(passed, words)
+        return Verdict(0, f"Not yet. Your answer could not be checked: {type(error).__name__}: {error}")
+
+
+def _of_result(result: Result) -> Verdict:
+    """The words of a check, with those for each part where some are right."""
+    if not 0 < result.share < 1:
+        return Verdict(result.share, result.hint)
+    parts = [f"  {part.name}: {part.reason or 'right'}" for part in result.parts]
+    begin = [f"{sum(not part.reason for part in result.parts)} of {len(parts)} parts are right:"] if parts else []
+    return Verdict(result.share, "\n".join([result.hint, *begin, *parts]))
+
+
+def _missing(session: Session, expression: str, raised: Raised) -> str:
+    """Why an expression has no value: what its author's code raised, or that nothing of that name was there."""
+    if raised.kind != "NameError":
+        return hints.of_exception(replace(raised, theirs=True))
+    if session.needed(expression):
+        return f"`{expression}` was not defined, because a cell did not run to its end."
+    return f"After your cells ran, there was no `{expression}`."
+
+
+def points(share: float, most: float) -> float:
+    """A share of points, in whole or half points, rounded down.
+
+    >>> points(2 / 3, 3), points(2 / 3, 2), points(1, 5)
+    (2.0, 1.0, 5.0)
+    """
+    return math.floor(2 * most * share + 1e-9) / 2
+
+
+def write(verdict: Verdict, cell: NotebookNode) -> None:
+    """Write a verdict into a check cell, as nbgrader reads it: an error is 0 points, a number is some of them."""
+    most = float(cell.metadata.nbgrader.points)
+    earned = points(verdict.share or 0, most)
+    if verdict.share is None:
+        cell.metadata[NOT_GRADED] = True
+    if not 0 < earned < most:
+        cell.outputs = [output(earned > 0, verdict.words)]
+        return
+    said = output(True, f"{earned:g} of {most:g} points. {verdict.words}")
+    result: dict[str, Any] = {"output_type": "execute_result", "execution_count": None, "metadata": {}}
+    cell.outputs = [said, nbformat.from_dict(result | {"data": {"text/plain": f"{earned:g}"}})]
 
 
 def output(passed: bool, words: str) -> NotebookNode:
