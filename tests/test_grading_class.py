@@ -166,8 +166,8 @@ def test_no_text_of_a_student_runs_in_the_feedback(graded: Graded) -> None:
     assert not re.search("<img[^>]*onerror", page)
 
 
-def test_a_picture_is_shown_as_it_was_written(graded: Graded) -> None:
-    assert "<pre>![derivation](attachment:image.png)</pre>" in graded.feedback("picture")
+def test_a_picture_is_named_and_not_loaded(graded: Graded) -> None:
+    assert "[picture: derivation, attachment:image.png]" in graded.feedback("picture")
 
 
 def test_no_table_holds_what_a_program_could_take_for_a_command(graded: Graded) -> None:

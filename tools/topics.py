@@ -55,6 +55,11 @@ def pages(root: Path = ROOT) -> dict[str, Page]:
     return found
 
 
+def number(source: Path, root: Path = ROOT) -> int | None:
+    """The number of the chapter that a text is about, None if it is no chapter."""
+    return next((page.number for page in pages(root).values() if page.source == source), None)
+
+
 def linked(text: str, folder: Path, root: Path = ROOT) -> str:
     """The text with links to topics as links to their files, as seen from a folder; other links stay."""
     known = pages(root)

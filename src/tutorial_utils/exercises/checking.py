@@ -31,6 +31,8 @@ from tutorial_utils.exercises.run import (
     to_data,
 )
 
+#: What readers guessed at first, by exercise.
+FIRST_GUESSES: dict[str, Any] = {}
 #: How often data are drawn before those are taken for which a mistake cannot be told from another answer.
 REDRAWS = 50
 
@@ -79,6 +81,7 @@ def check(
     student_id: str | None = None,
     generator: torch.Generator | None = None,
     perform: Perform | None = None,
+    guess: Any = None,
 ) -> Result:
     """Check an answer: right, or what went wrong, in words; nothing that the answer does makes this raise.
 
@@ -92,13 +95,22 @@ def check(
         student_id: whose data the answer is about, where :func:`data` was asked for them.
         generator: draws the inputs; without one they are different each time.
         perform: runs the answer on one input; without one it runs here, and another one may do so in another process.
+        guess: what the reader expects, where the exercise asks for that first; ``...`` if it is not written yet. Only
+            the first guess counts, and a right answer is compared with it.
 
     Raises:
         ValueError: if there is no such exercise.
     """
     exercise = find(id)
+    if _is_open(guess):
+        return Result(id, False, f"{id}: not written yet. First write down your guess, which is not graded.")
+    if guess is not None:
+        FIRST_GUESSES.setdefault(id, to_data(guess))
     with settings.judging() as theirs:
-        return _check(exercise, answer, student_id, generator, perform or _perform_under(theirs))
+        result = _checked(exercise, answer, student_id, generator, perform or _perform_under(theirs))
+    if guess is None or not result.passed:
+        return result
+    return replace(result, hint=f"{result.hint}\n{hints.paragraph(hints.of_guess(exercise, FIRST_GUESSES[id]))}")
 
 
 def _perform_under(theirs: Mapping[str, Any]) -> Perform:
@@ -111,9 +123,10 @@ def _perform_under(theirs: Mapping[str, Any]) -> Perform:
     return perform
 
 
-def _check(
+def _checked(
     exercise: Exercise, answer: Any, student_id: str | None, generator: torch.Generator | None, perform: Perform
 ) -> Result:
+    """Check an answer, whatever was guessed before."""
     if _is_open(answer) or (answer is None and exercise.value):
         return _not_written(exercise)
     if callable(answer) == exercise.value:
@@ -146,11 +159,14 @@ def try_function(
     exercise: Exercise, answer: Function, generator: torch.Generator, perform: Perform = perform_here
 ) -> Iterator[Case]:
     """Try a function on random inputs, until all are done or it took too long."""
+    kinds = len(exercise.inputs)
     for number in range(exercise.cases):
-        # float64 and float32 take turns, each for one round of all kinds of inputs
-        single = number // len(exercise.inputs) % 2 and exercise.rtol32 is not None
+        if number % kinds == 0:  # each round has all kinds of inputs, in an order that no answer can count on
+            order = torch.randperm(kinds, generator=generator).tolist()
+        # float64 and float32 take turns, each for one round
+        single = number // kinds % 2 and exercise.rtol32 is not None
         dtype = torch.float32 if single else torch.float64
-        inputs = cast(exercise.inputs[number % len(exercise.inputs)](generator=generator), dtype)
+        inputs = cast(exercise.inputs[order[number % kinds]](generator=generator), dtype)
         case = try_once(exercise, answer, inputs, dtype, perform)
         yield case
         if isinstance(case.result, Raised) and case.result.kind in ("TimeUp", "NotImplementedError"):
@@ -195,10 +211,9 @@ def _verdict(cases: list[Case]) -> Result:
     if touched := [name for case in cases for name in case.changed]:
         hint = f"The result is right, but your code changes its input `{touched[0]}`. Work on a copy."
         return replace(_wrong(exercise, hint), share=FLAWED)
-    if coarse := next(filter(None, map(hints.of_precision, cases)), ""):
-        return replace(_wrong(exercise, coarse), share=FLAWED)
     words = exercise.right or ("the value is as computed." if exercise.value else "as expected on every random input.")
-    return Result(exercise.id, True, hints.paragraph(f"Right: {words}"), share=1.0)
+    coarse = next(filter(None, map(hints.of_precision, cases)), "")
+    return Result(exercise.id, True, hints.paragraph(f"Right: {words} {coarse}".rstrip()), share=1.0)
 
 
 def _explain(cases: list[Case]) -> Result:

@@ -181,6 +181,7 @@ def _share(which: Function = _dead) -> Function:
 @exercise(
     "start-dead-units",
     inputs=(_vectors, _images),
+    cases=8,
     right="you count the units that no example reaches, for vectors and for images.",
     mistakes={
         "That is the share of zeros among all activations. A unit that is off for some examples still learns from the "

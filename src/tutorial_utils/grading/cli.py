@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,8 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from tutorial_utils.exercises.run import time_limit
-from tutorial_utils.grading import collecting
+from tutorial_utils.grading import collecting, regrading
+from tutorial_utils.grading.inbox import notebooks_in
 from tutorial_utils.grading.isolation import NAMESPACES
 from tutorial_utils.grading.process import available
 from tutorial_utils.grading.report import rows_of, write_report
@@ -38,8 +38,6 @@ from tutorial_utils.grading.report import rows_of, write_report
 CONFIG = "nbgrader_config.py"
 COMMAND = "python -m tutorial_utils.grading"
 NOT_GRADED = "NOT GRADED"
-AGAIN = f"{NOT_GRADED} at all"
-"""Begins the line on a submission that another try may help."""
 ENOUGH = 3
 """How many fail once more for one reason before the others are not tried."""
 PROCESSES = min(4, os.cpu_count() or 1)
@@ -93,9 +91,9 @@ def release(names: Sequence[str]) -> None:
 
 def collect(name: str, folder: Path) -> None:
     """Put what came in where grading finds it; say of each student whether something was odd."""
-    open_course()
+    course = open_course()
     try:
-        for line in collecting.collect(name, folder):
+        for line in collecting.collect(name, folder, collecting.Collect(config=course.config)):
             say(line)
     except (OSError, ValueError) as error:
         raise CourseError(str(error)) from None
@@ -145,12 +143,14 @@ def grade_all(name: str, students: Sequence[str]) -> dict[str, str]:
     failed = {}
     for student, line in side_by_side(name, log.waiting):
         log.note(student, line)
-        if line.startswith(AGAIN):
+        if line.startswith(NOT_GRADED):
             failed[student] = line
     if failed:
         say(f"{len(failed)} could not be graded; once more, one by one:")
         failed = grade_again(name, log, failed)
     log.finish()
+    if log.partly:
+        say(f"in part {NOT_GRADED}, and waiting for you: {', '.join(sorted(log.partly))}; report.csv says why")
     return failed
 
 
@@ -158,7 +158,7 @@ def grade_again(name: str, log: "Progress", failed: dict[str, str]) -> dict[str,
     """Grade some alone; where the first few fail again for one reason, the others are not tried."""
     still: dict[str, str] = {}
     for student, line in side_by_side(name, list(failed), processes=1):
-        if line.startswith(AGAIN):
+        if line.startswith(NOT_GRADED):
             still[student] = line
         log.note(student, line)
         if len(still) == ENOUGH and len(set(still.values())) == 1:
@@ -178,7 +178,7 @@ def side_by_side(name: str, students: Sequence[str], processes: int = PROCESSES)
                     try:
                         line = future.result()
                     except BrokenProcessPool:
-                        line = f"{AGAIN}: the process that graded was ended"
+                        line = f"{NOT_GRADED}: the process that graded was ended"
                     yield futures[future], line
                     waiting.remove(futures[future])
             finally:
@@ -188,14 +188,17 @@ def side_by_side(name: str, students: Sequence[str], processes: int = PROCESSES)
 def grade_one(name: str, student: str) -> str:
     """Grade one submission and write its feedback; the points, or why there are none."""
     course = open_course()
-    path, remark = collecting.choose(name, collecting.notebooks_in(Path("submitted", student, name)))
+    path, remark = collecting.choose(name, notebooks_in(Path("submitted", student, name)))
     if path is None:
-        return f"{NOT_GRADED}, {remark}"
+        return f"{NOT_GRADED}: {remark}"
+    with book_of(course) as book:
+        before = regrading.state(book, name, student)
     for step in (course.autograde, course.generate_feedback):
         with time_limit(LONGEST, of_work=True):
             if not (result := step(name, student))["success"]:
-                return f"{AGAIN}: {last_words(result)}"
+                return f"{NOT_GRADED}: {last_words(result)}"
     with book_of(course) as book:
+        regrading.settle(book, name, student, before)
         submission = book.find_submission(name, student)
         grades = [one for notebook in submission.notebooks for one in notebook.grades if one.needs_manual_grade]
         left = sum(one.cell.cell_type == "code" and one.manual_score is None for one in grades)
@@ -212,6 +215,7 @@ class Progress:
         #: Those to grade, and those who are graded.
         self.waiting = [one for one in students if f"{one} {self._marks[one]}" not in lines]
         self.right: set[str] = set()
+        self.partly: set[str] = set()
         self._seen: set[str] = set()
         self._begin = time.monotonic()
 
@@ -222,8 +226,9 @@ class Progress:
         seconds = (time.monotonic() - self._begin) / done * (all - done)
         left = f", about {math.ceil(seconds / 60)} min left" if seconds > 60 else ""
         say(f"[{done}/{all}{left}] {student}: {line}")
-        if not line.startswith(AGAIN):
+        if not line.startswith(NOT_GRADED):
             self.right.add(student)
+            self.partly |= {student} if line.endswith(NOT_GRADED) else set()
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(f"{student} {self._marks[student]}\n")
 

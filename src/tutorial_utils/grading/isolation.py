@@ -1,7 +1,7 @@
 """How far a student's code can be fenced in on this system, and how it is done.
 
-A process of the grader's own, the nursery, has everything loaded, and no student's code; it starts as :func:`command`
-says. It forks a worker for each submission, which shuts the door behind itself with :func:`enter` before it runs a cell.
+A process of the grader's own, the nursery, has everything loaded, and no student's code; an :class:`Isolation`
+says how it starts. It forks a worker for each submission, which shuts itself in with :func:`enter` before it runs a cell.
 
 On Linux, `unshare` starts the nursery with no network, no sight of other processes, and a file system that holds
 Python, its packages and an empty folder, nothing else; each worker gets an empty folder and a sight of processes of its
@@ -33,7 +33,7 @@ HARMLESS = ("registry", "run")
 SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/sys/devices/system/cpu")
 DESK, COPY = "/desk", "/package"
 """Behind namespaces: where a worker may write, and where the copy of the package lies."""
-# Arguments: the new root, the copy of the package, the folder to hide, the folders to show (read-only), "--", the command.
+# Arguments: the new root, the copy of the package, the folder to hide, folders to show (read-only), "--", the command.
 SCRIPT = f"""
 root=$1; copy=$2; hidden=$3; shift 3
 mount -t tmpfs -o mode=755,size=1m none "$root"

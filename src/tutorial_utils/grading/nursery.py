@@ -57,7 +57,7 @@ class Nursery:
         while True:
             ready = select.select([self._control], [], [], PAUSE if self._workers else None)[0]
             for number in self.greedy():
-                os.kill(number, signal.SIGKILL)
+                _kill(number)
             if not ready:
                 continue
             message, sockets, *_ = socket.recv_fds(self._control, LONGEST, 1)
@@ -95,21 +95,18 @@ class Nursery:
         if number not in self._workers:
             return False
         user, _ = self._workers.pop(number)
-        for kill in (os.kill, os.killpg):
-            with suppress(OSError):
-                kill(number, signal.SIGKILL)
-        os.waitpid(number, 0)  # behind namespaces, all that it started is gone, too
+        _kill(number)
+        os.waitpid(number, 0)
         if self._way == OTHER_USER.name:
             _end_all_of(user)
-        if self._way != NAMESPACES.name:
+        if self._way != NAMESPACES.name and not self._workers:
             for folder in self._room.iterdir():
-                if len(self._workers) == 0:
-                    shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
         return True
 
     def greedy(self) -> Iterator[int]:
         """The workers that take more memory than they may, each with what it started."""
-        parents, own = {}, 0
+        parents: dict[int, tuple[int, int]] = {}
         for status in Path("/proc").glob("[0-9]*/status"):
             with suppress(OSError, KeyError, ValueError):
                 fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
@@ -119,6 +116,13 @@ class Nursery:
             family = [pid for pid in parents if number in _ancestors(pid, parents)]
             if sum(max(0, parents[pid][1] - own) for pid in family) > most:
                 yield number
+
+
+def _kill(number: int) -> None:
+    """End a worker and its group; behind namespaces, that is all that it started."""
+    for kill in (os.killpg, os.kill):
+        with suppress(OSError):
+            kill(number, signal.SIGKILL)
 
 
 def _ancestors(pid: int, parents: dict[int, tuple[int, int]]) -> Iterator[int]:

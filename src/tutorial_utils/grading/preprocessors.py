@@ -16,12 +16,13 @@ from nbconvert.exporters import NotebookExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
-from traitlets import Float, Integer
+from traitlets import Bool, Float, Integer
 
 from tutorial_utils import exercises
 from tutorial_utils.exercises import Result, hints
 from tutorial_utils.exercises.run import Raised, TimeUp
-from tutorial_utils.grading import submissions
+from tutorial_utils.grading import collecting, identity, submissions, written
+from tutorial_utils.grading.identity import Numbers
 from tutorial_utils.grading.isolation import NAMESPACES
 from tutorial_utils.grading.process import DidNotStart, Limits, available
 from tutorial_utils.grading.session import NO_TIME, NoValue, Session
@@ -47,7 +48,9 @@ class SubmissionExporter(NotebookExporter):
             return converted
         released = nbformat.read(Path("release", about["assignment"], f"{about['notebook']}.ipynb"), as_version=4)
         try:
-            nb = submissions.rebuild(released, submissions.read(path))
+            submitted = submissions.read(path)
+            nb = submissions.rebuild(released, submitted)
+            written.gather(nb, released, submitted)
         except ValueError as error:
             self.log.warning("%s: %s", filename, error)
             nb = submissions.unreadable(released, str(error)[:200])
@@ -61,6 +64,7 @@ class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
     call_seconds = Float(Limits.call, help="Seconds for one call of a student's function.").tag(config=True)
     cell_seconds = Float(Limits.cell, help="Seconds for one cell.").tag(config=True)
     submission_seconds = Float(Limits.submission, help="Seconds for all that a submission runs.").tag(config=True)
+    book_numbers_count = Bool(True, help="Whether `student_id = None` earns points.").tag(config=True)
     memory_megabytes = Integer(1024, help="Memory for a student's code, beyond Python and torch.").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Converted:
@@ -70,15 +74,17 @@ class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
         cells = submissions.cells_to_run(nb)
         how = available(Path.cwd())
         (self.log.info if how is NAMESPACES else self.log.warning)("isolation: %s, %s", how.name, how.words)
-        checks = submissions.checks(nb)
-        data = own_data(student, [one.check for one in checks])
-        with Session([cell.source for cell in cells], student, data, self._limits(), how) as session:
-            for one in checks:
-                one.cell.metadata.pop(NOT_GRADED, None)
-                verdict = judge(session, one.check, student, one.after)
-                write(verdict, one.cell)
-            for number in session.stopped:
-                cells[number].outputs = [output(False, session.stopped[number])]
+        checks, sources = submissions.checks(nb), [cell.source for cell in cells]
+        person = collecting.Collect(config=self.config).people().get(student)
+        numbers = identity.settle(identity.claimed(sources), person, self.book_numbers_count)
+        data = own_data(numbers.id, [one.check for one in checks])
+        with Session(sources, numbers.id or student, data, self._limits(), how) as session:
+            for check, cell, after in checks:
+                write(judge(session, check, numbers.id, after), cell)
+                if check.own and numbers.note:
+                    cell.outputs = noted(cell.outputs, numbers)
+            for number, words in session.stopped.items():
+                cells[number].outputs = [output(False, words)]
         return nb, resources
 
     def _limits(self) -> Limits:
@@ -98,7 +104,7 @@ class SaveGrades(SaveAutoGrades):  # type: ignore[misc]
             self.gradebook.db.commit()
 
 
-def own_data(student: str, checks: list[Check]) -> dict[str, Any]:
+def own_data(student: str | None, checks: list[Check]) -> dict[str, Any]:
     """The data that the exercises of a notebook are about, for the student who handed it in."""
     found = {}
     for check in checks:
@@ -117,7 +123,7 @@ class Verdict(NamedTuple):
     words: str
 
 
-def judge(session: Session, check: Check, student: str, after: int | None = None) -> Verdict:
+def judge(session: Session, check: Check, student: str | None, after: int | None = None) -> Verdict:
     """What a check finds after some first cells have run; all by default."""
     verdict = _found(session, check, student, after)
     if verdict.share == 1:
@@ -132,7 +138,7 @@ def judge(session: Session, check: Check, student: str, after: int | None = None
     return verdict._replace(words="\n".join([verdict.words, *map(session.why, stopped[:MOST_CAUSES])]))
 
 
-def _found(session: Session, check: Check, student: str, after: int | None) -> Verdict:
+def _found(session: Session, check: Check, student: str | None, after: int | None) -> Verdict:
     try:
         answer = session.answer(check.answer, after)
         student_id = student if check.own else None
@@ -176,6 +182,7 @@ def write(verdict: Verdict, cell: NotebookNode) -> None:
     """Write a verdict into a check cell, as nbgrader reads it: an error is 0 points, a number is some of them."""
     most = float(cell.metadata.nbgrader.points)
     earned = points(verdict.share or 0, most)
+    cell.metadata.pop(NOT_GRADED, None)
     if verdict.share is None:
         cell.metadata[NOT_GRADED] = True
     if not 0 < earned < most:
@@ -184,6 +191,12 @@ def write(verdict: Verdict, cell: NotebookNode) -> None:
     said = output(True, f"{earned:g} of {most:g} points. {verdict.words}")
     result: dict[str, Any] = {"output_type": "execute_result", "execution_count": None, "metadata": {}}
     cell.outputs = [said, nbformat.from_dict(result | {"data": {"text/plain": f"{earned:g}"}})]
+
+
+def noted(outputs: list[NotebookNode], numbers: Numbers) -> list[NotebookNode]:
+    """The outputs of a check with a word on whose numbers it is about; a wrong one says that only, if not one's own."""
+    wrong = any(one.output_type in ("error", "execute_result") for one in outputs)
+    return [output(False, numbers.note)] if wrong and numbers.foreign else [*outputs, output(True, numbers.note)]
 
 
 def output(passed: bool, words: str) -> NotebookNode:
@@ -198,6 +211,14 @@ def output(passed: bool, words: str) -> NotebookNode:
     return made
 
 
+class WithoutPictures(IPythonRenderer):
+    """Shows where a picture would come from in its place: to load it would tell others who reads, and when."""
+
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        """The words and the address of a picture, as text."""
+        return html.escape(f"[picture: {text}, {url}]")
+
+
 def safe_markdown(source: str) -> str:
     r"""Markdown as HTML in which a student's own HTML shows as text, and no link is a script.
 
@@ -206,7 +227,7 @@ def safe_markdown(source: str) -> str:
     >>> safe_markdown("**a** <script>")
     '<p><strong>a</strong> &lt;script&gt;</p>\n'
     """
-    renderer = IPythonRenderer(escape=True, allow_harmful_protocols=False)
+    renderer = WithoutPictures(escape=True, allow_harmful_protocols=False)
     try:
         return str(MarkdownWithMath(renderer=renderer).render(source))
     except Exception:

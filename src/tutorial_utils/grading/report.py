@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Grade, Gradebook, MissingEntry
 
 from tutorial_utils.grading.submissions import UNREADABLE
+from tutorial_utils.grading.written import FOUND
 
 COLUMNS = ("assignment", "student", "exercise", "points", "max_points", "remark", "isolation")
 
@@ -22,9 +23,19 @@ def rows_of(book: Gradebook, name: str, student: str, failed: str) -> Iterator[l
     if failed:
         yield [name, student, "", 0, "", failed]
     for grade in sorted((one for notebook in notebooks for one in notebook.grades), key=lambda one: str(one.name)):
-        by_hand = "to grade by hand" if grade.manual_score is None else "graded by hand, and run again since"
-        remark = by_hand if grade.needs_manual_grade else words.get("") or words.get(grade.name, "")
-        yield [name, student, grade.name, grade.score, grade.max_score, remark]
+        said = words.get("") or words.get(grade.name, "")
+        yield [name, student, grade.name, grade.score, grade.max_score, by_hand(grade, said) or said]
+
+
+def by_hand(grade: Grade, said: str) -> str:
+    """Whether a person grades or has graded something, in words; "" if not."""
+    if not grade.needs_manual_grade:
+        return "graded by hand" if grade.manual_score is not None else ""
+    if grade.manual_score is not None:
+        return "graded by hand, and changed since"
+    if said.startswith("NOT GRADED"):
+        return ""
+    return f"to grade by hand; text was added near the place to answer: {said}" if said else "to grade by hand"
 
 
 def remarks(path: Path) -> dict[str, str]:
@@ -36,6 +47,7 @@ def remarks(path: Path) -> dict[str, str]:
     said = {"": first.replace("*", "") if first.startswith(UNREADABLE) else ""}
     for cell in nb.cells:
         texts = [output.get("evalue") or output.get("text", "") for output in cell.get("outputs", [])]
+        texts += [cell.source.partition(FOUND)[2]] if FOUND in cell.source else []
         said[cell.metadata.get("nbgrader", {}).get("grade_id", "-")] = " ".join(" ".join(texts).split())[:300]
     return said
 
