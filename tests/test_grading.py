@@ -836,6 +836,52 @@ def test_errors_say_what_to_do(in_course: Path, monkeypatch: pytest.MonkeyPatch,
         cli.release([])
 
 
+# --- many submissions ---------------------------------------------------------------------------------
+
+
+def fake_grading(monkeypatch: pytest.MonkeyPatch, lines: dict[str, str]) -> list[str]:
+    """Let each submission come to a line, without grading it; who was tried, in order."""
+    tried: list[str] = []
+
+    def side_by_side(name: str, students: list[str], processes: int = 4) -> Iterator[tuple[str, str]]:
+        for student in students:
+            tried.append(student)
+            if lines.get(student) == "interrupt":
+                raise KeyboardInterrupt
+            yield student, lines.get(student, "1 of 2")
+
+    monkeypatch.setattr(cli, "side_by_side", side_by_side)
+    return tried
+
+
+def test_an_interrupted_run_goes_on_and_grades_again_what_changed(
+    in_course: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    students = ["ada", "bob", "carl"]
+    for student in students:
+        place(Path("submitted", student, "ps1/ps1.ipynb"), student)
+    fake_grading(monkeypatch, {"carl": "interrupt"})
+    with pytest.raises(KeyboardInterrupt):
+        cli.grade_all("ps1", students)
+    place(Path("submitted/ada/ps1/ps1.ipynb"), "ada, corrected")
+    tried = fake_grading(monkeypatch, {})
+    assert cli.grade_all("ps1", students) == {}
+    assert tried == ["ada", "carl"]
+    printed = capsys.readouterr().out
+    assert "[1/3] ada: 1 of 2" in printed
+    assert "1 of 3 were graded before an interruption" in printed
+    assert "[2/2] carl" in printed
+    assert not list(Path().glob("*.progress"))
+
+
+def test_one_cause_for_all_is_not_tried_again_with_each(in_course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    students = [f"s{number}" for number in range(9)]
+    lines = dict.fromkeys(students, "NOT GRADED: the disk is full")
+    tried = fake_grading(monkeypatch, lines)
+    assert cli.grade_all("ps1", students) == lines
+    assert tried == students + students[:3]
+
+
 # --- the course folder --------------------------------------------------------------------------------
 
 

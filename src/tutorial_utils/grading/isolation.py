@@ -1,7 +1,7 @@
 """How far a student's code can be fenced in on this system, and how it is done.
 
-A process of the grader's own, the nursery, has everything loaded, and no student's code; an :class:`Isolation`
-says how it starts. It forks a worker for each submission, which shuts itself in with :func:`enter` before it runs a cell.
+A process of the grader's own, the nursery, has everything loaded, and no student's code; an :class:`Isolation` says how
+it starts. It forks a worker for each submission, which shuts itself in with :func:`enter` before it runs a cell.
 
 On Linux, `unshare` starts the nursery with no network, no sight of other processes, and a file system that holds
 Python, its packages and an empty folder, nothing else; each worker gets an empty folder and a sight of processes of its
