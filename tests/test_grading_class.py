@@ -20,7 +20,8 @@ from nbformat import NotebookNode
 import course
 import editions
 from tutorial_utils.grading import submissions
-from tutorial_utils.grading.isolation import NAMESPACES, available
+from tutorial_utils.grading.isolation import NAMESPACES
+from tutorial_utils.grading.process import available
 
 pytestmark = pytest.mark.slow
 

@@ -4,11 +4,9 @@
 """
 
 import html
-import math
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import nbformat
 import torch
@@ -19,19 +17,16 @@ from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Float, Integer
 
 from tutorial_utils import exercises
-from tutorial_utils.exercises import Result, hints
-from tutorial_utils.exercises.run import Raised, TimeUp
 from tutorial_utils.grading import collecting, identity, submissions, written
 from tutorial_utils.grading.identity import Numbers
 from tutorial_utils.grading.isolation import NAMESPACES
-from tutorial_utils.grading.process import DidNotStart, Limits, available
-from tutorial_utils.grading.session import NO_TIME, NoValue, Session
+from tutorial_utils.grading.process import Limits, available
+from tutorial_utils.grading.session import Session
 from tutorial_utils.grading.submissions import Check
+from tutorial_utils.grading.verdicts import Verdict, judge, points
 
 LONGEST = 5000
 """Characters of what is said below a cell."""
-MOST_CAUSES = 3
-"""How many stopped cells are named for one answer."""
 NOT_GRADED = "not_graded"
 """Marks a check, in the metadata of its cell, that waits for a person."""
 Converted = tuple[NotebookNode, dict[str, Any]]
@@ -113,69 +108,7 @@ def own_data(student: str | None, checks: list[Check]) -> dict[str, Any]:
     return found
 
 
-# --- verdicts -----------------------------------------------------------------------------------------
-
-
-class Verdict(NamedTuple):
-    """The share of the points, from 0 to 1, None if that has to wait for a person; and the words for it."""
-
-    share: float | None
-    words: str
-
-
-def judge(session: Session, check: Check, student: str | None, after: int | None = None) -> Verdict:
-    """What a check finds after some first cells have run; all by default."""
-    verdict = _found(session, check, student, after)
-    if verdict.share == 1:
-        return verdict
-    stopped = session.needed(check.answer)
-    for number in stopped:
-        if number in session.limited:
-            return Verdict(None, f"NOT GRADED. {session.why(number)}. Without it: {verdict.words}")
-    if session.spent:
-        words = NO_TIME.format(session.limits.submission)
-        return Verdict(None, f"NOT GRADED. The check of `{check.answer}`: {words}.")
-    return verdict._replace(words="\n".join([verdict.words, *map(session.why, stopped[:MOST_CAUSES])]))
-
-
-def _found(session: Session, check: Check, student: str | None, after: int | None) -> Verdict:
-    try:
-        answer = session.answer(check.answer, after)
-        student_id = student if check.own else None
-        return _of_result(exercises.check(check.id, answer, student_id=student_id, perform=session.perform))
-    except DidNotStart:
-        raise
-    except NoValue as error:
-        return Verdict(0, f"Not yet. {_missing(session, check.answer, error.args[0])}")
-    except (Exception, TimeUp) as error:
-        return Verdict(0, f"Not yet. Your answer could not be checked: {type(error).__name__}: {error}")
-
-
-def _of_result(result: Result) -> Verdict:
-    """The words of a check, with those for each part where some are right."""
-    if not 0 < result.share < 1:
-        return Verdict(result.share, result.hint)
-    parts = [f"  {part.name}: {part.reason or 'right'}" for part in result.parts]
-    begin = [f"{sum(not part.reason for part in result.parts)} of {len(parts)} parts are right:"] if parts else []
-    return Verdict(result.share, "\n".join([result.hint, *begin, *parts]))
-
-
-def _missing(session: Session, expression: str, raised: Raised) -> str:
-    """Why an expression has no value: what its author's code raised, or that nothing of that name was there."""
-    if raised.kind != "NameError":
-        return hints.of_exception(replace(raised, theirs=True))
-    if session.needed(expression):
-        return f"`{expression}` was not defined, because a cell did not run to its end."
-    return f"After your cells ran, there was no `{expression}`."
-
-
-def points(share: float, most: float) -> float:
-    """A share of points, in whole or half points, rounded down.
-
-    >>> points(2 / 3, 3), points(2 / 3, 2), points(1, 5)
-    (2.0, 1.0, 5.0)
-    """
-    return math.floor(2 * most * share + 1e-9) / 2
+# --- what stands below a cell -------------------------------------------------------------------------
 
 
 def write(verdict: Verdict, cell: NotebookNode) -> None:

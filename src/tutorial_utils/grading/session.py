@@ -30,6 +30,8 @@ from tutorial_utils.grading.process import (
 LIMITS = Limits()
 GRACE = 5.0
 """Seconds that a worker has beyond a limit of its own, to say that it was reached."""
+ROUNDING = 0.05
+"""Seconds that no longer count."""
 TOO_SLOW = "It took more than the {0:g} seconds that a cell has (cell_seconds)"
 LEFT_OUT = "It ended the process it ran in, or could not be stopped after {0:g} seconds (cell_seconds); it was left out"
 NO_TIME = "It did not run to its end: the {0:g} seconds that a submission has were used up (submission_seconds)"
@@ -94,7 +96,7 @@ class Session:
     @property
     def spent(self) -> bool:
         """Whether the submission has used up all its time."""
-        return self._left <= 0
+        return self._left < ROUNDING
 
     def answer(self, expression: str, after: int | None = None) -> Any:
         """The value of an expression after some first cells have run: data as it is, an Answer for what can be called.
@@ -111,7 +113,7 @@ class Session:
             if kind == "raised":
                 raise NoValue(_raised(value))
         except GONE as error:
-            raise NoValue(Raised(type(error).__name__, str(error))) from None
+            raise NoValue(self._gone(error)) from None
         return Answer(expression) if kind == "call" else value
 
     def perform(self, exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype) -> Performance:
@@ -127,7 +129,7 @@ class Session:
             return Performance(_raised(raised) if raised else result, after)
         except GONE as error:
             answer.lost = error
-            return Performance(Raised(type(error).__name__, str(error)), snapshot(inputs))
+            return Performance(self._gone(error), snapshot(inputs))
 
     def needed(self, expression: str) -> list[int]:
         """The cells on which an expression depends that were stopped, or did not have all they need."""
@@ -137,6 +139,11 @@ class Session:
         """What stopped a cell, in a sentence that says which it is."""
         first = next((line for line in self._cells[number].splitlines() if line.strip()), "").strip()
         return f"The cell that begins with `{first[:60]}`: {self.stopped[number]}"
+
+    def _gone(self, error: BaseException) -> Raised:
+        """What a worker that is gone comes to, for the student."""
+        words = f"more than {self.limits.call:g} seconds" if isinstance(error, TimeUp) else str(error)
+        return Raised(type(error).__name__, words, theirs=True)
 
     # --- the worker -----------------------------------------------------------------------------------
 

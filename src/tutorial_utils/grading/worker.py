@@ -154,6 +154,8 @@ class Worker:
 
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
+        #: What expressions stand for, by their text; each is looked up once, as the call of `check` does.
+        self.values: dict[str, Any] = {}
 
     def begin(self, student: str, data: dict[str, Any], seconds: float) -> None:
         """Prepare for the cells of a student, whose calls may take some seconds."""
@@ -173,17 +175,18 @@ class Worker:
 
     def value(self, expression: str) -> tuple[str, Any]:
         """What an expression stands for: "call" something, a "value", or what was "raised" instead."""
-        with self.shell.builtin_trap:
-            value = run.run(eval, expression, self.shell.user_ns)
-        if isinstance(value, run.Raised):
-            return "raised", astuple(value)
+        try:
+            with self.shell.builtin_trap, run.time_limit(run.LIMIT):
+                value = self.values[expression] = eval(expression, self.shell.user_ns)
+        except (Exception, SystemExit, run.TimeUp) as error:
+            return "raised", astuple(run.raised(error))
         called = callable(value) and not isinstance(value, torch.Tensor)
         return ("call", None) if called else ("value", run.to_data(value))
 
     def perform(self, expression: str, observe: Callable[..., Any], *arguments: Any) -> tuple[Any, Any, Any]:
         """What was raised, what an observer saw of what an expression stands for, and the inputs afterward."""
         with self.shell.builtin_trap:  # `display` and `get_ipython`, as in a cell
-            done = run.perform(observe, eval(expression, self.shell.user_ns), *arguments)
+            done = run.perform(observe, self.values[expression], *arguments)
         raised = isinstance(done.result, run.Raised)
         return astuple(done.result) if raised else None, None if raised else done.result, done.inputs_after
 
