@@ -921,7 +921,7 @@ def test_the_solutions_earn_all_points_at_arms_length() -> None:
         cells += [f"answers[{check.id!r}] = {check.answer}" for check in found]
         checks += found
     data = preprocessors.own_data("", checks)
-    with Session(cells, "", data, Limits(call=30, all_cells=600, processor=900)) as session:
+    with Session(cells, "", data, Limits(call=30, submission=900)) as session:
         answers = {check.id: session.answer(f"answers[{check.id!r}]") for check in checks}
         results = [exercises.check(id, answer, perform=session.perform) for id, answer in answers.items()]
     assert [result.hint for result in results if not result.passed] == []

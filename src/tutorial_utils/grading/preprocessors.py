@@ -4,6 +4,7 @@
 """
 
 import html
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Float, Integer
 
 from tutorial_utils import exercises
-from tutorial_utils.grading import collecting, identity, submissions, written
+from tutorial_utils.grading import collecting, identity, own_checks, submissions, written
 from tutorial_utils.grading.identity import Numbers
 from tutorial_utils.grading.isolation import NAMESPACES
 from tutorial_utils.grading.process import Limits, available
@@ -64,6 +65,8 @@ class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Converted:
         """Write the outcome of each check into its cell, where nbgrader reads the points."""
+        begin = time.monotonic()
+        own_checks.load(Path.cwd())
         torch.set_num_threads(1)  # small tensors: threads would only wait for each other
         student = str(resources["nbgrader"]["student"])
         cells = submissions.cells_to_run(nb)
@@ -80,6 +83,7 @@ class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
                     cell.outputs = noted(cell.outputs, numbers)
             for number, words in session.stopped.items():
                 cells[number].outputs = [output(False, words)]
+        nb.metadata["grading"] = {"seconds": round(time.monotonic() - begin, 1)}
         return nb, resources
 
     def _limits(self) -> Limits:
@@ -121,7 +125,7 @@ def write(verdict: Verdict, cell: NotebookNode) -> None:
     if not 0 < earned < most:
         cell.outputs = [output(earned > 0, verdict.words)]
         return
-    said = output(True, f"{earned:g} of {most:g} points. {verdict.words}")
+    said = output(True, f"{verdict.words}\n{earned:g} of {most:g} points.")
     result: dict[str, Any] = {"output_type": "execute_result", "execution_count": None, "metadata": {}}
     cell.outputs = [said, nbformat.from_dict(result | {"data": {"text/plain": f"{earned:g}"}})]
 

@@ -56,11 +56,12 @@ def _found(session: Session, check: Check, student: str | None, after: int | Non
 
 def _of_result(result: Result) -> Verdict:
     """The words of a check, with those for each part where some are right."""
-    if not 0 < result.share < 1:
+    if not result.parts or not 0 < result.share < 1:
         return Verdict(result.share, result.hint)
     parts = [f"  {part.name}: {part.reason or 'right'}" for part in result.parts]
-    begin = [f"{sum(not part.reason for part in result.parts)} of {len(parts)} parts are right:"] if parts else []
-    return Verdict(result.share, "\n".join([result.hint, *begin, *parts]))
+    begin = f"{sum(not part.reason for part in result.parts)} of {len(parts)} parts are right:"
+    words, gap, listing = result.hint.partition("\n  ")  # the input and what came out, which may be long
+    return Verdict(result.share, "\n".join([words, begin, *parts]) + gap + listing)
 
 
 def _missing(session: Session, expression: str, raised: Raised) -> str:
