@@ -36,6 +36,8 @@ class Student:
     file: str
     #: Whether only namespaces keep this from harm or from points.
     needs_isolation: bool
+    #: Points for parts of other exercises.
+    extra: float
 
 
 @dataclass
@@ -80,10 +82,14 @@ CLASS: list[Student] = []
 
 
 def student(
-    earns: frozenset[str] = NOTHING, hostile: bool = False, file: str = f"{NAME}.ipynb", needs_isolation: bool = False
+    earns: frozenset[str] = NOTHING,
+    hostile: bool = False,
+    file: str = f"{NAME}.ipynb",
+    needs_isolation: bool = False,
+    extra: float = 0,
 ) -> Callable[[Callable[[Paper], Any]], Callable[[Paper], Any]]:
     def enroll(write: Callable[[Paper], Any]) -> Callable[[Paper], Any]:
-        CLASS.append(Student(write.__name__, write, earns, hostile, file, needs_isolation))
+        CLASS.append(Student(write.__name__, write, earns, hostile, file, needs_isolation, extra))
         return write
 
     return enroll
@@ -230,6 +236,74 @@ def endless(paper: Paper) -> Any:
     paper.solve(student="endless")
     paper.answer(BACKWARD, "def batch_norm_backward(d_y, z, gamma, eps):\n    while True:\n        pass")
     paper.answer(LAYER, "class SoundNorm(nn.Module):\n    def __init__(self, channels):\n        self.gamma = channels")
+    return paper.nb
+
+
+@student(ALL)
+def magician(paper: Paper) -> Any:
+    """Magics above answers, a drive mounted, modules that are not here, `await`, a template for class files."""
+    paper.solve(student="magician")
+    paper.insert(
+        1,
+        "from google.colab import drive\nimport no_such_module as pd, math\ndrive.mount('/content/drive')\n"
+        "pd.set_option('x', 1)\n!pip install x\n%load_ext no_such_extension\n"
+        "clock = await __import__('asyncio').sleep(0, 1)",
+    )
+    for exercise, magic in (
+        (FORWARD, "%%time"),
+        (BACKWARD, "%%timeit -n 3"),
+        (LAYER, "%%memit"),
+        (LARGEST, "%%capture"),
+    ):
+        cell = paper.ids[f"{exercise}-solution"]
+        cell.source = f"{magic}\n{cell.source}"
+    paper.insert(len(paper.nb.cells), "%timeit batch_norm(torch.ones(2, 2), torch.ones(2), torch.ones(2), clock)")
+    return paper.nb
+
+
+@student(ALL)
+def sets_torch(paper: Paper) -> Any:
+    """Torch's global settings changed, as one may."""
+    paper.solve(student="sets_torch")
+    paper.insert(
+        2,
+        "import warnings\nwarnings.simplefilter('error')\ntorch.set_default_dtype(torch.float64)\n"
+        "torch.set_num_threads(2)\ntorch.use_deterministic_algorithms(True)\ntorch.set_grad_enabled(False)\n"
+        "torch.manual_seed(0)",
+    )
+    return paper.nb
+
+
+@student(ALL)
+def reuses_names(paper: Paper) -> Any:
+    """A helper of one answer gets another meaning later, as its name fits there, too."""
+    paper.solve(student="reuses_names")
+    cell = paper.ids[f"{FORWARD}-solution"]
+    cell.source = f"{cell.source}\nsound, helper = batch_norm, None\n" + (
+        "def helper(*given): return sound(*given)\ndef batch_norm(*given): return helper(*given)"
+    )
+    paper.insert(len(paper.nb.cells), "helper = 3")
+    return paper.nb
+
+
+@student(ALL - {BACKWARD}, extra=3)
+def two_of_three(paper: Paper) -> Any:
+    """Two of the three gradients are right."""
+    paper.solve(student="two_of_three")
+    paper.ids[f"{BACKWARD}-solution"].source += (
+        "\nall_three = batch_norm_backward\ndef batch_norm_backward(*given):\n"
+        "    one, two, three = all_three(*given)\n    return one, 2 * two, three"
+    )
+    return paper.nb
+
+
+@student(ALL - {LARGEST})
+def too_slow(paper: Paper) -> Any:
+    """One answer needs a cell that takes too long; another cell like that is needed by nothing."""
+    paper.solve(student="too_slow")
+    cell = paper.ids[f"{LARGEST}-solution"]
+    cell.source = f"import time\nslow = 1\ntime.sleep(60)\nslow = 2\n{cell.source}"
+    paper.insert(2, "import time\ntime.sleep(60)")
     return paper.nb
 
 
@@ -674,4 +748,45 @@ def script(paper: Paper) -> Any:
     attack = "<script>alert(1)</script><img src=x onerror=alert(2)>"
     paper.nb.cells.append(nbformat.v4.new_markdown_cell(attack))
     paper.answer(FORWARD, f"def batch_norm(*a): raise ValueError({attack!r})")
+    return paper.nb
+
+
+REACH = """
+import ctypes, gc, os, pathlib, sys
+left = [str(path) for place in ('/desk', '/tmp', os.getcwd()) for path in pathlib.Path(place).glob('loot*')]
+for place in ('/desk', '/tmp', os.getcwd(), '/package', '/'):
+    try: pathlib.Path(place, 'loot').write_text('x')
+    except OSError: pass
+frame, seen = sys._getframe(), []
+while frame:
+    seen += [*frame.f_locals.values(), *frame.f_globals.values()]
+    frame = frame.f_back
+for nursery in [one for one in seen if type(one).__name__ == 'Nursery']:
+    try: nursery._control.sendall(b'["end", 2]')
+    except OSError: pass
+    try: left.append(nursery.worker(2**40, 10**6, 0))
+    except Exception: pass
+library = ctypes.CDLL(None)
+for number in range(1, 99):
+    if library.ptrace(16, number, 0, 0) == 0 and number != os.getpid(): left.append(number)
+for call in (lambda: library.unshare(0x20000), lambda: library.mount(b'none', b'/desk', b'tmpfs', 0, None),
+             lambda: library.setns(os.open('/proc/1/ns/pid', 0), 0)):
+    if call() == 0: left.append('call')
+def batch_norm(*a): raise ValueError('reached ' + str(left) if left else 'nothing')
+"""
+
+
+@student(frozenset({LARGEST}), hostile=True, needs_isolation=True)
+def reaches_back(paper: Paper) -> Any:
+    """Looks for the process it was forked from, for more rights, and for what others left behind."""
+    paper.solve(frozenset({LARGEST}), "reaches_back")
+    paper.insert(len(paper.nb.cells), REACH)
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True, needs_isolation=True)
+def reaches_again(paper: Paper) -> Any:
+    """The same, for what the one before may have left."""
+    paper.solve(frozenset({LARGEST}), "reaches_again")
+    paper.insert(len(paper.nb.cells), REACH)
     return paper.nb

@@ -3,8 +3,9 @@
 import json
 import os
 import re
-import shutil
+import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbconvert.exporters import HTMLExporter
 from nbgrader.server_extensions.formgrader import handlers
+from nbgrader.utils import determine_grade
 from randomness import seeded
 from torch import nn
 
@@ -27,12 +29,14 @@ import editions
 from tutorial_utils import exercises
 from tutorial_utils.exercises.registry import EXERCISES, Exercise
 from tutorial_utils.exercises.run import Performance, Raised, TimeUp, Unsupported, perform_here, time_limit, to_data
-from tutorial_utils.grading import cli, collecting, identity, preprocessors, regrading, submissions
-from tutorial_utils.grading.isolation import NAMESPACES, NOTHING, OTHER_USER, USERS, Isolation, available, user
+from tutorial_utils.grading import cli, collecting, identity, preprocessors, regrading, submissions, verdicts
+from tutorial_utils.grading import session as session_module
+from tutorial_utils.grading.isolation import DESK, NAMESPACES, NOTHING, OTHER_USER, USERS, Isolation
+from tutorial_utils.grading.process import DidNotStart, Limits, Process, available
 from tutorial_utils.grading.report import rows_of
 from tutorial_utils.grading.roster import Person
 from tutorial_utils.grading.serialization import DTYPES, MessageError, dumps, loads
-from tutorial_utils.grading.session import LEFT_OUT, NO_TIME, DidNotStart, Limits, NoValue, Session
+from tutorial_utils.grading.session import NO_TIME, NoValue, Session
 
 pytestmark = pytest.mark.slow
 
@@ -142,15 +146,20 @@ def performed(session: Session, expression: str, *inputs: Any, changes: tuple[in
 
 CELLS = [
     "import os, sys, torch\nfrom torch import nn\nfrom tutorial_utils.exercises import check, data",
-    "%matplotlib inline\nimport no_such_module",
+    "%matplotlib inline\nimport no_such_module as absent\nabsent.mount('x')\nwent_on = 1",
     "%%time\ndef shift_(x):\n    x.add_(1.0)",
-    "from google.colab import drive\ndrive.mount('/content')\nnine = 9",
-    "%config InlineBackend.figure_format = 'retina'\n%no_such_magic\n%time half = 1 / 2",
+    "from google.colab import drive\ndrive.mount('/content')\nnine, in_colab = 9, 'google.colab' in sys.modules",
+    "%config InlineBackend.figure_format = 'retina'\n%no_such_magic\n%load_ext no_such_extension\n%time half = 1 / 2",
     "files = !echo 1\n!touch made\n%pip install x\nhas_made = files or os.path.exists('made')",
     "%%bash\ntouch made",
     "%%capture\ncaught = 3",
     "later = await __import__('asyncio').sleep(0, 7)",
-    "@torch.jit.script\ndef doubled(x: torch.Tensor):\n    return 2 * x",
+    "%%time\n@torch.jit.script\ndef doubled(x: torch.Tensor):\n    return 2 * x",
+    "%%timeit -n 10\ndef timed(x): return x",
+    "%%no_such_magic -v\ndef wrapped(x): return x",
+    "%timeit -n 1000 -r 7 -o timed(-1)",
+    "%%writefile helper.py\ndef seven(): return 7",
+    "import helper\nseven = helper.seven()",
     "def dtype(x): return str(torch.zeros(1).dtype)",
     "def fail(x):\n    raise KeyError(x)",
     "def leave(x): os._exit(1)",
@@ -161,8 +170,13 @@ CELLS = [
     "stolen = data('x', student_id='eve')",
     "class Sound(nn.Module):\n    def forward(self, x): return 3 * x",
     "import inspect\nsource = inspect.getsource(fail)",
-    "check('x', fail)\nprint(input('?'))\nlast = 1",
+    "%%time\nbefore = 1\nfailed = 1 / 0\nbehind = 2",
+    "def show(x): display(x); return type(get_ipython()).__name__",
+    "check('x', fail)\nprint(input('?'))\nassert check('x', fail)\nlast = 1",
+    "class Wrong(nn.Module):\n    def __init__(self, n):\n        super().__init__()\n        self.n = n + 'a'",
+    "class Named(nn.Module):\n    def __init__(self, n): \n        unknown.weight",
 ]
+NAMED = {text.partition("\n")[0]: number for number, text in enumerate(CELLS)}
 
 
 @pytest.fixture(scope="module")
@@ -174,35 +188,53 @@ def shared() -> Iterator[Session]:
 
 
 def test_values_cross(shared: Session) -> None:
-    assert [shared.answer(name) for name in ("nine", "half", "later", "caught", "own", "other", "last")] == [
-        9,
-        0.5,
-        7,
-        3,
-        5,
-        5,
-        1,
-    ]
-    assert shared.answer("has_made or os.path.exists('made')") is False
+    values = {"nine": 9, "half": 0.5, "later": 7, "caught": 3, "own": 5, "other": 5, "last": 1, "seven": 7}
+    assert {name: shared.answer(name) for name in values} == values
+    assert shared.answer("has_made or in_colab or os.path.exists('made')") is False
     assert torch.equal(shared.answer("torch.eye(2).to_sparse()"), torch.eye(2))
     assert shared.answer("[1, object()]") == [1, Unsupported("object")]
+
+
+def test_what_a_cell_did_before_it_failed_stays_and_what_a_magic_wraps_runs(shared: Session) -> None:
+    assert [shared.answer(name) for name in ("went_on", "before", "timed(3)", "wrapped(4)")] == [1, 1, 3, 4]
+    assert performed(shared, "show", torch.ones(1)).result == "Shell"
+    with pytest.raises(NoValue):
+        shared.answer("behind")
 
 
 def test_an_unwritten_value_is_told_from_a_wrong_one(shared: Session) -> None:
     assert "not written yet" in exercises.check("bn-largest-output", shared.answer("unwritten")).hint
 
 
-def test_what_stopped_a_cell_is_told(shared: Session) -> None:
+def test_what_stopped_a_cell_is_told_in_its_own_words(shared: Session) -> None:
     shared.answer("nine")
-    told = {number: words for number, words in shared.stopped.items() if words}
-    assert sorted(told) == [1, 15, 17]
-    assert told[1] == "ModuleNotFoundError: No module named 'no_such_module'"
-    assert told[15] == "SyntaxError: invalid syntax (line 1)"
-    assert told[17] == "ValueError: the notebook says student_id = 'eve', and 'ada' handed it in"
-    with pytest.raises(NoValue, match="name 'broken' is not defined"):
-        shared.answer("broken")
-    assert shared.why("broken") == " A cell in which it stands was stopped by SyntaxError: invalid syntax (line 1)"
-    assert shared.why("nine") == ""
+    missing = "went on without a module: No module named "
+    assert shared.stopped == {
+        1: f"{missing}'no_such_module'",
+        3: f"{missing}'google'",
+        20: "SyntaxError: invalid syntax, in line `def broken(:`",
+        22: "ValueError: the notebook says student_id = 'eve', and 'ada' handed it in, in line "
+        "`stolen = data('x', student_id='eve')`",
+        25: "ZeroDivisionError: division by zero, in line `failed = 1 / 0`",
+    }
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        ("broken", "`def broken(:`: SyntaxError: invalid syntax, in line"),
+        ("behind", "ZeroDivisionError: division by zero, in line `failed = 1 / 0`"),
+        ("absent.draw(3)", "No module named 'no_such_module'"),
+        ("Wrong(3)", "Your code raised TypeError: unsupported operand"),
+        ("Named(3)", "Your code raised NameError: name 'unknown' is not defined, in your line `unknown.weight`"),
+        ("(nine, no_such_name)", "there was no `no_such_name`"),
+    ],
+)
+def test_the_student_reads_what_python_said(answer: str, words: str, shared: Session) -> None:
+    verdict = verdicts.judge(shared, submissions.Check("bn-largest-output", answer, own=False), "ada")
+    assert verdict.share == 0
+    assert words in verdict.words
+    assert ("there was no" in verdict.words) is ("no_such_name" in answer)
 
 
 def test_a_function_performs_on_copies(shared: Session) -> None:
@@ -224,7 +256,7 @@ def test_the_default_dtype_goes_along(shared: Session) -> None:
 
 
 def test_exceptions_come_with_the_students_line(shared: Session) -> None:
-    assert performed(shared, "fail", 1).result == Raised("KeyError", "1", "raise KeyError(x)")
+    assert performed(shared, "fail", 1).result == Raised("KeyError", "1", "raise KeyError(x)", theirs=True)
 
 
 def assert_alike(first: Any, second: Any) -> None:
@@ -290,24 +322,84 @@ def test_a_lost_worker_costs_its_exercise_only_and_a_slow_call_costs_no_worker()
         assert session.answer("run") > first
 
 
-def test_a_cell_that_ends_the_worker_or_takes_too_long_is_left_out_or_stopped() -> None:
-    cells = ["a = 1", "import os; os._exit(3)", "while True: pass", CELLS[14] + "\nstubborn(1)", "b = 2"]
+def verdict_on(session: Session, answer: str) -> verdicts.Verdict:
+    return verdicts.judge(session, submissions.Check("bn-largest-output", answer, own=False), "")
+
+
+def test_who_meets_a_limit_is_not_graded_in_what_depends_on_it_and_keeps_the_rest() -> None:
+    stubborn = CELLS[NAMED["import signal"]] + "\nstubborn(1)\nhard = 1"
+    cells = ["a = 1", "import os; os._exit(3)\ngone = 1", "slow = 3\nwhile True: pass", stubborn, "b = slow\nc = hard"]
     with Session(cells, limits=Limits(cell=2)) as session:
-        assert session.answer("a + b") == 3
-    assert session.stopped == {0: "", 1: LEFT_OUT, 2: "TimeUp: more than 2 seconds", 3: LEFT_OUT, 4: ""}
+        assert session.answer("a + b") == 4
+        assert [verdict_on(session, name).share for name in ("a", "gone", "b", "c", "hard")] == [
+            0,
+            None,
+            None,
+            None,
+            None,
+        ]
+        assert "`slow = 3`: It took more than the 2 seconds that a cell has" in verdict_on(session, "b").words
+    assert session.limited == {1, 2, 3}
 
 
-def test_cells_for_which_there_is_no_time_cost_no_others() -> None:
-    with Session(["a = 1", "import time\nwhile True: time.sleep(1)", "a = 2"], limits=Limits(all_cells=2)) as session:
-        assert session.answer("a") == 1
-    assert session.stopped[2] == NO_TIME
+def test_cells_run_once_up_to_a_check_and_what_takes_all_time_costs_nothing_before_it() -> None:
+    cells = ["n = 0", "n = n + 1\ndef first(): return n", "n = 5\nwhile True: pass", "late = 2"]
+    with Session(cells, limits=Limits(submission=3)) as session:
+        assert session.answer("first()", after=2) == 1
+        assert session.answer("n", after=2) == 1
+        assert verdict_on(session, "late") == (None, verdict_on(session, "late").words)
+        assert session.stopped[3] == NO_TIME.format(3)
 
 
-def test_memory_has_a_limit() -> None:
+def test_settings_of_a_cell_hold_for_the_answer_and_not_for_the_judge() -> None:
+    settings = (
+        "import torch, warnings\ntorch.set_default_device('meta')\ntorch.use_deterministic_algorithms(True)\n"
+        "torch.set_num_threads(2)\nwarnings.simplefilter('error')\ntorch.set_grad_enabled(False)\n"
+        "torch.set_default_dtype(torch.float64)\n"
+        "def seen(*_): return [str(torch.zeros(1).device), torch.are_deterministic_algorithms_enabled()]"
+    )
+    with Session([settings]) as session:
+        there = performed(session, "seen", 1).result
+    script = (
+        f"{settings}\nfrom tutorial_utils.exercises import check\nfrom tutorial_utils.exercises import checking\n"
+        + (
+            "from tutorial_utils.exercises.batchnorm_training import bn_forward\nlooked = []\n"
+            "def answer(*given):\n    looked.append(seen())\n    with torch.device('cpu'): return bn_forward(*given)\n"
+            "result = check('bn-forward', answer)\nassert result, result\n"
+            "assert seen() == looked[0] and torch.get_default_dtype() == torch.float64, looked\nprint(looked[0])"
+        )
+    )
+    here = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert here.stdout.strip() == str(there) == "['meta', True]", here.stderr
+
+
+def test_parts_that_are_right_earn_their_share_with_a_reason_each() -> None:
+    backward = "import torch\ndef back(d, z, gamma, eps):\n    with torch.enable_grad():\n" + (
+        "        z, g = z.detach().requires_grad_(), gamma.detach().requires_grad_()\n        b = torch.zeros_like(g)"
+        ".requires_grad_()\n        y = torch.nn.functional.batch_norm(z, None, None, g, b, training=True, eps=eps)\n"
+        "        one, two, three = torch.autograd.grad(y, (z, g, b), d)\n    return one, 2 * two, three"
+    )
+    with Session([backward]) as session:
+        verdict = verdicts.judge(session, submissions.Check("bn-backward", "back", own=False), "")
+    assert verdict.share == pytest.approx(2 / 3)
+    assert "2 of 3 parts are right:\n  d_z: right\n  d_gamma: " in verdict.words
+    cell = released().cells[-1]
+    preprocessors.write(verdict, cell)
+    assert determine_grade(cell) == (2.0, 3.0)
+
+
+def test_memory_has_a_limit_for_a_process_and_for_all_it_starts() -> None:
     if not os.path.exists("/proc/self/statm"):
         pytest.skip("this system has no limit on memory")
-    with Session([], limits=Limits(memory=2**28)) as session, pytest.raises(NoValue, match="MemoryError"):
-        session.answer("len(bytearray(2**29))")
+    spread = (
+        "import os, time\ndef spread(x):\n    for _ in range(4):\n        if os.fork() == 0:\n"
+        "            hog = bytearray(2**27); hog[::4096] = b'1' * len(hog[::4096])\n            time.sleep(60)\n"
+        "    time.sleep(20)"
+    )
+    with Session([spread], limits=Limits(memory=2**28)) as session:
+        with pytest.raises(NoValue, match="MemoryError"):
+            session.answer("len(bytearray(2**29))")
+        assert "more memory than there is" in str(performed(session, "spread", 1).result)
 
 
 def test_no_worker_is_not_the_students_fault() -> None:
@@ -324,7 +416,7 @@ pipe = socket.socket(fileno=0)
 def say(text, numbers=b"", lengths=None):
     text = text if isinstance(text, bytes) else json.dumps(text).encode()
     pipe.sendall(struct.pack("<II", *(lengths or (len(text), len(numbers)))) + text + numbers)
-say(["value", None]); say(["value", [True, None]])  # it has begun, and there is something to call
+say(["value", None]); say(["value", ["call", None]])  # it has begun, and there is something to call
 """
 FORGERIES = {
     "text beyond the limit": "say(b'', lengths=(2**32 - 1, 8))",
@@ -348,28 +440,44 @@ FORGERIES = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
-def test_a_forged_message_earns_nothing_and_ends_in_time(forgery: str) -> None:
+def test_a_forged_message_earns_nothing_and_ends_in_time(forgery: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is no worker at all answers in its place."""
-    script = f"{FORGE}\n{forgery}\ntime.sleep(60)"
-    forger = Isolation("forger", "", lambda *_: [sys.executable, "-c", script])
+    script, started = f"{FORGE}\n{forgery}\ntime.sleep(60)", []
+
+    def forger(isolation: Isolation, limits: Limits) -> Process:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            started.append(subprocess.Popen([sys.executable, "-c", script], stdin=theirs.fileno()))
+        return Process(ours)
+
+    monkeypatch.setattr(session_module, "start", forger)
     begin = time.monotonic()
-    with Session([], limits=Limits(call=0.5, exercise=1), isolation=forger) as session:
+    with Session([], limits=Limits(call=0.5, submission=1)) as session:
         check = submissions.Check("bn-forward", "batch_norm", own=False)
-        assert preprocessors.outcome(session, check, "ada").output_type == "error"
-    assert time.monotonic() - begin < 20
+        assert verdicts.judge(session, check, "ada").share in (0, None)
+    for one in started:
+        one.kill()
+        one.wait()
+    assert time.monotonic() - begin < 30
 
 
 # --- the fence ----------------------------------------------------------------------------------------
 
 
 def test_students_of_one_class_are_different_users_without_rights() -> None:
-    assert user(Path("/tmp/one")) != user(Path("/tmp/two"))
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+    if os.geteuid() != 0:
         pytest.skip("only root can be another user")
-    with Session(["import os"], isolation=OTHER_USER) as session:
-        assert session.answer("os.getuid()") in USERS
-        assert session.answer("os.stat('.').st_uid == os.getuid()")
-        assert session.answer("os.stat('.').st_mode & 0o077") == 0
+    seen = []
+    for _ in range(2):
+        with Session([], isolation=OTHER_USER) as session:
+            posix = "__import__('posix')"
+            seen.append(session.answer(f"{posix}.getuid()"))
+            assert session.answer(f"{posix}.stat('.').st_uid == {posix}.getuid()")
+            assert session.answer(f"{posix}.stat('.').st_mode & 0o077") == 0
+            with pytest.raises(NoValue, match="Operation not permitted"):
+                session.answer(f"{posix}.setuid(0)")
+    assert seen[0] != seen[1]
+    assert set(seen) <= set(USERS)
 
 
 def test_behind_namespaces_there_is_no_course_no_network_and_no_right_answer(in_course: Path) -> None:
@@ -384,7 +492,8 @@ def test_behind_namespaces_there_is_no_course_no_network_and_no_right_answer(in_
     ]
     with Session(cells, isolation=NAMESPACES) as session:
         assert session.answer("os.getpid()") == 1
-        assert session.answer("os.getcwd()") == "/tmp"
+        assert session.answer("os.getcwd()") == DESK
+        assert session.answer("[one for one in os.listdir('/proc') if one.isdigit()]") == ["1"]
         for asked in (f"names({str(in_course)!r})", "call()", "change()", "open('/etc/passwd')"):
             with pytest.raises(NoValue, match="Errno"):
                 session.answer(asked)
@@ -729,6 +838,52 @@ def test_errors_say_what_to_do(in_course: Path, monkeypatch: pytest.MonkeyPatch,
         cli.release([])
 
 
+# --- many submissions ---------------------------------------------------------------------------------
+
+
+def fake_grading(monkeypatch: pytest.MonkeyPatch, lines: dict[str, str]) -> list[str]:
+    """Let each submission come to a line, without grading it; who was tried, in order."""
+    tried: list[str] = []
+
+    def side_by_side(name: str, students: list[str], processes: int = 4) -> Iterator[tuple[str, str]]:
+        for student in students:
+            tried.append(student)
+            if lines.get(student) == "interrupt":
+                raise KeyboardInterrupt
+            yield student, lines.get(student, "1 of 2")
+
+    monkeypatch.setattr(cli, "side_by_side", side_by_side)
+    return tried
+
+
+def test_an_interrupted_run_goes_on_and_grades_again_what_changed(
+    in_course: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    students = ["ada", "bob", "carl"]
+    for student in students:
+        place(Path("submitted", student, "ps1/ps1.ipynb"), student)
+    fake_grading(monkeypatch, {"carl": "interrupt"})
+    with pytest.raises(KeyboardInterrupt):
+        cli.grade_all("ps1", students)
+    place(Path("submitted/ada/ps1/ps1.ipynb"), "ada, corrected")
+    tried = fake_grading(monkeypatch, {})
+    assert cli.grade_all("ps1", students) == {}
+    assert tried == ["ada", "carl"]
+    printed = capsys.readouterr().out
+    assert "[1/3] ada: 1 of 2" in printed
+    assert "1 of 3 were graded before an interruption" in printed
+    assert "[2/2] carl" in printed
+    assert not list(Path().glob("*.progress"))
+
+
+def test_one_cause_for_all_is_not_tried_again_with_each(in_course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    students = [f"s{number}" for number in range(9)]
+    lines = dict.fromkeys(students, "NOT GRADED: the disk is full")
+    tried = fake_grading(monkeypatch, lines)
+    assert cli.grade_all("ps1", students) == lines
+    assert tried == students + students[:3]
+
+
 # --- the course folder --------------------------------------------------------------------------------
 
 
@@ -766,7 +921,7 @@ def test_the_solutions_earn_all_points_at_arms_length() -> None:
         cells += [f"answers[{check.id!r}] = {check.answer}" for check in found]
         checks += found
     data = preprocessors.own_data("", checks)
-    with Session(cells, "", data, Limits(call=30, all_cells=600, processor=900)) as session:
+    with Session(cells, "", data, Limits(call=30, submission=900)) as session:
         answers = {check.id: session.answer(f"answers[{check.id!r}]") for check in checks}
         results = [exercises.check(id, answer, perform=session.perform) for id, answer in answers.items()]
     assert [result.hint for result in results if not result.passed] == []

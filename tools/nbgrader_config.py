@@ -16,7 +16,7 @@ c.Autograde.sanitize_preprocessors = [
 ]
 c.Autograde.autograde_preprocessors = [
     "tutorial_utils.grading.preprocessors.GradeAnswers",
-    "nbgrader.preprocessors.SaveAutoGrades",
+    "tutorial_utils.grading.preprocessors.SaveGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
@@ -39,8 +39,9 @@ c.Collect.roster = "roster.csv"
 # c.Collect.patterns = [r"ps1-(?P<name>.+)-final"]  # in place of those for Moodle and Canvas
 
 c.GradeAnswers.book_numbers_count = True  # whether student_id = None earns points where numbers are one's own
-c.GradeAnswers.call_seconds = 10.0  # one call of a student's function
-c.GradeAnswers.exercise_seconds = 60.0  # all calls of one exercise
+# Who meets a limit of cell or submission is not graded in what depends on it, and waits for you: set it higher and
+# grade again, or give the points by hand.
 c.GradeAnswers.cell_seconds = 60.0  # one cell
-c.GradeAnswers.all_cells_seconds = 600.0  # all cells of a notebook; those for which there is no time left do not run
-c.GradeAnswers.memory_megabytes = 1024  # beyond what Python and torch take
+c.GradeAnswers.submission_seconds = 600.0  # all that a submission runs: its cells, then its functions in the checks
+c.GradeAnswers.call_seconds = 30.0  # one call of a function in a check; more is wrong, in a notebook more than 10
+c.GradeAnswers.memory_megabytes = 1024  # all processes of a submission together, beyond what Python and torch take

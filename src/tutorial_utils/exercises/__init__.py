@@ -17,7 +17,7 @@ from tutorial_utils.exercises.registry import EXERCISES
 
 __all__ = ["EXERCISES", "Result", "check", "data"]
 
-MACHINERY = {"checking", "compare", "hints", "match", "registry", "run", "toolbox"}
+MACHINERY = {"checking", "compare", "hints", "match", "registry", "run", "settings", "toolbox"}
 
 for _topic in sorted({module.name for module in iter_modules(__path__)} - MACHINERY):
     import_module(f"{__name__}.{_topic}")

@@ -8,23 +8,44 @@ known mistake that explains the cases (module ``match``), and where there is non
 import difflib
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from tutorial_utils.exercises import hints
+from tutorial_utils.exercises import hints, settings
 from tutorial_utils.exercises.compare import Case, Outcome, agree, fitted, named
 from tutorial_utils.exercises.match import best_match, result_of
 from tutorial_utils.exercises.registry import EXERCISES, Exercise, Function, Inputs, When
-from tutorial_utils.exercises.run import Perform, Raised, cast, changed, described, perform_here, snapshot, to_data
+from tutorial_utils.exercises.run import (
+    Perform,
+    Performance,
+    Raised,
+    cast,
+    changed,
+    described,
+    perform_here,
+    snapshot,
+    to_data,
+)
 
 #: What readers guessed at first, by exercise.
 FIRST_GUESSES: dict[str, Any] = {}
 #: How often data are drawn before those are taken for which a mistake cannot be told from another answer.
 REDRAWS = 50
+
+
+#: The share of the points for a right result that came with something unasked: a changed input, too few digits.
+FLAWED = 0.5
+
+
+class Part(NamedTuple):
+    """A part of what was asked for: its name, and what is wrong with it, "" if nothing is."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +59,11 @@ class Result:
     hint: str
     #: The hint of the known mistake that explains the answer; "" if none does.
     diagnosis: str = ""
+    #: The parts that earn points of their own.
+    parts: tuple[Part, ...] = ()
+    #: The share of the points, from 0 to 1: of the parts those that are right on every input; half for a right result
+    #: with a flaw.
+    share: float = 0.0
 
     def __bool__(self) -> bool:
         """Whether the answer is right."""
@@ -55,13 +81,14 @@ def check(
     later: bool = False,
     student_id: str | None = None,
     generator: torch.Generator | None = None,
-    perform: Perform = perform_here,
+    perform: Perform | None = None,
     guess: Any = None,
 ) -> Result:
     """Check an answer: right, or what went wrong, in words; nothing that the answer does makes this raise.
 
     The answer is only called, never inspected. A function is tried on random inputs; each call gets copies of them and
-    has :data:`~tutorial_utils.exercises.run.LIMIT` seconds. While it runs, the inputs' dtype is the default dtype.
+    has :data:`~tutorial_utils.exercises.run.LIMIT` seconds. While it runs, the inputs' dtype is the default dtype, and
+    gradients are on; all else that was set in torch holds for it, and for nothing that judges it.
 
     Args:
         id: the exercise.
@@ -69,7 +96,7 @@ def check(
         later: whether only who grades has the exercise, one of a course's own: then it is not checked here.
         student_id: whose data the answer is about, where :func:`data` was asked for them.
         generator: draws the inputs; without one they are different each time.
-        perform: runs the answer on one input; another one than the default may do so in another process.
+        perform: runs the answer on one input; without one it runs here, and another one may do so in another process.
         guess: what the reader expects, where the exercise asks for that first; ``...`` if it is not written yet. Only
             the first guess counts, and a right answer is compared with it.
 
@@ -83,10 +110,21 @@ def check(
         return Result(id, False, f"{id}: not written yet. First write down your guess, which is not graded.")
     if guess is not None:
         FIRST_GUESSES.setdefault(id, to_data(guess))
-    result = _checked(exercise, answer, student_id, generator, perform)
+    with settings.judging() as theirs:
+        result = _checked(exercise, answer, student_id, generator, perform or _perform_under(theirs))
     if guess is None or not result.passed:
         return result
     return replace(result, hint=f"{result.hint}\n{hints.paragraph(hints.of_guess(exercise, FIRST_GUESSES[id]))}")
+
+
+def _perform_under(theirs: Mapping[str, Any]) -> Perform:
+    """Run an answer here, under the settings that its author knows."""
+
+    def perform(*arguments: Any) -> Performance:
+        with settings.held(theirs):
+            return perform_here(*arguments)
+
+    return perform
 
 
 def _checked(
@@ -175,13 +213,22 @@ def _verdict(cases: list[Case]) -> Result:
     if any(case.wrong for case in cases):
         return _explain(cases)
     if touched := [name for case in cases for name in case.changed]:
-        return _wrong(exercise, f"The result is right, but your code changes its input `{touched[0]}`. Work on a copy.")
+        hint = f"The result is right, but your code changes its input `{touched[0]}`. Work on a copy."
+        return replace(_wrong(exercise, hint), share=FLAWED)
     words = exercise.right or ("the value is as computed." if exercise.value else "as expected on every random input.")
     coarse = next(filter(None, map(hints.of_precision, cases)), "")
-    return Result(exercise.id, True, hints.paragraph(f"Right: {words} {coarse}".rstrip()))
+    return Result(exercise.id, True, hints.paragraph(f"Right: {words} {coarse}".rstrip()), share=1.0)
 
 
 def _explain(cases: list[Case]) -> Result:
+    """Say what is wrong, on the whole and part by part."""
+    credited = [name for name in cases[0].exercise.credited if name in cases[0].expected]
+    parts = tuple(Part(name, hints.of_credit(name, cases)) for name in credited)
+    right = sum(not part.reason for part in parts)
+    return replace(_diagnose(cases), parts=parts, share=right / len(parts) if parts else 0.0)
+
+
+def _diagnose(cases: list[Case]) -> Result:
     """Name the known mistake, or say what can be seen; show the smallest wrong case."""
     smallest, known = min((case for case in cases if case.wrong), key=lambda case: case.size), best_match(cases)
     shown = hints.shown(smallest, smallest.wrong)
@@ -211,7 +258,8 @@ def data(id: str, *, student_id: str | None = None) -> Any:
         ValueError: if there is no such exercise, or it has no data.
     """
     exercise = find(id)
-    inputs = own_inputs(exercise, student_id) if exercise.value else ()
+    with settings.judging():
+        inputs = own_inputs(exercise, student_id) if exercise.value else ()
     if not inputs:
         raise ValueError(f"exercise {id!r} has no data of its own")
     return inputs[0] if len(inputs) == 1 else inputs

@@ -62,9 +62,10 @@ def of_exception(raised: Raised) -> str:
     """What an exception means."""
     where = f", in your line `{raised.line}`" if raised.line else ""
     error = str(raised).rstrip(".")
+    limit = raised.message.removeprefix("more than ") or f"{LIMIT:g} seconds"
     known = {
         WrongType.__name__: raised.message,
-        "TimeUp": f"Your code did not end within {LIMIT:g} seconds{where}. Is there a loop that never stops?",
+        "TimeUp": f"Your code did not end within {limit}{where}. Is there a loop that never stops?",
         "RecursionError": f"Your function calls itself without end{where}. Which call should be the last?",
         "SystemExit": f"Your code asked Python to exit{where}. Leave that out; a function ends with `return`.",
     }
@@ -73,10 +74,12 @@ def of_exception(raised: Raised) -> str:
     if where:
         more = " Change parameters under `torch.no_grad()`." if "leaf Variable" in error else ""
         return f"Your code raised {error}{where}.{more}"
-    if "NoneType" in raised.message:
-        return NO_RETURN
     if raised.kind == "TypeError" and "argument" in raised.message:
         return f"Your function cannot be called as the exercise does: {error}."
+    if raised.theirs:
+        return f"Your code raised {error}."
+    if "NoneType" in raised.message:
+        return NO_RETURN
     return f"What your function returned cannot be used: {error}."
 
 
@@ -86,6 +89,17 @@ def of_structure(case: Case) -> str:
     what = f"{len(result)} things" if isinstance(result, (tuple, list, dict)) else f"a single {kind(result)}"
     asked = "one" if count == 1 else f"{count}: {sentence_list(case.expected)}"
     return f"{'You gave' if case.exercise.value else 'Your function returned'} {what}; the exercise asks for {asked}."
+
+
+def of_credit(part: str, cases: Sequence[Case]) -> str:
+    """What is wrong with one part, on the smallest input on which it is; "" if nothing is."""
+    wrong = [case for case in cases if part in case.wrong]
+    if not wrong:
+        return ""
+    case = min(wrong, key=lambda case: case.size)
+    if case.result is None or not case.complete:
+        return _of_case(case, cases)
+    return of_value(part, case) if case.exercise.value else of_part(part, case, cases)
 
 
 def exchanged(case: Case) -> bool:

@@ -59,6 +59,9 @@ class Exercise:
     describe: Function | None = None
     #: Names for the items of a tuple that comes out.
     parts: tuple[str, ...] = ()
+    #: The parts that earn their share of the points, if others are wrong; None: those in :attr:`parts`. An empty tuple,
+    #: where a part may be right by chance or says little alone, leaves all or nothing.
+    credit: tuple[str, ...] | None = None
     #: Positions of the inputs that the answer may change in place; they then are its result.
     changes: tuple[int, ...] = ()
     #: Whether the answer is a value rather than a function. It can be found by trial, so better ask for a function.
@@ -75,6 +78,11 @@ class Exercise:
     guessing: float = 1e-3
     #: What is said to a right answer.
     right: str = ""
+
+    @property
+    def credited(self) -> tuple[str, ...]:
+        """The parts that earn a share of the points each."""
+        return self.parts if self.credit is None else self.credit
 
     @property
     def names(self) -> list[str]:

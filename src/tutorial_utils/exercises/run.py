@@ -7,7 +7,7 @@ import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -29,6 +29,8 @@ from tutorial_utils.exercises.registry import Exercise, Function, Inputs
 LIMIT = 10.0
 #: How many items of an iterator are looked at.
 LONGEST = 10_000
+#: The mark of an exception that came up while the answer ran.
+OF_ANSWER = "_of_answer"
 LIBRARIES = (str(Path(tutorial_utils.__file__).parent), sysconfig.get_paths()["stdlib"], "site-packages")
 
 
@@ -51,6 +53,8 @@ class Raised:
     kind: str
     message: str
     line: str = ""
+    #: Whether it came up while the answer ran, even if in no line that can be shown.
+    theirs: bool = False
 
     @property
     def is_stub(self) -> bool:
@@ -126,7 +130,12 @@ def returning_inplace(answer: Function, changes: tuple[int, ...]) -> Function:
 
     def call(*inputs: Any, **options: Any) -> Any:
         before = snapshot(cast(inputs)) if changes else []
-        returned = answer(*inputs, **options)
+        try:
+            returned = answer(*inputs, **options)
+        except BaseException as error:
+            with suppress(Exception):  # a class of the reader's own may refuse
+                setattr(error, OF_ANSWER, True)
+            raise
         if isinstance(returned, np.ndarray) and returned.dtype.kind in "biufc":
             returned = torch.tensor(returned)
         if not changes or (isinstance(returned, (tuple, list)) and len(returned) == len(changes)):
@@ -153,9 +162,16 @@ def run(function: Function, *arguments: Any, dtype: torch.dtype = torch.float64)
     except NoResult:
         return None
     except (Exception, SystemExit, TimeUp) as error:
-        frames = reversed(traceback.extract_tb(error.__traceback__))  # the innermost first
-        line = next((frame.line for frame in frames if not any(place in frame.filename for place in LIBRARIES)), "")
-        return Raised(type(error).__name__, str(error), line or "")
+        return raised(error)
+
+
+def raised(error: BaseException) -> Raised:
+    """An exception as text, with the innermost line of the reader's own code."""
+    if isinstance(error, SyntaxError):
+        return Raised(type(error).__name__, error.msg, (error.text or "").strip(), theirs=True)
+    frames = reversed(traceback.extract_tb(error.__traceback__))  # the innermost first
+    line = next((frame.line for frame in frames if not any(place in frame.filename for place in LIBRARIES)), "")
+    return Raised(type(error).__name__, str(error), line or "", getattr(error, OF_ANSWER, False) is True)
 
 
 @contextmanager

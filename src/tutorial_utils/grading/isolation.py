@@ -1,9 +1,12 @@
-"""How far a student's code can be fenced in on this system, and the command that does it.
+"""How far a student's code can be fenced in on this system, and how it is done.
 
-On Linux, `unshare` starts a process with no network, no sight of other processes, and a file system that holds
-Python, its packages and an empty folder, nothing else. It needs no rights where user namespaces are allowed. Where
-they are not, root (as in most containers) gives the process to a user without rights; elsewhere only time and memory
-are limited. :func:`available` says which it is.
+A process of the grader's own, the nursery, has everything loaded, and no student's code; an :class:`Isolation` says how
+it starts. It forks a worker for each submission, which shuts itself in with :func:`enter` before it runs a cell.
+
+On Linux, `unshare` starts the nursery with no network, no sight of other processes, and a file system that holds
+Python, its packages and an empty folder, nothing else; each worker gets an empty folder and a sight of processes of its
+own. That needs no rights where user namespaces are allowed. Where they are not, root (as in most containers) gives the
+worker to a user without rights; elsewhere only time and memory are limited.
 
 Whatever it is, the package that the code sees is a copy without the exercises' right answers (:func:`furnish`).
 
@@ -11,17 +14,16 @@ Whatever it is, the package that the code sees is a copy without the exercises' 
 []
 """
 
+import ctypes
 import os
 import shutil
 import site
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-from zlib import crc32
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ANSWERS = PACKAGE / "exercises"
@@ -29,36 +31,38 @@ ANSWERS = PACKAGE / "exercises"
 HARMLESS = ("registry", "run")
 """The modules of it that hold none; a worker needs them."""
 SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/sys/devices/system/cpu")
-# Arguments: the new root, the folder to hide, the folders to show (read-only), "--", the command.
-SCRIPT = """
-root=$1; hidden=$2; shift 2
-mount -t tmpfs -o mode=755,size=256m none "$root"
-while [ "$1" != -- ]; do
-  mkdir -p "$root$1"; mount --rbind "$1" "$root$1"; mount -o remount,bind,ro "$root$1"; shift
-done; shift
+DESK, COPY = "/desk", "/package"
+"""Behind namespaces: where a worker may write, and where the copy of the package lies."""
+# Arguments: the new root, the copy of the package, the folder to hide, folders to show (read-only), "--", the command.
+SCRIPT = f"""
+root=$1; copy=$2; hidden=$3; shift 3
+mount -t tmpfs -o mode=755,size=1m none "$root"
+show() {{ mkdir -p "$root$2"; mount --rbind "$1" "$root$2"; mount -o remount,bind,ro "$root$2"; }}
+show "$copy" {COPY}
+while [ "$1" != -- ]; do show "$1" "$1"; shift; done; shift
 if [ -d "$root$hidden" ]; then mount -t tmpfs -o ro,size=4k none "$root$hidden"; fi
-mkdir -p "$root/proc" "$root/dev" "$root/tmp" "$root/.old"
+mkdir -p "$root/proc" "$root/dev" "$root/tmp" "$root{DESK}" "$root/.old"
 mount -t proc proc "$root/proc"
+mount -t tmpfs -o size=16m none "$root{DESK}"
 for device in null zero urandom; do : > "$root/dev/$device"; mount --bind /dev/$device "$root/dev/$device"; done
-chmod 1777 "$root/tmp"
-cd "$root"; pivot_root . .old; umount -l /.old; cd /tmp
+cd "$root"; pivot_root . .old; umount -l /.old; mount -o remount,ro /; cd {DESK}
+export PYTHONPATH={COPY} TMPDIR={DESK} HOME={DESK}
 exec "$@"
 """
 APART = ("--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
 USERS = range(61184, 65520)
-"""Numbers of users that no system gives away for long; each process gets one of them."""
-POWERLESS = ("setpriv", "--no-new-privs", "--bounding-set=-all")
+"""Numbers of users that no system gives away for long; each worker of root's gets the next of them."""
 
 
 class Room(NamedTuple):
-    """The folders of one worker: where its code may write, and where its copy of the package lies."""
+    """The folders of a nursery: an empty one, and where its copy of the package lies."""
 
     home: Path
     package: Path
 
 
 class Isolation(NamedTuple):
-    """A way to fence a process in: a name, what it keeps away, and what makes the beginning of the command."""
+    """A way to fence code in: a name, what it keeps away, and what makes the beginning of the nursery's command."""
 
     name: str
     words: str
@@ -66,12 +70,10 @@ class Isolation(NamedTuple):
 
 
 def furnish(folder: Path) -> Room:
-    """Make the folders of a worker in an empty one; its copy of the package has no right answers."""
+    """Make the folders of a nursery in an empty one; its copy of the package has no right answers."""
     room = Room(folder / "home", folder / "package")
     folder.chmod(0o711)
-    room.home.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        os.chown(room.home, *[user(folder)] * 2)
+    room.home.mkdir(mode=0o711)
     copied = shutil.copytree(PACKAGE, room.package / PACKAGE.name, ignore=_answers)
     (copied / "exercises" / "__init__.py").write_text("")
     return room
@@ -90,53 +92,96 @@ def holds_answers(name: str) -> bool:
     return name.removesuffix(".py") not in HARMLESS
 
 
-def shown(course: Path, room: Room) -> Iterator[str]:
+def shown(course: Path) -> Iterator[str]:
     """The folders that a student's code may read: those of Python and its packages, none that holds the course."""
     packages = [*site.getsitepackages(), *(path for path in sys.path if "-packages" in path)]
     seen: list[Path] = []
-    for folder in map(Path, (*SYSTEM, sys.base_prefix, sys.prefix, *packages, str(room.package))):
+    for folder in map(Path, (*SYSTEM, sys.base_prefix, sys.prefix, *packages)):
         inside = any(folder.is_relative_to(parent) for parent in seen)
         if folder.is_dir() and not inside and not course.resolve().is_relative_to(folder.resolve()):
             seen.append(folder)
             yield str(folder)
 
 
-def user(folder: Path) -> int:
-    """The user that root turns a student's code into: by the folder, so hardly ever the same for two."""
-    return USERS[crc32(str(folder).encode()) % len(USERS)]
-
-
 def _unshare(course: Path, room: Room) -> list[str]:
-    """The command for Linux; for root another one, that ends as a user without rights."""
-    fence = ["sh", "-ec", SCRIPT, "sh", str(room.home), str(ANSWERS), *shown(course, room), "--"]
-    if os.geteuid() == 0:
-        return ["unshare", *APART, *fence, *_other_user(course, room)]
-    return ["unshare", "--user", "--map-root-user", *APART, *fence, *POWERLESS]
+    """The command for Linux; who is not root becomes root of the namespaces, and of nothing else."""
+    apart = APART if os.geteuid() == 0 else ("--user", "--map-root-user", *APART)
+    places = map(str, (room.home, room.package, ANSWERS, *shown(course)))
+    return ["unshare", *apart, "sh", "-ec", SCRIPT, "sh", *places, "--"]
 
 
-def _other_user(course: Path, room: Room) -> list[str]:
-    """The command for root where namespaces are forbidden, as in most containers."""
-    number = user(room.home.parent)
-    return [*POWERLESS, f"--reuid={number}", f"--regid={number}", "--clear-groups"]  # fails for all but root
+def _root(course: Path, room: Room) -> list[str]:
+    """Nothing, for root where namespaces are forbidden, as in most containers; a command that fails for all others."""
+    return [] if os.geteuid() == 0 else ["false"]
 
 
 NAMESPACES = Isolation("namespaces", "no network, no other processes, no files but Python's own", _unshare)
-OTHER_USER = Isolation("user", "runs as a user without rights; network and files open to all are in reach", _other_user)
+OTHER_USER = Isolation("user", "runs as a user without rights; network and files open to all are in reach", _root)
 NOTHING = Isolation("NONE", "only time and memory are limited; grade in a container or virtual machine", lambda *_: [])
 
 
-@cache
-def available(course: Path) -> Isolation:
-    """The best way that works here, found by trying it."""
-    with tempfile.TemporaryDirectory() as folder:
-        room = furnish(Path(folder))
-        return next((one for one in (NAMESPACES, OTHER_USER) if _works(one.command(course, room), room)), NOTHING)
+# --- what a worker does before it runs a student's code -----------------------------------------------
+
+NEW_MOUNTS, NEW_NAMES, NEW_IPC, NEW_PROCESSES, NEW_NETWORK = 0x20000, 0x4000000, 0x8000000, 0x20000000, 0x40000000
+NO_SETUID, NO_DEVICES, BIND = 2, 4, 4096
+"""Flags of mount."""
+DROP_CAPABILITY, NO_NEW_RIGHTS, SET_DUMPABLE = 24, 38, 4
+"""Requests to prctl."""
+CAPABILITIES = range(64)
+VERSION_3 = 0x20080522
+"""Of the layout of capabilities."""
 
 
-def _works(command: list[str], room: Room) -> bool:
-    words = [*command, sys.executable, "-P", "-c", "import torch, tutorial_utils.grading.worker"]
-    variables = os.environ | {"PYTHONPATH": str(room.package)}
-    try:
-        return subprocess.run(words, capture_output=True, timeout=60, env=variables).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+def system(name: str, *arguments: object) -> None:
+    """Call a function of the C library; an OSError if it fails."""
+    library = ctypes.CDLL(None, use_errno=True)
+    words = [one.encode() if isinstance(one, str) else one for one in arguments]
+    if getattr(library, name)(*words) != 0:
+        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+
+def fork(way: str) -> int:
+    """Fork; behind namespaces, the child is the first process of a space of its own, and its end is the end of all."""
+    if way == NAMESPACES.name:
+        with open("/proc/self/ns/pid") as own:
+            system("setns", own.fileno(), NEW_PROCESSES)  # a process may leave for a new space only from its own
+        system("unshare", NEW_PROCESSES)
+    return os.fork()
+
+
+def enter(way: str, room: Path, number: int) -> None:
+    """Shut this process in for good, in an empty folder, without any rights.
+
+    Args:
+        way: the name of an isolation.
+        room: a folder of the nursery's, in which one is made where there are no namespaces.
+        number: the user to become, if this is root.
+    """
+    if way == NAMESPACES.name:
+        system("unshare", NEW_MOUNTS | NEW_NAMES | NEW_IPC | NEW_NETWORK)
+        system("mount", "none", DESK, "tmpfs", NO_DEVICES | NO_SETUID, "mode=1777,size=256m")
+        if not os.listdir("/tmp"):  # where Python may lie
+            system("mount", DESK, "/tmp", None, BIND, None)
+        system("mount", "none", "/proc", "proc", 0, None)
+        os.chdir(DESK)
+    else:
+        os.chdir(tempfile.mkdtemp(dir=room))
+    if way == OTHER_USER.name:
+        os.chown(".", number, number)
+    if way != NOTHING.name:
+        _give_up_rights(number)
+
+
+def _give_up_rights(number: int) -> None:
+    system("prctl", NO_NEW_RIGHTS, 1, 0, 0, 0)
+    for capability in CAPABILITIES:
+        with suppress(OSError):  # this kernel knows fewer
+            system("prctl", DROP_CAPABILITY, capability, 0, 0, 0)
+    with open("/proc/self/uid_map") as file:
+        is_root = file.read().split()[2] != "1"  # and not only root of its namespaces, where there is no other user
+    if is_root:
+        os.setgroups([])
+        os.setresgid(number, number, number)
+        os.setresuid(number, number, number)
+    system("capset", (ctypes.c_uint32 * 2)(VERSION_3, 0), (ctypes.c_uint32 * 6)())
+    system("prctl", SET_DUMPABLE, 1, 0, 0, 0)

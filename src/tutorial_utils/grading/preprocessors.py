@@ -14,19 +14,22 @@ import torch
 from nbconvert.exporters import NotebookExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
-from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Float, Integer
 
 from tutorial_utils import exercises
-from tutorial_utils.exercises.run import TimeUp
 from tutorial_utils.grading import collecting, identity, own_checks, submissions, written
 from tutorial_utils.grading.identity import Numbers
-from tutorial_utils.grading.isolation import NAMESPACES, available
-from tutorial_utils.grading.session import DidNotStart, Limits, NoValue, Session
+from tutorial_utils.grading.isolation import NAMESPACES
+from tutorial_utils.grading.process import Limits, available
+from tutorial_utils.grading.session import Session
 from tutorial_utils.grading.submissions import Check
+from tutorial_utils.grading.verdicts import Verdict, judge, points
 
 LONGEST = 5000
 """Characters of what is said below a cell."""
+NOT_GRADED = "not_graded"
+"""Marks a check, in the metadata of its cell, that waits for a person."""
 Converted = tuple[NotebookNode, dict[str, Any]]
 
 
@@ -55,9 +58,8 @@ class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
     """Grades the checks of a rebuilt notebook: the student's code runs apart, the checker runs here."""
 
     call_seconds = Float(Limits.call, help="Seconds for one call of a student's function.").tag(config=True)
-    exercise_seconds = Float(Limits.exercise, help="Seconds for one exercise.").tag(config=True)
     cell_seconds = Float(Limits.cell, help="Seconds for one cell.").tag(config=True)
-    all_cells_seconds = Float(Limits.all_cells, help="Seconds for all cells.").tag(config=True)
+    submission_seconds = Float(Limits.submission, help="Seconds for all that a submission runs.").tag(config=True)
     book_numbers_count = Bool(True, help="Whether `student_id = None` earns points.").tag(config=True)
     memory_megabytes = Integer(1024, help="Memory for a student's code, beyond Python and torch.").tag(config=True)
 
@@ -68,26 +70,37 @@ class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
         torch.set_num_threads(1)  # small tensors: threads would only wait for each other
         student = str(resources["nbgrader"]["student"])
         cells = submissions.cells_to_run(nb)
-        checks = [(cell, submissions.what_is_checked(cell.source)) for cell in filter(submissions.is_check, nb.cells)]
         how = available(Path.cwd())
         (self.log.info if how is NAMESPACES else self.log.warning)("isolation: %s, %s", how.name, how.words)
-        sources = [cell.source for cell in cells]
+        checks, sources = submissions.checks(nb), [cell.source for cell in cells]
         person = collecting.Collect(config=self.config).people().get(student)
         numbers = identity.settle(identity.claimed(sources), person, self.book_numbers_count)
-        data = own_data(numbers.id, [check for _, check in checks])
+        data = own_data(numbers.id, [one.check for one in checks])
         with Session(sources, numbers.id or student, data, self._limits(), how) as session:
-            for cell, check in checks:
-                cell.outputs = [outcome(session, check, numbers.id)]
+            for check, cell, after in checks:
+                write(judge(session, check, numbers.id, after), cell)
                 if check.own and numbers.note:
                     cell.outputs = noted(cell.outputs, numbers)
             for number, words in session.stopped.items():
-                cells[number].outputs = [output(False, words)] if words else []
+                cells[number].outputs = [output(False, words)]
         nb.metadata["grading"] = {"seconds": round(time.monotonic() - begin, 1)}
         return nb, resources
 
     def _limits(self) -> Limits:
-        seconds = {name: getattr(self, f"{name}_seconds") for name in ("call", "exercise", "cell", "all_cells")}
+        seconds = {name: getattr(self, f"{name}_seconds") for name in ("call", "cell", "submission")}
         return Limits(**seconds, memory=self.memory_megabytes * 2**20)
+
+
+class SaveGrades(SaveAutoGrades):  # type: ignore[misc]
+    """Saves the points; a check that could not be graded waits for a person instead of earning 0."""
+
+    def _add_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
+        super()._add_score(cell, resources)
+        if NOT_GRADED in cell.metadata:
+            where = self.notebook_id, self.assignment_id, self.student_id
+            grade = self.gradebook.find_grade(cell.metadata.nbgrader.grade_id, *where)
+            grade.auto_score, grade.needs_manual_grade = None, True
+            self.gradebook.db.commit()
 
 
 def own_data(student: str | None, checks: list[Check]) -> dict[str, Any]:
@@ -99,26 +112,27 @@ def own_data(student: str | None, checks: list[Check]) -> dict[str, Any]:
     return found
 
 
-def outcome(session: Session, check: Check, student: str | None) -> NotebookNode:
-    """The output of a check cell: words for a right answer, an error for all others."""
-    try:
-        answer = session.answer(check.answer)
-        student_id = student if check.own else None
-        result = exercises.check(check.id, answer, student_id=student_id, perform=session.perform)
-        passed, words = bool(result.passed), str(result.hint)
-    except DidNotStart:
-        raise
-    except NoValue as error:
-        missing = f"there was no `{check.answer}`." if error.args[0] == "NameError" else ": ".join(error.args)
-        passed, words = False, f"Not yet. After your cells ran, {missing}{session.why(check.answer)}"
-    except (Exception, TimeUp) as error:
-        passed, words = False, f"Not yet. Your answer could not be checked: {type(error).__name__}: {error}"
-    return output(passed, words)
+# --- what stands below a cell -------------------------------------------------------------------------
+
+
+def write(verdict: Verdict, cell: NotebookNode) -> None:
+    """Write a verdict into a check cell, as nbgrader reads it: an error is 0 points, a number is some of them."""
+    most = float(cell.metadata.nbgrader.points)
+    earned = points(verdict.share or 0, most)
+    cell.metadata.pop(NOT_GRADED, None)
+    if verdict.share is None:
+        cell.metadata[NOT_GRADED] = True
+    if not 0 < earned < most:
+        cell.outputs = [output(earned > 0, verdict.words)]
+        return
+    said = output(True, f"{verdict.words}\n{earned:g} of {most:g} points.")
+    result: dict[str, Any] = {"output_type": "execute_result", "execution_count": None, "metadata": {}}
+    cell.outputs = [said, nbformat.from_dict(result | {"data": {"text/plain": f"{earned:g}"}})]
 
 
 def noted(outputs: list[NotebookNode], numbers: Numbers) -> list[NotebookNode]:
     """The outputs of a check with a word on whose numbers it is about; a wrong one says that only, if not one's own."""
-    wrong = any(one.output_type == "error" for one in outputs)
+    wrong = any(one.output_type in ("error", "execute_result") for one in outputs)
     return [output(False, numbers.note)] if wrong and numbers.foreign else [*outputs, output(True, numbers.note)]
 
 

@@ -40,6 +40,8 @@ def by_hand(grade: Grade, said: str) -> str:
         return "graded by hand" if grade.manual_score is not None else ""
     if grade.manual_score is not None:
         return "graded by hand, and changed since"
+    if said.startswith("NOT GRADED"):
+        return ""
     return f"to grade by hand; text was added near the place to answer: {said}" if said else "to grade by hand"
 
 

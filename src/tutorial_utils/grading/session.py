@@ -2,168 +2,55 @@
 
 >>> with Session(["def double(x): return 2 * x", "a syntax error", "answer = double(21)"]) as session:
 ...     session.answer("answer"), session.answer("double"), session.stopped
-(42, <double>, {0: '', 1: 'SyntaxError: invalid syntax (line 1)', 2: ''})
+(42, <double>, {1: 'SyntaxError: invalid syntax, in line `a syntax error`'})
 """
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import torch
 
 from tutorial_utils.exercises.registry import Exercise, Function, Inputs
-from tutorial_utils.exercises.run import LIMIT, Performance, Raised, TimeUp, snapshot
-from tutorial_utils.grading.isolation import NOTHING, Isolation, Room, furnish, holds_answers
-from tutorial_utils.grading.serialization import HEADER, loads
+from tutorial_utils.exercises.run import Performance, Raised, TimeUp, snapshot
+from tutorial_utils.grading.dependence import needed
+from tutorial_utils.grading.isolation import NOTHING, Isolation
+from tutorial_utils.grading.process import (
+    ENDED,
+    START,
+    DidNotStart,
+    Limits,
+    Process,
+    ProcessEnded,
+    pickled,
+    start,
+)
 
-# The worker has no exercises: what an observer needs of them goes there with its code.
-for _name, _module in list(sys.modules.items()):
-    if _name.startswith("tutorial_utils.exercises.") and holds_answers(_name.rpartition(".")[2]):
-        cloudpickle.register_pickle_by_value(_module)
-
-KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH")
-CHUNK = 2**16
-MAX_TEXT, MAX_NUMBERS = 2**20, 2**25
-"""Bytes of either part of a message."""
+LIMITS = Limits()
 GRACE = 5.0
 """Seconds that a worker has beyond a limit of its own, to say that it was reached."""
-LEFT_OUT = "This cell ended the process it ran in, or took too long. It was left out, and the rest was graded."
-NO_TIME = "The cells above took all the time that there is. This one did not run."
+ROUNDING = 0.05
+"""Seconds that no longer count."""
+TOO_SLOW = "It took more than the {0:g} seconds that a cell has (cell_seconds)"
+LEFT_OUT = "It ended the process it ran in, or could not be stopped after {0:g} seconds (cell_seconds); it was left out"
+NO_TIME = "It did not run to its end: the {0:g} seconds that a submission has were used up (submission_seconds)"
+NOT_HERE = "went on without a module: "
 LONGEST = 2000
 """Characters of what an exception says."""
-ENDED = "your code ended the process that it ran in"
-
-
-class ProcessEnded(Exception):
-    """The process in which the student's code ran is gone."""
-
-
-class DidNotStart(Exception):
-    """There was no process to run a student's code in, which is not the student's fault."""
-
-
-class NoValue(Exception):
-    """What a request raised in the worker: its class, and what it said."""
-
-
 GONE = (ProcessEnded, TimeUp, TypeError, ValueError)
 """What a worker that is gone leads to, or one that sends other things than replies."""
 
 
-def pickled(request: tuple[Any, ...]) -> bytes:
-    """A request as bytes.
-
-    Errors: RuntimeError if it cannot be pickled, which is a fault of the exercise and none of GONE.
-    """
-    try:
-        return bytes(cloudpickle.dumps(request))
-    except Exception as error:
-        raise RuntimeError(f"this request cannot be sent to the student's process: {error}") from error
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a submission may use: seconds of each kind, and bytes of memory beyond what Python and torch take."""
-
-    call: float = LIMIT
-    exercise: float = 60.0
-    cell: float = 60.0
-    all_cells: float = 600.0
-    start: float = 120.0
-    processor: int = 1200
-    memory: int = 2**30
-
-
-# --- the process --------------------------------------------------------------------------------------
-
-
-class Process:
-    """A worker that runs apart; every wait for it has an end.
-
-    >>> process = Process(NOTHING, Path(), Limits())
-    >>> process.ask(60, pickled(("value", "6 * 7")))
-    ['value', [False, 42]]
-    >>> process.close()
-    """
-
-    def __init__(self, isolation: Isolation, course: Path, limits: Limits) -> None:
-        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        room = furnish(Path(self._folder.name))
-        self._pipe, other_end = socket.socketpair()
-        worker = (sys.executable, "-P", "-m", "tutorial_utils.grading.worker")
-        with other_end:
-            self._process = subprocess.Popen(
-                [*isolation.command(course, room), *worker, str(limits.memory), str(limits.processor)],
-                stdin=other_end.fileno(),
-                stdout=other_end.fileno(),
-                stderr=subprocess.DEVNULL,
-                cwd=room.home,
-                env=environment(room),
-                start_new_session=True,
-            )
-
-    def ask(self, seconds: float, message: bytes) -> Any:
-        """Send a pickled request and read the reply; otherwise ProcessEnded, TimeUp, or MessageError if it is none."""
-        end = time.monotonic() + seconds
-        try:
-            self._pipe.settimeout(max(seconds, 0.001))
-            self._pipe.sendall(message)
-            text, numbers = HEADER.unpack(self._read(HEADER.size, end))
-            if text > MAX_TEXT or numbers > MAX_NUMBERS:
-                raise ProcessEnded(f"your code sent more than {MAX_NUMBERS >> 20} MB")
-            return loads(self._read(text, end), self._read(numbers, end))
-        except TimeoutError:
-            raise TimeUp from None
-        except OSError:
-            raise ProcessEnded(ENDED) from None
-
-    def _read(self, count: int, end: float) -> bytes:
-        arrived = bytearray()
-        while len(arrived) < count:
-            self._pipe.settimeout(max(end - time.monotonic(), 0.001))
-            if not (piece := self._pipe.recv(min(CHUNK, count - len(arrived)))):
-                raise ProcessEnded(ENDED)
-            if time.monotonic() > end:  # byte for byte, a message could take for ever
-                raise TimeUp
-            arrived += piece
-        return bytes(arrived)
-
-    def close(self) -> None:
-        """End the process, and those it started as far as they can be found, and remove its folder."""
-        with suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._pipe.close()
-        self._folder.cleanup()
-
-
-def environment(room: Room) -> dict[str, str]:
-    """The variables that a worker sees: no names or secrets of who grades, one thread."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")}
-    settings = {"PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "agg", "TQDM_DISABLE": "1"}
-    return kept | threads | settings | {"HOME": str(room.home), "PYTHONPATH": str(room.package)}
-
-
-# --- the session --------------------------------------------------------------------------------------
+class NoValue(Exception):
+    """What a request raised in the worker, as :class:`~tutorial_utils.exercises.run.Raised`."""
 
 
 @dataclass
 class Answer:
-    """Something to call, but only in the worker: what stands for it, until when it is called, and what ended that."""
+    """Something to call, but only in the worker: what stands for it, and what ended that it can be called."""
 
     expression: str
-    end: float
     lost: BaseException | None = None
 
     def __call__(self, *inputs: object) -> object:
@@ -176,7 +63,7 @@ class Answer:
 
 
 class Session:
-    """A worker that has run the cells of a submission, started anew for the next exercise if it was lost.
+    """A worker that runs the cells of a submission once; it is started anew for the next exercise if it was lost.
 
     ``data`` is what :func:`~tutorial_utils.exercises.checking.data` gives the student's cells, by exercise.
     """
@@ -186,15 +73,19 @@ class Session:
         cells: Sequence[str],
         student: str = "",
         data: Mapping[str, Any] | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = LIMITS,
         isolation: Isolation = NOTHING,
     ) -> None:
         self._cells, self._student, self._data = list(cells), student, dict(data or {})
-        self._limits, self._isolation = limits, isolation
+        self.limits, self._isolation = limits, isolation
         self._process: Process | None = None
-        self._left = limits.all_cells
-        #: What stopped a cell, "" if nothing did, by its number, counted from 0.
+        self._left = limits.submission
+        self._done = 0
+        #: What stopped a cell, or it went without, by its number, counted from 0.
         self.stopped: dict[int, str] = {}
+        #: The cells that met a limit.
+        self.limited: set[int] = set()
+        self._left_out: set[int] = set()
 
     def __enter__(self) -> "Session":
         return self
@@ -202,81 +93,144 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def answer(self, expression: str) -> Any:
-        """The value of an expression after the cells have run: data as it is, an Answer for what can be called.
+    @property
+    def spent(self) -> bool:
+        """Whether the submission has used up all its time."""
+        return self._left < ROUNDING
+
+    def answer(self, expression: str, after: int | None = None) -> Any:
+        """The value of an expression after some first cells have run: data as it is, an Answer for what can be called.
+
+        Args:
+            expression: what stands in the check.
+            after: how many cells run before it; all by default. Cells that ran already do not run again.
 
         Errors: NoValue; DidNotStart if no worker could be started at all.
         """
-        while self._process is None:
-            self._start()
+        self._run_to(len(self._cells) if after is None else after)
         try:
-            called, value = self._ask(self._limits.call, "value", expression)
+            kind, value = self._ask(self.limits.call + GRACE, "value", expression)
+            if kind == "raised":
+                raise NoValue(_raised(value))
         except GONE as error:
-            raise NoValue(type(error).__name__, str(error)) from None
-        return Answer(expression, time.monotonic() + self._limits.exercise) if called is True else value
+            raise NoValue(self._gone(error)) from None
+        return Answer(expression) if kind == "call" else value
 
     def perform(self, exercise: Exercise, answer: Function, inputs: Inputs, dtype: torch.dtype) -> Performance:
         """Let the exercise's observer see in the worker what an :class:`Answer` does with copies of the inputs."""
         assert isinstance(answer, Answer)
-        seconds = min(self._limits.call + GRACE, answer.end - time.monotonic())
         try:
             if answer.lost is not None:
                 raise answer.lost
             request = ("perform", answer.expression, exercise.observe, inputs, dtype, exercise.changes)
-            raised, result, after = self._ask(seconds, *request)
+            raised, result, after = self._ask(self.limits.call + GRACE, *request)
             if not raised and len(after) != len(inputs):
                 raise ProcessEnded(ENDED)
-            return Performance(Raised(*(str(one)[:LONGEST] for one in raised)) if raised else result, after)
+            return Performance(_raised(raised) if raised else result, after)
         except GONE as error:
             answer.lost = error
-            return Performance(Raised(type(error).__name__, str(error)), snapshot(inputs))
+            return Performance(self._gone(error), snapshot(inputs))
 
-    def why(self, expression: str) -> str:
-        """What stopped the last cell in which an expression stands; "" if nothing did."""
-        told = [words for number, words in self.stopped.items() if words and expression in self._cells[number]]
-        return f" A cell in which it stands was stopped by {told[-1]}" if told else ""
+    def needed(self, expression: str) -> list[int]:
+        """The cells on which an expression depends that were stopped, or did not have all they need."""
+        return [number for number in needed(expression, self._cells) if number in self.stopped]
+
+    def why(self, number: int) -> str:
+        """What stopped a cell, in a sentence that says which it is."""
+        first = next((line for line in self._cells[number].splitlines() if line.strip()), "").strip()
+        return f"The cell that begins with `{first[:60]}`: {self.stopped[number]}"
+
+    def _gone(self, error: BaseException) -> Raised:
+        """What a worker that is gone comes to, for the student."""
+        words = f"more than {self.limits.call:g} seconds" if isinstance(error, TimeUp) else str(error)
+        return Raised(type(error).__name__, words, theirs=True)
+
+    # --- the worker -----------------------------------------------------------------------------------
 
     def _ask(self, seconds: float, *request: Any) -> Any:
         """The value that answers a request, NoValue, or one of GONE and the end of the worker if no reply came."""
         if self._process is None:
             raise ProcessEnded(ENDED)
-        message = pickled(request)
+        message, begin = pickled(request), time.monotonic()
         try:
-            kind, *content = self._process.ask(seconds, message)
+            kind, *content = self._process.ask(min(seconds, max(self._left, 0) + GRACE), message)
         except BaseException:
             self._close()
             raise
+        finally:
+            self._left -= time.monotonic() - begin
         if kind == "raised":
             error, words = content
-            raise NoValue(str(error), str(words))
+            raise NoValue(Raised(str(error), str(words)))
         (value,) = content
         return value
 
+    def _run_to(self, count: int) -> None:
+        """Run cells up to a number of them; all of them again if the worker was lost."""
+        while self._process is None or self._done < count:
+            if self._process is None:
+                self._start()
+                count, self._done = max(count, self._done), 0
+            if self._done < count:
+                self._run(self._done)
+                self._done += 1
+
     def _start(self) -> None:
-        """Start a worker and run the cells in it; if it does not outlive one, that is left out the next time."""
-        begin = time.monotonic()
+        begin, again = time.monotonic(), self._done > 0
         try:
-            self._process = Process(self._isolation, Path.cwd(), self._limits)
-            self._ask(self._limits.start, "begin", self._student, self._data, self._limits.call)
-        except (*GONE, NoValue, OSError) as error:
+            self._process = start(self._isolation, self.limits)
+            self._process.ask(START, pickled(("begin", self._student, self._data, self.limits.call)))
+        except (*GONE, DidNotStart, OSError) as error:
+            self._close()
             why = f"{type(error).__name__}: {error}"
             raise DidNotStart(f"no process for the student's code could be started ({why})") from error
-        if self.stopped:  # starting anew for each of hundreds of cells would take hours
+        if again:  # starting anew for each of hundreds of cells would take hours
             self._left -= time.monotonic() - begin
-        for number, source in enumerate(self._cells):
-            if self._process is not None and self.stopped.get(number) != LEFT_OUT:
-                self._run(number, source)
 
-    def _run(self, number: int, source: str) -> None:
-        begin, seconds = time.monotonic(), min(self._limits.cell, self._left)
+    def _run(self, number: int) -> None:
+        """Run a cell, unless it ended a worker before."""
+        if number in self._left_out:
+            return
+        self.stopped.pop(number, None)
+        self.limited.discard(number)
+        if self.spent:
+            self._stop(number, NO_TIME.format(self.limits.submission))
+            return
+        seconds = min(self.limits.cell, self._left)
         try:
-            words = str(self._ask(seconds + GRACE, "cell", source, seconds)) if seconds > 0 else NO_TIME
+            raised, missing = self._ask(seconds + GRACE, "cell", self._cells[number], seconds)
+            self._note(number, _raised(raised) if raised else None, [str(one)[:LONGEST] for one in missing])
         except (*GONE, NoValue):
-            words = LEFT_OUT
+            self._left_out.add(number)
+            self._stop(number, self._too_slow(LEFT_OUT))
+
+    def _note(self, number: int, raised: Raised | None, missing: list[str]) -> None:
+        words = [f"{NOT_HERE}{', '.join(missing)}"] if missing else []
+        if raised:
+            where = f", in line `{raised.line}`" if raised.line else ""
+            words.insert(0, f"{raised}{where}")
+        if raised and raised.kind == "TimeUp":
+            words = [self._too_slow(TOO_SLOW) + where]
+            self.limited.add(number)
+        if words:
+            self.stopped[number] = "; ".join(words)
+
+    def _too_slow(self, words: str) -> str:
+        """Which limit a cell met: that of a cell, or that of the submission."""
+        return NO_TIME.format(self.limits.submission) if self.spent else words.format(self.limits.cell)
+
+    def _stop(self, number: int, words: str) -> None:
         self.stopped[number] = words
-        self._left -= time.monotonic() - begin
+        self.limited.add(number)
 
     def _close(self) -> None:
         if self._process is not None:
             self._process.close()
         self._process = None
+
+
+def _raised(sent: Any) -> Raised:
+    """An exception of which a worker told; a ValueError or TypeError if that is none."""
+    kind, message, line, theirs = sent
+    kind, message, line = (str(one)[:LONGEST] for one in (kind, message, line))
+    return Raised(kind, message, line, theirs is True)

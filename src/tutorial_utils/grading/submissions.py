@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import nbformat
 from nbformat import NotebookNode
 
+from tutorial_utils.grading.dependence import is_bound
+
 LARGEST = 20 * 2**20
 """Bytes of a notebook that is still read, with its outputs."""
 MOST_CELLS = 500
@@ -177,3 +179,28 @@ def what_is_checked(source: str) -> Check:
     id, answer = found[0].args
     own = any(keyword.arg == "student_id" for keyword in found[0].keywords)
     return Check(str(ast.literal_eval(id)), ast.unparse(answer), own)
+
+
+class Placed(NamedTuple):
+    """A check, its cell, and after how many of the cells to run it is made."""
+
+    check: Check
+    cell: NotebookNode
+    after: int
+
+
+def checks(nb: NotebookNode) -> list[Placed]:
+    """The checks of a rebuilt notebook in the order in which they are made.
+
+    Each is made where it stands, as when a notebook runs from top to bottom: what later cells set does not count. Where
+    a later cell gives the answer another meaning, as one who adds a better version at the end does, that one counts.
+    """
+    sources = [cell.source for cell in cells_to_run(nb)]
+    found, before = [], 0
+    for cell in nb.cells:
+        if is_check(cell):
+            check = what_is_checked(cell.source)
+            found.append(Placed(check, cell, len(sources) if is_bound(check.answer, sources[before:]) else before))
+        elif cell.cell_type == "code":
+            before += 1
+    return sorted(found, key=lambda one: one.after)

@@ -1,23 +1,20 @@
-"""The process in which a submission's code runs: it obeys requests that arrive on its standard input.
+"""What a worker does: it runs a submission's cells, and obeys requests about what they left behind.
 
 Requests are pickles, and to be believed: they come from the grader. Replies are what
 :mod:`~tutorial_utils.grading.serialization` writes. Nothing here is trusted once the first cell has run; the grader
 believes no more of what this process says than it would believe of a student.
 """
 
+import ast
 import builtins
 import copy
-import os
 import pickle
-import re
 import resource
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import astuple
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
@@ -33,26 +30,54 @@ from tutorial_utils.grading.serialization import HEADER, dumps
 
 FILE_BYTES = 64 * 2**20
 PROCESSES = 32
-IGNORED = ("matplotlib", "config", "bash", "sh", "script")
-"""Magics that only concern what is displayed, or start another program."""
+NOTHING_HERE = ("matplotlib", "config", "system", "sx", "pip", "conda", "mamba", "micromamba", "uv")
+"""Line magics that only concern what is displayed, or start another program."""
+PROGRAMS = ("bash", "sh", "script", "perl", "ruby", "pypy", "python", "python2", "python3", "system", "sx", "!")
+"""Cell magics that start another program with what is below them."""
+OWN_MEANING = ("capture", "html", "HTML", "javascript", "js", "latex", "markdown", "svg", "SVG", "writefile", "file")
+"""Cell magics that mean something else than: run what is below, and say something about it."""
+MANY = 20
+"""How many missing modules are told of a cell."""
 
 
 class Shell(InteractiveShell):
     """Runs cells as a notebook does: magics, `await`, and the source of each cell for who asks for it.
 
-    Commands for other programs, such as `!pip install`, do nothing: the environment is that of who grades.
+    It is kinder in what depends on the computer that the notebook was written on. Commands for other programs, such as
+    `!pip install`, do nothing: the environment is that of who grades. A module that is not here, imported on a line of
+    its own, does not end the cell: its name stands for something that takes every call.
     """
+
+    #: What stopped the cell that ran last, and the modules it could not import.
+    error: BaseException | None = None
+    missing: list[str]
 
     def run_line_magic(self, name: str, line: str, _stack_depth: int = 1) -> Any:
         """Run a magic; one that is unknown, or only concerns what is displayed, does nothing."""
-        if name not in IGNORED:
-            with suppress(UsageError):
-                return super().run_line_magic(name, line, _stack_depth + 1)
+        if name in NOTHING_HERE:
+            return None
+        if name == "timeit":  # once is enough
+            name, line = "time", self.parse_options(line)
+        with suppress(UsageError, *[ImportError] * (name in ("load_ext", "reload_ext"))):
+            return super().run_line_magic(name, line, _stack_depth + 1)
         return None
 
+    def parse_options(self, line: str) -> str:
+        """The statement of `%timeit`, without options.
+
+        >>> shell().parse_options("-n 10 -r3 f(-x)")
+        'f(-x)'
+        """
+        find: Any = self.find_line_magic
+        return str(find("timeit").__self__.parse_options(line, "n:r:tcp:qov:", posix=False, strict=False)[1])
+
     def run_cell_magic(self, name: str, line: str, cell: str) -> Any:
-        """Run a magic around a cell; one that starts another program does nothing."""
-        return None if name in IGNORED else super().run_cell_magic(name, line, cell)  # type: ignore[no-untyped-call]
+        """Run what a magic stands above as if it were not there, unless it is for another program or for the page."""
+        if name in PROGRAMS:
+            return None
+        if name in OWN_MEANING:
+            return super().run_cell_magic(name, line, cell)  # type: ignore[no-untyped-call]
+        return self.run_cell(cell).result  # type: ignore[no-untyped-call]
 
     def system(self, *command: object, **options: object) -> None:
         """Do nothing."""
@@ -61,53 +86,109 @@ class Shell(InteractiveShell):
         """Do nothing."""
         return []
 
-    showtraceback = showsyntaxerror = system
+    def showtraceback(self, *about: Any, **options: Any) -> None:
+        """Keep the exception, which magics do not pass on."""
+        self.error = self.error or sys.exc_info()[1]
+
+    showsyntaxerror = showtraceback
+
+    def is_missing(self, error: ImportError) -> MagicMock:
+        """Note a module that is not here; what its names stand for."""
+        self.missing.append(str(error))
+        return MagicMock()
+
+
+class KindImports(ast.NodeTransformer):
+    """Puts each import on the level of a cell in a `try`, after which its names stand for something in any case.
+
+    >>> print(ast.unparse(KindImports().visit(ast.parse("import google.colab as c, os"))))
+    try:
+        import google.colab as c
+    except ImportError as _error:
+        c = get_ipython().is_missing(_error)
+    try:
+        import os
+    except ImportError as _error:
+        os = get_ipython().is_missing(_error)
+    """
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:
+        """Only statements of the cell itself."""
+        body = [new for old in node.body for new in (self._kind(old) if self._is_import(old) else [old])]
+        return ast.Module(body, node.type_ignores)
+
+    @staticmethod
+    def _is_import(node: ast.stmt) -> bool:
+        starred = any(alias.name == "*" for alias in getattr(node, "names", ()) if isinstance(alias, ast.alias))
+        future = getattr(node, "module", "") == "__future__"
+        return isinstance(node, ast.Import | ast.ImportFrom) and not starred and not future
+
+    @staticmethod
+    def _kind(node: Any) -> list[ast.stmt]:
+        made = []
+        for alias in node.names:
+            name = alias.asname or alias.name.split(".")[0]
+            (attempt,) = ast.parse(
+                f"try:\n  pass\nexcept ImportError as _error:\n  {name} = get_ipython().is_missing(_error)"
+            ).body
+            copied = copy.copy(node)
+            copied.names = [alias]
+            attempt.body = [copied]  # type: ignore[attr-defined]
+            made.append(ast.fix_missing_locations(ast.copy_location(attempt, node)))
+        return made
+
+
+def shell() -> Shell:
+    """The shell of this process."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    made = Shell.instance(config=config)
+    made.missing = []
+    if not made.ast_transformers:
+        made.ast_transformers.append(KindImports())
+    return made
 
 
 class Worker:
     """Runs cells, and shows what their names stand for to the grader's observers."""
 
-    def __init__(self) -> None:
-        config = Config()
-        config.HistoryManager.enabled = False
-        self.shell = Shell.instance(config=config)
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+        #: What expressions stand for, by their text; each is looked up once, as the call of `check` does.
+        self.values: dict[str, Any] = {}
 
     def begin(self, student: str, data: dict[str, Any], seconds: float) -> None:
         """Prepare for the cells of a student, whose calls may take some seconds."""
         run.LIMIT = seconds
         replace_exercises(student, data)
-        sys.modules["google.colab"] = MagicMock()  # the notebook may have been written there
 
-    def cell(self, source: str, seconds: float) -> str:
-        """Run a cell, and say what stopped it; "" if nothing did."""
+    def cell(self, source: str, seconds: float) -> list[Any]:
+        """Run a cell; what stopped it, as a :class:`~tutorial_utils.exercises.run.Raised`, and missing modules."""
+        self.shell.error, self.shell.missing = None, []
         try:
             with run.time_limit(seconds):
                 ended = self.shell.run_cell(source, store_history=True)  # type: ignore[no-untyped-call]
+            stopped = self.shell.error or ended.error_before_exec or ended.error_in_exec
         except BaseException as error:  # while the shell itself was at work
-            return told(error)
-        stopped = ended.error_before_exec or ended.error_in_exec
-        return told(stopped) if stopped else ""
+            stopped = error
+        return [list(astuple(run.raised(stopped))) if stopped else None, self.shell.missing[:MANY]]
 
-    def value(self, expression: str) -> tuple[bool, Any]:
-        """Whether an expression stands for something to call, and its value if not."""
-        value = eval(expression, self.shell.user_ns)
+    def value(self, expression: str) -> tuple[str, Any]:
+        """What an expression stands for: "call" something, a "value", or what was "raised" instead."""
+        try:
+            with self.shell.builtin_trap, run.time_limit(run.LIMIT):
+                value = self.values[expression] = eval(expression, self.shell.user_ns)
+        except (Exception, SystemExit, run.TimeUp) as error:
+            return "raised", astuple(run.raised(error))
         called = callable(value) and not isinstance(value, torch.Tensor)
-        return called, None if called else run.to_data(value)
+        return ("call", None) if called else ("value", run.to_data(value))
 
     def perform(self, expression: str, observe: Callable[..., Any], *arguments: Any) -> tuple[Any, Any, Any]:
         """What was raised, what an observer saw of what an expression stands for, and the inputs afterward."""
-        done = run.perform(observe, eval(expression, self.shell.user_ns), *arguments)
+        with self.shell.builtin_trap:  # `display` and `get_ipython`, as in a cell
+            done = run.perform(observe, self.values[expression], *arguments)
         raised = isinstance(done.result, run.Raised)
         return astuple(done.result) if raised else None, None if raised else done.result, done.inputs_after
-
-
-def told(error: BaseException) -> str:
-    """An error in a line.
-
-    >>> told(ValueError("no such thing"))
-    'ValueError: no such thing'
-    """
-    return re.sub("<ipython[^>]*>, ", "", f"{type(error).__name__}: {error}")[:2000]
 
 
 def replace_exercises(student: str, known: dict[str, Any]) -> None:
@@ -121,7 +202,7 @@ def replace_exercises(student: str, known: dict[str, Any]) -> None:
         return copy.deepcopy(known[id])
 
     module: Any = ModuleType("tutorial_utils.exercises")
-    module.check, module.data, module.EXERCISES = lambda *arguments, **options: None, data, {}
+    module.check, module.data, module.EXERCISES = MagicMock(), data, {}
     sys.modules[module.__name__] = tutorial_utils.exercises = module
 
 
@@ -146,16 +227,6 @@ def limit(memory: int, seconds: int) -> None:
         file.write("1000")  # if memory runs out all the same, this goes first, and not the grader
 
 
-def hide() -> socket.socket:
-    """Take the pipe to the grader from standard input and output, and forget where the whole package lies."""
-    pipe, nowhere = socket.socket(fileno=os.dup(0)), os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(nowhere, number)
-    own = str(Path(tutorial_utils.__file__).parents[1])  # a copy without right answers
-    sys.path[:] = [place for place in sys.path if place == own or not Path(place, "tutorial_utils").exists()]
-    return pipe
-
-
 def reply(worker: Worker, request: tuple[Any, ...]) -> bytes:
     """Obey one request; the value, or what was raised, as a message."""
     name, *arguments = request
@@ -166,17 +237,9 @@ def reply(worker: Worker, request: tuple[Any, ...]) -> bytes:
     return HEADER.pack(*map(len, message)) + b"".join(message)
 
 
-def main() -> None:
-    """Obey requests until there are no more; the arguments are bytes of memory and seconds of processor time."""
-    pipe = hide()
-    torch.set_num_threads(1)
+def serve(pipe: socket.socket, shell: Shell) -> None:
+    """Obey requests until there are no more."""
     builtins.input = lambda *prompt: ""
-    tempfile.tempdir = os.getcwd()
-    worker, requests = Worker(), pipe.makefile("rb")
-    limit(*map(int, sys.argv[1:3]))
+    worker, requests = Worker(shell), pipe.makefile("rb")
     while True:
         pipe.sendall(reply(worker, pickle.load(requests)))
-
-
-if __name__ == "__main__":
-    main()
