@@ -246,15 +246,19 @@ def test_after_grading_by_hand_report_writes_all_again_and_a_regrade_asks_no_mor
 # --- what goes out ------------------------------------------------------------------------------------
 
 
-def test_links_lead_to_the_published_book_and_students_read_what_to_install() -> None:
+def test_links_lead_to_the_published_book_and_students_read_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "ada/starts")
     master = editions.MASTERS / "10-batchnorm-training.md"
     text = "\n".join(cell.source for cell in course.source(master, "https://book.example/").cells)
     assert "](https://book.example/chapters/10-batchnorm-training.html)" in text
     assert "](.." not in text
-    assert '%pip install "tutorial-utils[chapters]' in text
+    assert '%pip install "tutorial-utils[chapters]@git+https://github.com/ada/starts"' in text
+    monkeypatch.delenv("GITHUB_REPOSITORY")
+    monkeypatch.setattr(website, "repository", lambda: None)
     bare = course.source(master).cells[0].source
     assert "the chapter BatchNorm while training" in bare
     assert "](" not in bare
+    assert "pip install" not in bare
 
 
 @pytest.mark.parametrize(
