@@ -96,7 +96,9 @@ def test_an_archive_is_collected(in_course: Path, tmp_path: Path) -> None:
     place(tmp_path / "inbox" / "ada" / "ps1.ipynb", "ada")
     os.utime(tmp_path / "inbox" / "ada" / "ps1.ipynb", (946_684_800 + 86_400,) * 2)
     archive = shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path / "inbox")
-    assert collecting.collect("ps1", Path(archive)) == ["ada: collected; handed in 2000-01-02 00:00:00 UTC"]
+    assert collecting.collect("ps1", Path(archive)) == [
+        "ada: collected; handed in 2000-01-02 00:00:00 UTC, the time of its entry in the archive"
+    ]
 
 
 def test_nothing_of_an_archive_lands_outside_and_the_rest_is_collected(in_course: Path, tmp_path: Path) -> None:
@@ -242,7 +244,7 @@ def test_without_a_roster_a_platforms_name_is_the_id_and_namesakes_stay_apart(in
     ):
         place(tmp_path / "inbox" / name / "ps1.ipynb", name[:10])
     collecting.collect("ps1", tmp_path / "inbox")
-    assert collected() == {"Jane_Doe_1": "Jane Doe_1", "Jane_Doe_2": "Jane Doe_2", "Zoë_Li": "Zoë Li_3"}
+    assert collected() == {"Jane_Doe_1": "Jane Doe_1", "Jane_Doe_2": "Jane Doe_2", "Zoë_Li": "Zoë Li_3_a"}
 
 
 def test_two_files_of_one_student_are_one_submission(in_course: Path, tmp_path: Path) -> None:
@@ -320,4 +322,4 @@ def test_late_is_said_and_stands_in_the_table(in_course: Path, tmp_path: Path) -
     place(tmp_path / "inbox" / "lovelaceada_LATE_4711_98765_ps1.ipynb")
     (line,) = collecting.collect("ps1", tmp_path / "inbox")
     assert line.endswith("the platform says LATE")
-    assert Path("collected.csv").read_text().splitlines()[1] == "ps1,lovelaceada,lovelaceada,4711,,yes"
+    assert Path("collected.csv").read_text().splitlines()[1] == "ps1,lovelaceada,lovelaceada,4711,,,yes"

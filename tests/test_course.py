@@ -17,6 +17,8 @@ import pytest
 from nbformat import NotebookNode
 
 import course
+import editions
+import website
 from tutorial_utils.grading import cli
 
 pytestmark = pytest.mark.slow
@@ -239,6 +241,36 @@ def test_after_grading_by_hand_report_writes_all_again_and_a_regrade_asks_no_mor
     run(made.folder, "grade", NAME, "ada", "--weak")
     assert made.points()["ada"] == "9.5"
     assert made.remark("ada", "why") == "graded by hand"
+
+
+# --- what goes out ------------------------------------------------------------------------------------
+
+
+def test_links_lead_to_the_published_book_and_students_read_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "ada/starts")
+    master = editions.MASTERS / "10-batchnorm-training.md"
+    text = "\n".join(cell.source for cell in course.source(master, "https://book.example/").cells)
+    assert "](https://book.example/chapters/10-batchnorm-training.html)" in text
+    assert "](.." not in text
+    assert '%pip install "tutorial-utils[chapters]@git+https://github.com/ada/starts"' in text
+    monkeypatch.delenv("GITHUB_REPOSITORY")
+    monkeypatch.setattr(website, "repository", lambda: None)
+    bare = course.source(master).cells[0].source
+    assert "the chapter BatchNorm while training" in bare
+    assert "](" not in bare
+    assert "pip install" not in bare
+
+
+@pytest.mark.parametrize(
+    "repository, address",
+    [
+        (None, ""),
+        ("https://github.com/Ada/starts", "https://ada.github.io/starts"),
+        ("https://github.com/Ada/ada.github.io", "https://ada.github.io"),
+    ],
+)
+def test_the_published_book_of_a_repository(repository: str | None, address: str) -> None:
+    assert website.published(repository) == address
 
 
 # --- what is refused ----------------------------------------------------------------------------------

@@ -42,8 +42,11 @@ def note(cell: Cell, number: int, points: int) -> dict[str, object]:
 
 def install() -> str:
     """What students need to know before the first cell runs."""
-    command = f'%pip install "{website.package(website.repository())}"'
-    return f"If `tutorial_utils` is not found, run `{command}` in a cell of its own, once."
+    address = website.repository()
+    how = (
+        f'run `%pip install "{website.package(address)}"` in a cell of its own, once' if address else "ask who teaches"
+    )
+    return f"If `tutorial_utils` is not found, {how}."
 
 
 def source(master: Path, book: str = "") -> NotebookNode:

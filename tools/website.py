@@ -97,9 +97,9 @@ def published(address: str | None) -> str:
     return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
 
-def package(address: str | None) -> str:
+def package(address: str) -> str:
     """Return what pip installs the package from."""
-    return "tutorial-utils[chapters]" + (f"@git+{address}" if address else "")
+    return f"tutorial-utils[chapters]@git+{address}"
 
 
 def settings(book: Path, address: str | None) -> str:

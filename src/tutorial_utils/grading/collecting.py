@@ -36,7 +36,7 @@ from tutorial_utils.grading.roster import read as read_roster
 STAMP = "timestamp.txt"
 """When something was handed in, as nbgrader notes it."""
 COLLECTED = Path("collected.csv")
-COLUMNS = ("assignment", "student", "came as", "platform's number", "handed in (UTC)", "said to be late")
+COLUMNS = ("assignment", "student", "came as", "platform's number", "handed in (UTC)", "time from", "said to be late")
 
 
 class Collect(Configurable):
@@ -168,7 +168,8 @@ def collect(name: str, folder: Path, settings: Collect | None = None) -> list[st
             lines = unpack(folder, unpacked)
         inside = the_students(folder if folder.is_dir() else unpacked, settings.patterns, roster)
         found = parcels(inside, Path(spare), settings.patterns)
-        return [*take_all(name, found, roster), *lines, *missing(name, roster)]
+        source = "the file" if folder.is_dir() else "its entry in the archive"
+        return [*take_all(name, found, roster, source), *lines, *missing(name, roster)]
 
 
 def the_students(folder: Path, patterns: Sequence[str], roster: Roster) -> Path:
@@ -181,30 +182,35 @@ def the_students(folder: Path, patterns: Sequence[str], roster: Roster) -> Path:
     return inside[0] if any(of_class[1:]) and not of_class[0] else folder
 
 
-def take_all(name: str, found: Sequence[Parcel], roster: Roster) -> list[str]:
-    """Take each student's notebook, an empty one where there is none; keep what is nobody's."""
+def take_all(name: str, found: Sequence[Parcel], roster: Roster, source: str) -> list[str]:
+    """Take each student's notebook, an empty one where there is none; keep what is nobody's.
+
+    ``source`` says what the files have their times from.
+    """
     copied = times_are_those_of_a_copy(found)
     sorted_out = sort(found, roster)
-    lines = [take(name, student, parcel, copied) for student, parcel in sorted(sorted_out.known.items())]
+    lines = [
+        take(name, student, parcel, "" if copied else source) for student, parcel in sorted(sorted_out.known.items())
+    ]
     lines += [keep(name, parcel, why) for parcel, why in sorted_out.unknown]
     if copied:
         lines.append("All files are of the same minute, when somebody packed them: no time was noted.")
     return lines
 
 
-def take(name: str, student: str, parcel: Parcel, copied: bool) -> str:
-    """Take one student's notebook; a line that says what was odd, and when it was handed in."""
+def take(name: str, student: str, parcel: Parcel, source: str) -> str:
+    """Take one student's notebook; a line that says what was odd, and when it was handed in, if there is a source."""
     path, remark = choose(name, parcel.notebooks)
     again = Path("submitted", student, name).exists()
-    when = "" if copied or path is None else time_in(path)
+    when = time_in(path) if source and path else ""
     put(name, student, path.read_bytes() if path else b"", when)
     who, lms, late = parcel.sender
-    row = (name, student, who, lms, when.removesuffix(" UTC"), "yes" if late else "")
+    row = (name, student, who, lms, when.removesuffix(" UTC"), source if when else "", "yes" if late else "")
     tables.replace(COLLECTED, COLUMNS, [row], key=2)
     expected = len(parcel.notebooks) == 1 and (lms or parcel.notebooks[0].stem == who)
     remarks = [remark] * bool(remark and not expected) + parcel.remarks
     remarks += [f"the name was {who!r}"] * (student != who) + ["an earlier file was replaced"] * again
-    remarks = (remarks or ["collected"]) + [f"handed in {when}"] * bool(when)
+    remarks = (remarks or ["collected"]) + [f"handed in {when}, the time of {source}"] * bool(when)
     return f"{student}: " + "; ".join(remarks + ["the platform says LATE"] * late)
 
 
