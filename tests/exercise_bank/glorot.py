@@ -34,12 +34,18 @@ def draw_data(weight, gain, generator):
 def draw_units(weight, gain, generator):
     a = bound(weight, gain)
     for unit in reversed(range(len(weight))):
-        nn.init.uniform_(weight.data[unit], -a, a, generator=generator)
+        weight.data[unit].uniform_(-a, a, generator=generator)
 
 
 @right("glorot-draw")
 def draw_array(weight, gain, generator):
-    return (2 * torch.rand(weight.shape, generator=generator).numpy() - 1) * bound(weight, gain)
+    weight.data.numpy()[:] = (2 * torch.rand(weight.shape, generator=generator).numpy() - 1) * bound(weight, gain)
+
+
+@right("glorot-draw")
+def draw_single(weight, gain, generator):
+    numbers = torch.rand(weight.shape, generator=generator, dtype=torch.float32)
+    weight.data = (2 * numbers - 1) * bound(weight, gain)
 
 
 @right("glorot-draw")
@@ -52,7 +58,7 @@ def draw_mirrored(weight, gain, generator):
 @wrong("glorot-draw", "fixed seed")
 def draw_seeded(weight, gain, generator):
     torch.manual_seed(3)
-    nn.init.xavier_uniform_(weight, gain)
+    weight.data.uniform_(-bound(weight, gain), bound(weight, gain))
 
 
 # --- glorot-both-ways --------------------------------------------------------------------------------
@@ -80,6 +86,34 @@ def ways_array(widths):
     n = np.array(widths, dtype=float)
     var = 2 / (n[1:] + n[:-1])
     return np.array([np.prod(n[:-1] * var), np.prod(n[2:] * var[1:])])
+
+
+# --- glorot-weight-gradients -------------------------------------------------------------------------
+
+
+@right("glorot-weight-gradients")
+def gradients_products(widths, var_w):
+    last = len(var_w)
+    below = [math.prod(widths[k] * var_w[k] for k in range(layer)) for layer in range(last)]
+    above = [math.prod(widths[k + 1] * var_w[k] for k in range(layer + 1, last)) for layer in range(last)]
+    return [one * other for one, other in zip(below, above, strict=True)]
+
+
+@right("glorot-weight-gradients")
+def gradients_cumulative(widths, var_w):
+    onward, back = np.array(widths[:-1]) * var_w, np.array(widths[1:]) * var_w
+    signal = np.cumprod(np.append(1, onward[:-1]))
+    return signal * np.cumprod(np.append(1, back[:0:-1]))[::-1]
+
+
+@right("glorot-weight-gradients")
+def gradients_passes(widths, var_w):
+    q, delta = [1.0], [1.0]
+    for n_in, var in zip(widths[:-2], var_w[:-1], strict=True):
+        q.append(q[-1] * n_in * var)
+    for n_out, var in zip(widths[:1:-1], var_w[:0:-1], strict=True):
+        delta.insert(0, delta[0] * n_out * var)
+    return torch.tensor(q, dtype=torch.float32) * torch.tensor(delta, dtype=torch.float32)
 
 
 # --- glorot-recorder ---------------------------------------------------------------------------------

@@ -51,7 +51,29 @@ def draw_units(weight, slope, mode, generator):
 @right("he-draw")
 def draw_returned(weight, slope, mode, generator):
     std = (2 / (1 + slope**2) / fan(weight, mode)) ** 0.5
-    return std * torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+    weight.data = std * torch.randn(weight.shape, generator=generator, dtype=torch.float32)
+
+
+# --- he-scale-budget ---------------------------------------------------------------------------------
+
+
+@right("he-scale-budget")
+def budget_root(layers, factor):
+    return factor ** (0.5 / layers)
+
+
+@right("he-scale-budget")
+def budget_exponential(layers, factor):
+    return np.exp(np.log(factor) / layers / 2)
+
+
+@right("he-scale-budget")
+def budget_search(layers, factor):
+    low, high = 1.0, 2.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if middle ** (2 * layers) < factor else (low, middle)
+    return torch.tensor(low)
 
 
 # --- he-profile --------------------------------------------------------------------------------------
@@ -132,6 +154,11 @@ def build_list(width, depth, generator):
         else:
             nn.init.zeros_(parameter)
     return net
+
+
+@right("he-thirty-layers")
+def build_in_single_precision(width, depth, generator):
+    return build_list(width, depth, generator).float()
 
 
 @right("he-thirty-layers")

@@ -17,12 +17,14 @@ from tutorial_utils.exercises.toolbox import (
     distribution,
     fans,
     fill_thrice,
+    in_place,
     normal,
     off_stream,
     scramble,
     sizes,
     stream,
     uniform,
+    without,
 )
 from tutorial_utils.networks import mlp
 
@@ -49,12 +51,16 @@ def _up_to(
     *,
     low: float = -1,
     fans_of: Callable[[Tensor], tuple[int, int]] = fans,
+    exactly: bool = False,
 ) -> Function:
     """A uniform draw from ``low * a`` to ``a = bound(fan_in, fan_out, gain)``, right unless told otherwise."""
 
     def fill(weight: Tensor, gain: float, generator: torch.Generator | None) -> Tensor:
         a = bound(*fans_of(weight), gain)
-        return init.uniform_(weight, low * a, a, generator=generator)
+        init.uniform_(weight, low * a, a, generator=generator)
+        if exactly:
+            weight.data *= a / 3**0.5 / weight.data.std()
+        return weight
 
     return fill
 
@@ -62,7 +68,7 @@ def _up_to(
 @exercise(
     "glorot-draw",
     inputs=(_matrix, _kernels),
-    observe=fill_thrice,
+    observe=without("torch.nn.init", observe=in_place(fill_thrice)),
     describe=distribution,
     changes=(0,),
     cases=4,
@@ -90,6 +96,10 @@ def _up_to(
         "as long.": _up_to(lambda n, m, g: g * math.sqrt(6 / (n + m)) / 2),
         "Your bound has a 12 under the root. The variance of U(-a, a) is a²/3, so the 2 of Glorot's variance becomes "
         "a 6.": _up_to(lambda n, m, g: g * math.sqrt(12 / (n + m))),
+        "You rescaled the numbers that you drew until their standard deviation was exactly right. The distribution has "
+        "this standard deviation; a sample has more or less by chance, and stays within the bound.": _up_to(
+            exactly=True
+        ),
         "You put fan_in alone below the 6. The 6 belongs to the sum of both fans; below fan_in alone there would be "
         "a 3.": _up_to(lambda n, m, g: g * math.sqrt(6 / n)),
         **off_stream(_up_to()),
@@ -164,6 +174,67 @@ def glorot_both_ways(widths: Sequence[int]) -> tuple[float, float]:
     """The factors of the second moments of the signal, from input to output, and of the gradient, from z^L to z^1."""
     forward, backward = _ways()(widths)
     return forward, backward
+
+
+# --- weight gradients ---------------------------------------------------------------------------------
+
+
+def _variances(*, generator: torch.Generator) -> Inputs:
+    """Widths that differ, and for each layer a variance near one over the mean of its fans."""
+    (widths,) = _widths(generator=generator)
+    return widths, [uniform(1.2, 2.8, generator=generator) / (n + m) for n, m in pairwise(widths)]
+
+
+def _gradients(
+    below: Function = lambda layers, at: layers[:at],
+    above: Function = lambda layers, at: layers[at + 1 :],
+    *,
+    forward: Function = lambda n, m: n,
+    backward: Function = lambda n, m: m,
+) -> Function:
+    """An answer, right unless told otherwise: for each layer the factors of those below it and of those above it."""
+
+    def factors(widths: Sequence[int], var_w: Sequence[float]) -> Tensor:
+        layers = [(*fan, var) for fan, var in zip(pairwise(widths), var_w, strict=True)]
+        signal = [math.prod(forward(n, m) * var for n, m, var in below(layers, at)) for at in range(len(layers))]
+        delta = [math.prod(backward(n, m) * var for n, m, var in above(layers, at)) for at in range(len(layers))]
+        return torch.tensor(signal) * torch.tensor(delta)
+
+    return factors
+
+
+@exercise(
+    "glorot-weight-gradients",
+    inputs=_variances,
+    rtol32=None,
+    right="each layer's gradient contains the factors of all layers but its own.",
+    mistakes={
+        "You let the signal pass the layer itself. The gradient of a weight contains what arrives at its layer, h of "
+        "the layer below.": _gradients(lambda layers, at: layers[: at + 1]),
+        "You let the gradient pass the layer itself. δ of layer l is the gradient at its output, made by the layers "
+        "above it.": _gradients(above=lambda layers, at: layers[at:]),
+        "You counted every layer for every gradient. The layer's own factor is in neither of the two "
+        "products.": _gradients(lambda layers, at: layers[: at + 1], lambda layers, at: layers[at:]),
+        "You left out the signal. The gradient of a weight is δ times the activation that the weight "
+        "multiplies.": _gradients(lambda layers, at: []),
+        "You left out δ. The gradient of a weight is δ times the activation that the weight multiplies.": _gradients(
+            above=lambda layers, at: []
+        ),
+        "Your signal is multiplied by the number of outputs. Going forward, a unit sums over its inputs.": _gradients(
+            forward=lambda n, m: m
+        ),
+        "Your gradient is multiplied by the number of inputs. Going backward, an input collects from all the outputs "
+        "of its layer.": _gradients(backward=lambda n, m: n),
+        "You took the root. The exercise asks for second moments.": lambda *net: _gradients()(*net).sqrt(),
+        "Your list begins with the last layer. It should begin with the first.": lambda *net: _gradients()(*net).flip(
+            0
+        ),
+    },
+)
+def glorot_weight_gradients(widths: Sequence[int], var_w: Sequence[float]) -> Tensor:
+    """The second moments of all layers' weight gradients, for an input and a δ^L of second moment 1."""
+    factors: Tensor = _gradients()(widths, var_w)
+    return factors
 
 
 # --- the recorder -------------------------------------------------------------------------------------
@@ -275,16 +346,22 @@ def glorot_recorder(model: nn.Module, x: Tensor, c: Tensor) -> tuple[Tensor, Ten
 # --- the sine -----------------------------------------------------------------------------------------
 
 
-def _small(*, generator: torch.Generator) -> Inputs:
-    """A small second moment, and a number of layers about as large as its inverse."""
-    return between(2, 5, generator=generator) / 100, between(20, 50, generator=generator)
+def _long(*, generator: torch.Generator) -> Inputs:
+    """A small second moment, and so many layers that a power and an exponential differ."""
+    return uniform(0.02, 0.03, generator=generator), between(30, 50, generator=generator)
+
+
+def _short(*, generator: torch.Generator) -> Inputs:
+    """So few layers that one more or fewer shows."""
+    return uniform(0.04, 0.06, generator=generator), between(2, 6, generator=generator)
 
 
 @exercise(
     "glorot-sine-decay",
-    value=True,
-    inputs=_small,
-    rtol=1.5e-2,
+    inputs=(_long, _short),
+    rtol=1.2e-2,
+    rtol32=None,
+    predict=((0.02, 200),),
     right="each layer adds 1 to 1/q: the decay is a power of the depth, not an exponential.",
     mistakes={
         "You added 2 per layer to 1/q. That is tanh; the series of the sine has another "
@@ -295,6 +372,11 @@ def _small(*, generator: torch.Generator) -> Inputs:
         "You subtracted the q² of the first layer each time. It shrinks with q.": lambda q, layers: q - layers * q**2,
         "You forgot where it begins: 1/q starts at the inverse of the q that you were given, and each layer adds "
         "to that.": lambda q, layers: 1 / layers,
+        "You went one layer too far. After `layers` layers the step has been taken `layers` times.": lambda q, layers: (
+            1 / (1 / q + layers + 1)
+        ),
+        "You stopped one layer short. After `layers` layers the step has been taken `layers` "
+        "times.": lambda q, layers: 1 / (1 / q + layers - 1),
         "You left q as it is. The sine is smaller than its argument, so q falls in every layer.": lambda q, layers: q,
     },
 )
@@ -307,14 +389,14 @@ def glorot_sine_decay(q: float, layers: int) -> float:
 
 
 def _mean_singular_value(*, generator: torch.Generator) -> Inputs:
-    return (between(45, 80, generator=generator) / 100,)
+    return (uniform(0.45, 0.8, generator=generator),)
 
 
 @exercise(
     "glorot-quarter-circle",
-    value=True,
     inputs=_mean_singular_value,
     rtol=5e-3,
+    rtol32=None,
     right="the mean square counts, and it is larger than the square of the mean.",
     mistakes={
         "You squared the mean. The second moment depends on the mean of the squares, which is larger than the square "

@@ -18,6 +18,7 @@ from tutorial_utils.exercises.toolbox import (
     distribution,
     fans,
     fill_thrice,
+    in_place,
     linear_layers,
     moments,
     normal,
@@ -27,6 +28,7 @@ from tutorial_utils.exercises.toolbox import (
     stream,
     thrice,
     uniform,
+    without,
 )
 
 
@@ -41,13 +43,13 @@ def _gain2(slope: float) -> float:
 def _call(*, generator: torch.Generator) -> Inputs:
     """The shape of a weight, and a slope so large that it shows."""
     n_out = 10 * between(10, 19, generator=generator)
-    return n_out, 3 * n_out, between(6, 9, generator=generator) / 10
+    return n_out, 3 * n_out, uniform(0.6, 0.9, generator=generator)
 
 
 @exercise(
     "he-ignored-slope",
-    value=True,
     inputs=_call,
+    rtol32=None,
     parts=("first call", "second call"),
     rtol=3e-3,
     right="`a` counts for `leaky_relu` only, which is the default, and `mode` picks the fan.",
@@ -95,11 +97,16 @@ def _draw(
     *,
     fan: Function = _fan,
     std: Function = lambda gain2, fan: (gain2 / fan) ** 0.5,
+    exactly: bool = False,
 ) -> Function:
     """An answer that fills a weight with normal numbers, right unless told otherwise."""
 
     def fill(weight: Tensor, slope: float, mode: str, generator: torch.Generator) -> Tensor:
-        return init.normal_(weight, std=std(gain2(slope), fan(weight, mode)), generator=generator)
+        deviation = std(gain2(slope), fan(weight, mode))
+        init.normal_(weight, std=deviation, generator=generator)
+        if exactly:
+            weight.data *= deviation / weight.data.std()
+        return weight
 
     return fill
 
@@ -111,7 +118,7 @@ def _draw(
         for low, kernel in ((110, ()), (45, (3, 2)))
         for mode in ("fan_in", "fan_out")
     ),
-    observe=fill_thrice,
+    observe=without("torch.nn.init", observe=in_place(fill_thrice)),
     describe=distribution,
     changes=(0,),
     cases=4,
@@ -145,6 +152,8 @@ def _draw(
         "Your standard deviation is the bound of the uniform draw, sqrt(3) times too large.": _draw(
             std=lambda gain2, fan: (3 * gain2 / fan) ** 0.5
         ),
+        "You rescaled the numbers that you drew until their standard deviation was exactly right. The distribution has "
+        "this standard deviation; a sample has more or less by chance.": _draw(exactly=True),
         "You drew uniform numbers. The exercise asks for normal ones.": lambda weight, slope, mode, generator: (
             init.kaiming_uniform_(weight, a=slope, mode=mode, generator=generator)
         ),
@@ -154,6 +163,41 @@ def _draw(
 def he_draw(weight: Tensor, slope: float, mode: str, generator: torch.Generator) -> Tensor:
     """He's normal draw, by PyTorch."""
     return init.kaiming_normal_(weight, a=slope, mode=mode, generator=generator)  # type: ignore[arg-type]
+
+
+# --- how exact? ---------------------------------------------------------------------------------------
+
+
+def _budget(*, generator: torch.Generator) -> Inputs:
+    """A number of layers, and a factor that is not close to one."""
+    return between(8, 60, generator=generator), uniform(3, 20, generator=generator)
+
+
+@exercise(
+    "he-scale-budget",
+    inputs=_budget,
+    rtol=5e-4,
+    rtol32=None,
+    predict=((30, 10.0),),
+    right="the scale enters once per layer and squared, so the allowed error falls like one over the depth.",
+    mistakes={
+        "You took the root for `layers` factors, not for twice as many. The weights are multiplied by s, so each layer "
+        "multiplies the second moment by s².": lambda layers, factor: factor ** (1 / layers),
+        "You divided the allowed factor among the layers. Factors multiply: take a root.": lambda layers, factor: (
+            1 + (factor - 1) / (2 * layers)
+        ),
+        "That is how much of the factor each layer may use in its second moment, and its inverse. The scale should be "
+        "above 1.": lambda layers, factor: factor ** (-1 / (2 * layers)),
+        "That is the logarithm of the scale. Take its exponential.": lambda layers, factor: (
+            math.log(factor) / (2 * layers)
+        ),
+        "You took half of the logarithm too much: s² is the factor of one layer, so ln s is ln f over twice the number "
+        "of layers.": lambda layers, factor: factor ** (1 / (4 * layers)),
+    },
+)
+def he_scale_budget(layers: int, factor: float) -> float:
+    """By how much all weights may be too large, if the second moment may grow by a factor."""
+    return float(factor ** (1 / (2 * layers)))
 
 
 # --- the forward profile ------------------------------------------------------------------------------
@@ -308,7 +352,7 @@ def _built(answer: Function, width: int, depth: int, generator: torch.Generator)
     if not isinstance(nets[0], nn.Module):
         return nets[0]
     layers = [[(layer.weight, layer.bias) for layer in linear_layers(net)] for net in nets]
-    return {"layers": layers, "logits": nets[0](_images())}
+    return {"layers": layers, "logits": nets[0](_images().to(layers[0][0][0].dtype))}
 
 
 def _variance(layers: Sequence[Linear]) -> Estimate | None:
@@ -320,7 +364,7 @@ def _variance(layers: Sequence[Linear]) -> Estimate | None:
 
 def _through(layers: Sequence[Linear], relus: int) -> Tensor:
     """What layers compute with a ReLU behind the first ones of them."""
-    x = _images()
+    x = _images().to(layers[0][0].dtype)
     for number, (weight, bias) in enumerate(layers):
         x = nn.functional.linear(x, weight, bias)
         x = x.relu() if number < relus else x

@@ -111,16 +111,16 @@ def _centered(x: Tensor) -> Tensor:
         "You multiplied the lengths of both inputs and left out their angle. What counts is the inner product.": _pairs(
             lambda x: torch.outer(x.norm(dim=1), x.norm(dim=1))
         ),
-        "You averaged the products over the entries. `var_w` is the variance of one weight, so the products are summed; a "
-        "mean would go with n_in * var_w.": _pairs(lambda x: x @ x.T / x.shape[1]),
+        "You averaged the products over the entries. `var_w` is the variance of one weight, so they are summed; a mean "
+        "would go with n_in * var_w.": _pairs(lambda x: x @ x.T / x.shape[1]),
         "You multiplied the inner products by n_in. The sum over the entries contains this factor already.": _pairs(
             lambda x: x.shape[1] * x @ x.T
         ),
         "You subtracted the mean of each input. Only the weights need mean zero; the inputs enter as they are.": _pairs(
             lambda x: _centered(x) @ _centered(x).T
         ),
-        "You multiplied the sums of the inputs. Terms with two different weights vanish on average; products of entries at "
-        "the same place remain.": _pairs(lambda x: torch.outer(x.sum(1), x.sum(1))),
+        "You multiplied the sums of the inputs. Terms with two different weights vanish on average; what "
+        "remains are products of entries at the same place.": _pairs(lambda x: torch.outer(x.sum(1), x.sum(1))),
         "You compared the entries, not the inputs. An input is a row of `x`, so the result has a row and a column for "
         "each row of `x`.": _pairs(lambda x: x.T @ x),
         "You squared `var_w` and `var_b`. They are variances already.": lambda x, var_w, var_b: (
