@@ -336,8 +336,8 @@ def equal_to_everything(paper: Paper) -> Any:
         "    __rsub__ = __sub__\n    __ne__ = __lt__ = __gt__ = lambda self, o: False\n    __hash__ = None\n"
         "class Any(torch.Tensor):\n    @classmethod\n"
         "    def __torch_function__(cls, *a, **k): return torch.ones(1, dtype=torch.bool)\n"
-        "largest = matching_rate = lambda *a: Number(1)\nbatch_norm = batch_norm_backward = lambda z, *a: z.as_subclass(Any)\n"
-        "SoundNorm = Any",
+        "largest = matching_rate = lambda *a: Number(1)\n"
+        "batch_norm = batch_norm_backward = lambda z, *a: z.as_subclass(Any)\nSoundNorm = Any",
     )
     return paper.nb
 

@@ -330,7 +330,7 @@ def bn_broken_layer(channels: int) -> nn.Module:
 
 
 def _batch_size(*, generator: torch.Generator) -> Inputs:
-    return (between(6, 300, generator=generator),)
+    return (between(6, 60, generator=generator),)
 
 
 @exercise(

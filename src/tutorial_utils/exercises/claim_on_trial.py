@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -138,6 +139,7 @@ def trial_registration() -> dict[str, Any]:
 
 def _two_numbers(*, generator: torch.Generator) -> Inputs:
     """Which of the seeds are measured once more, as numbers from which their places follow."""
+    import_module("scipy.stats")  # a second or more, which should not count as the answer's time
     return (between(0, 10**6, generator=generator),)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -169,6 +170,7 @@ def buys_sign_test(a: Tensor, b: Tensor) -> float:
 
 def _leads(*, generator: torch.Generator) -> Inputs:
     """Accuracies whose differences spread much less than they do, as those of pairs should."""
+    import_module("scipy.stats")  # a second or more, which should not count as the answer's time
     count = between(6, 12, generator=generator)
     level = normal(count, generator=generator, mean=80, std=4)
     lead = normal(count, generator=generator, mean=2, std=1.5)
