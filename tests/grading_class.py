@@ -66,8 +66,8 @@ class Paper:
 
     def sign(self, student: str) -> None:
         """Write the student's id where the notebook asks for it."""
-        cell = next(cell for cell in self.nb.cells if "student_id = None" in cell.source)
-        cell.source = re.sub("student_id = None", f"student_id = {student!r}", cell.source)
+        for cell in self.nb.cells:
+            cell.source = re.sub("student_id = None", f"student_id = {student!r}", cell.source)
 
     def check(self, exercise: str) -> NotebookNode:
         """The cell that checks an exercise."""
@@ -107,7 +107,7 @@ def ada(paper: Paper) -> Any:
 
 @student(ALL)
 def alternative(paper: Paper) -> Any:
-    """Everything right, written differently: loops, lists, autograd, a subclass, extra cells, magics."""
+    """Everything right, written differently: loops, lists, a lambda, a subclass, extra cells, magics."""
     paper.solve(student="alternative")
     paper.insert(1, "%matplotlib inline\nimport math\n!ls")
     paper.answer(
@@ -118,9 +118,9 @@ def alternative(paper: Paper) -> Any:
     )
     paper.answer(
         BACKWARD,
-        "def batch_norm_backward(d_y, z, gamma, eps):\n    z, g = z.clone().requires_grad_(), gamma.clone()"
-        ".requires_grad_()\n    b = torch.zeros_like(g).requires_grad_()\n"
-        "    return list(torch.autograd.grad(batch_norm(z, g, b, eps), (z, g, b), d_y))",
+        "def batch_norm_backward(d_y, z, gamma, eps):\n    s = (z.var(0, correction=0) + eps) ** -0.5\n"
+        "    n = (z - z.mean(0)) * s\n    g, b = (d_y * n).sum(0), d_y.sum(0)\n"
+        "    return [gamma * s * (d_y - b / len(z) - n * g / len(z)), g, b]",
     )
     paper.answer(
         LAYER,
@@ -128,7 +128,7 @@ def alternative(paper: Paper) -> Any:
         "        self.inner = nn.BatchNorm1d(channels)\n        self.gamma, self.beta = self.inner.weight, "
         "self.inner.bias\n    def forward(self, z):\n        return self.inner(z)",
     )
-    paper.answer(LARGEST, f"m = data({LARGEST!r}, student_id=student_id)\nlargest = torch.tensor(float(m - 1)).sqrt()")
+    paper.answer(LARGEST, "largest = lambda m: torch.tensor(float(m - 1)).sqrt()")
     return paper.nb
 
 
@@ -224,9 +224,9 @@ def picture(paper: Paper) -> Any:
     return paper.solve(student="picture")
 
 
-@student(ALL - {LARGEST, RATE})
+@student(ALL)
 def copied(paper: Paper) -> Any:
-    """Ada's notebook under another name: what was computed from Ada's data is wrong."""
+    """Ada's notebook under another name: what asks for no data of one's own is right."""
     return paper.solve(student="ada")
 
 
@@ -515,8 +515,8 @@ def equal_to_everything(paper: Paper) -> Any:
         "    __rsub__ = __sub__\n    __ne__ = __lt__ = __gt__ = lambda self, o: False\n    __hash__ = None\n"
         "class Any(torch.Tensor):\n    @classmethod\n"
         "    def __torch_function__(cls, *a, **k): return torch.ones(1, dtype=torch.bool)\n"
-        "largest = rate = Number(1)\nbatch_norm = batch_norm_backward = lambda z, *a: z.as_subclass(Any)\n"
-        "SoundNorm = Any",
+        "largest = matching_rate = lambda *a: Number(1)\n"
+        "batch_norm = batch_norm_backward = lambda z, *a: z.as_subclass(Any)\nSoundNorm = Any",
     )
     return paper.nb
 
@@ -657,7 +657,7 @@ def swells(paper: Paper) -> Any:
     paper.answer(FORWARD, "def batch_norm(*a): return torch.zeros(10**9, 0)")
     paper.answer(BACKWARD, "def batch_norm_backward(*a): return {str(i): i for i in range(10**5)}")
     paper.answer(LAYER, "def SoundNorm(*a): return torch.zeros(1).expand(10**9)")
-    paper.answer(RATE, "rate = [0] * 10**6")
+    paper.answer(RATE, "def matching_rate(*a): return [0] * 10**6")
     return paper.nb
 
 

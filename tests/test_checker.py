@@ -688,3 +688,22 @@ def test_one_huge_entry_does_not_stand_for_a_draw() -> None:
     sample[0] = 1e3  # its moments have errors as large as themselves
     expected = moments(torch.randn(10_000, generator=seeded()))
     assert not all(agree(came, expected[name], 1e-6) for name, came in moments(sample).items())
+
+
+# --- things of one's own ------------------------------------------------------------------------------
+
+
+def own_factor(*, generator: torch.Generator, student: int = 0) -> Inputs:
+    """A number that changes, and one that belongs to the student."""
+    return normal(1, generator=generator), float(student % 1000)
+
+
+def test_inputs_may_follow_from_the_student_s_id() -> None:
+    @exercise("made-up", inputs=own_factor, own=True)
+    def reference(x: Tensor, factor: float) -> Tensor:
+        return factor * x
+
+    (_, ada), (_, again), (_, grace) = (data("made-up", student_id=one) for one in ("ada", "Ada ", "grace"))
+    assert ada == again != grace
+    assert check("made-up", lambda x, factor: ada * x, student_id="ada")
+    assert not check("made-up", lambda x, factor: ada * x, student_id="grace")

@@ -114,7 +114,7 @@ def test_every_exercise_stands_in_the_master_of_its_topic() -> None:
     assert {one.topic for one in EXERCISES.values()} == {editions.topic_of(path) for path in FOUND}
     assert set(EXERCISES) <= set(editions.all_facts())
     chapters = {path.stem for path in (MASTERS.parent / "book" / "chapters").glob("*.md")}
-    assert {path.stem for path in FOUND} <= chapters
+    assert {path.stem for path in FOUND if path.stem[0].isdigit()} <= chapters
 
 
 # --- the tool -----------------------------------------------------------------------------------------

@@ -33,10 +33,11 @@ def test_chapters_are_numbered_in_the_order_of_the_contents() -> None:
     assert [page.number for page in CHAPTERS] == list(range(1, len(CHAPTERS) + 1))
 
 
-def test_exercises_have_the_number_of_their_chapter() -> None:
+def test_exercises_have_the_number_of_their_chapter_and_projects_none() -> None:
     exercises = [page for page in PAGES.values() if page.path.parent.name == "exercises"]
-    assert exercises
-    for page in exercises:
+    projects = [page for page in exercises if page.number is None]
+    assert projects and not {page.label.removesuffix("-exercises") for page in projects} & set(PAGES)
+    for page in (page for page in exercises if page not in projects):
         assert page.number == PAGES[page.label.removesuffix("-exercises")].number
 
 

@@ -231,8 +231,8 @@ def _missing(id: str, topic: str, roles: set[tuple[str, str]]) -> Iterator[str]:
 
 
 def topic_of(master: Path) -> str:
-    """The topic of a master, which is its name without the number."""
-    return master.stem.partition("-")[2]
+    """The topic of a master, which is its name without the number; a project has none."""
+    return re.sub(r"^\d\d-", "", master.stem)
 
 
 # --- the editions -------------------------------------------------------------------------------------

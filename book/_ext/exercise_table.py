@@ -40,7 +40,7 @@ def running() -> str:
 def table(master: Path) -> list[str]:
     """Write the table of one topic as Markdown."""
     exercises = editions.facts(master)
-    heading = re.findall(r"^# Exercises: (.*)$", master.read_text(encoding="utf-8"), re.MULTILINE)[0]
+    heading = re.findall(r"^# (?:Exercises|Project): (.*)$", master.read_text(encoding="utf-8"), re.MULTILINE)[0]
     minutes, points = sum(one.minutes for one in exercises), sum(one.points for one in exercises)
     rows = [
         f"| {one.title} | {one.kind} | {one.level} | {one.minutes} | {one.points} | {one.goal} |" for one in exercises

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from exercise_bank import right
+from exercise_bank import right, wrong
 
 
 def shaped(values, z):
@@ -158,3 +158,67 @@ def fold_by_probing(weight, bias, mean, var, gamma, beta, eps):
 def fold_parameters(weight, bias, mean, var, gamma, beta, eps):
     weight, bias = fold_formula(weight, bias, mean, var, gamma, beta, eps)
     return nn.Parameter(weight), nn.Parameter(bias)
+
+
+# --- eval-module -------------------------------------------------------------------------------------
+
+
+@right("eval-module")
+class ModuleByHand(nn.Module):
+    def __init__(self, channels, eps=1e-5, momentum=0.1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
+        self.eps, self.momentum = eps, momentum
+
+    def forward(self, z):
+        if self.training:
+            mean, var = z.mean(0), z.var(0, unbiased=False)
+            with torch.no_grad():
+                m = len(z)
+                self.running_mean += self.momentum * (mean - self.running_mean)
+                self.running_var += self.momentum * (var * m / (m - 1) - self.running_var)
+                self.num_batches_tracked += 1
+        else:
+            mean, var = self.running_mean, self.running_var
+        return (z - mean) * torch.rsqrt(var + self.eps) * self.weight + self.bias
+
+
+@right("eval-module")
+class ModuleThatReplacesBuffers(ModuleByHand):
+    def forward(self, z):
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            mean, c = z.mean(0), z - z.mean(0)
+            var = (c * c).mean(0)
+            self.running_mean = torch.lerp(self.running_mean, mean.detach(), self.momentum)
+            self.running_var = torch.lerp(self.running_var, z.var(0).detach(), self.momentum)
+            self.num_batches_tracked = self.num_batches_tracked + 1
+        return torch.addcmul(self.bias, self.weight, (z - mean) / torch.sqrt(var + self.eps))
+
+
+@right("eval-module")
+def module_with_no_bias_of_its_own(channels, eps, momentum):
+    """A function that builds a subclass of PyTorch's layer with a forward pass of its own."""
+
+    class Own(nn.BatchNorm1d):
+        def forward(self, z):
+            return ModuleByHand.forward(self, z)
+
+    return Own(channels, eps=eps, momentum=momentum)
+
+
+@wrong("eval-module", "Your layer goes on updating its running statistics in eval mode")
+class ModuleThatAlwaysUpdates(ModuleByHand):
+    def forward(self, z):
+        with torch.no_grad():
+            self.running_mean += self.momentum * (z.mean(0) - self.running_mean)
+            self.running_var += self.momentum * (z.var(0) - self.running_var)
+        self.num_batches_tracked += self.training
+        mean, var = z.mean(0), z.var(0, correction=0)
+        if not self.training:
+            mean, var = self.running_mean, self.running_var
+        return (z - mean) / (var + self.eps).sqrt() * self.weight + self.bias

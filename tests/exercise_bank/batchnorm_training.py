@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from exercise_bank import right
+from exercise_bank import right, wrong
 
 # --- bn-forward --------------------------------------------------------------------------------------
 
@@ -56,6 +56,22 @@ def forward_numpy(z, gamma, beta, eps):
     return torch.from_numpy(z_hat) * channels(gamma, z) + channels(beta, z)
 
 
+@wrong("bn-forward", "You let torch normalize for you")
+def forward_module(z, gamma, beta, eps):
+    norm = (nn.BatchNorm2d if z.dim() == 4 else nn.BatchNorm1d)(z.shape[1], eps=eps)
+    with torch.no_grad():
+        norm.weight.copy_(gamma)
+        norm.bias.copy_(beta)
+        return norm(z)
+
+
+@wrong("bn-forward", "You let torch normalize for you")
+def forward_through_instances(z, gamma, beta, eps):
+    one = z.transpose(0, 1).reshape(1, z.shape[1], -1)
+    y = nn.functional.instance_norm(one, weight=gamma, bias=beta, eps=eps)
+    return y.reshape(z.transpose(0, 1).shape).transpose(0, 1)
+
+
 def channels(v, z):
     return v.reshape(1, -1, *[1] * (z.dim() - 2))
 
@@ -98,13 +114,23 @@ def backward_jacobian(d_y, z, gamma, eps):
     return [d_z, d_gamma, d_y.sum(0)]
 
 
-@right("bn-backward")
+@wrong("bn-backward", "You let autograd do the work")
 def backward_autograd(d_y, z, gamma, eps):
     z, gamma = z.clone().requires_grad_(), gamma.clone().requires_grad_()
     beta = torch.zeros_like(gamma, requires_grad=True)
     y = gamma * (z - z.mean(0)) / (z.var(0, correction=0) + eps).sqrt() + beta
     y.backward(d_y)
     return z.grad, gamma.grad, beta.grad
+
+
+@wrong("bn-backward", "You let autograd do the work")
+def backward_jacobians(d_y, z, gamma, eps):
+    def forward(z, gamma, beta):
+        return gamma * (z - z.mean(0)) / (z.var(0, correction=0) + eps).sqrt() + beta
+
+    inputs = z, gamma, torch.zeros_like(gamma)
+    jacobians = torch.autograd.functional.jacobian(forward, inputs)
+    return tuple(torch.einsum("mc,mc...->...", d_y, one) for one in jacobians)
 
 
 @right("bn-backward")
@@ -189,16 +215,48 @@ def largest_rounded(m):
 
 
 @right("bn-matching-rate")
-def rate_squared(a, lr):
-    return a * a * lr
+def rate_squared(optimizer, a, lr):
+    return a * lr if optimizer == "Adam" else a * a * lr
 
 
 @right("bn-matching-rate")
-def rate_by_effective(a, lr):
+def rate_by_effective(optimizer, a, lr):
     norm = torch.tensor([3.0, 4.0]).norm()
-    return lr / norm**2 * (a * norm) ** 2
+    power = {"SGD": 2, "momentum": 2, "Adam": 1}[optimizer]
+    return lr / norm**power * (a * norm) ** power
 
 
 @right("bn-matching-rate")
-def rate_numpy(a, lr):
-    return np.float64(lr) * np.square(a)
+def rate_numpy(optimizer, a, lr):
+    return np.float64(lr) * (np.abs(a) if "dam" in optimizer else np.square(a))
+
+
+@wrong("bn-matching-rate", "You multiplied by a squared in every case")
+def rate_always_squared(optimizer, a, lr):
+    return lr * a**2
+
+
+# --- bn-decay-rates ----------------------------------------------------------------------------------
+
+
+@right("bn-decay-rates")
+def decay_by_loop(rates, decay):
+    length, found = 1.0, []
+    for rate in rates.tolist():
+        shorter = length * (1 - rate * decay)
+        found.append(rate / (length * shorter))
+        length = shorter
+    return found
+
+
+@right("bn-decay-rates")
+def decay_by_logarithms(rates, decay):
+    logs = torch.log1p(-decay * rates)
+    return rates * torch.exp(-2 * logs.cumsum(0) + logs)
+
+
+@right("bn-decay-rates")
+def decay_numpy(rates, decay):
+    shrink = 1 - rates.numpy() * decay
+    before = np.concatenate([[1], np.cumprod(shrink)[:-1]])
+    return rates.numpy() / (before**2 * shrink)

@@ -1,7 +1,10 @@
+import copy
+import math
+
 import torch
 from torch import nn
 
-from exercise_bank import right
+from exercise_bank import right, wrong
 
 # --- audit-name --------------------------------------------------------------------------------------
 
@@ -127,3 +130,104 @@ def guilty_by_deviations(model, x):
         if distance > best[1]:
             best = (name, distance)
     return best[0]
+
+
+@wrong("audit-copies", "You compared each parameter with the one before it only")
+def copies_of_neighbors(model):
+    found, before = [], None
+    for name, p in model.named_parameters():
+        if before is not None and torch.equal(p, before) and not constant(p):
+            found.append(name)
+        before = p
+    return found
+
+
+# --- diagnose-zero-scales ----------------------------------------------------------------------------
+
+
+@right("diagnose-zero-scales")
+def zeros_by_branches(net):
+    for module in net.modules():
+        if hasattr(module, "branch"):
+            nn.init.zeros_(module.branch[-1].weight)
+            nn.init.zeros_(module.branch[-1].bias)
+
+
+@right("diagnose-zero-scales")
+def zeros_in_data(net):
+    for module in net.modules():
+        if type(module).__name__ == "Residual":
+            last = list(module.branch)[-1]
+            last.weight.data.fill_(0)
+            last.bias.data *= 0
+    return net
+
+
+@right("diagnose-zero-scales")
+@torch.no_grad()
+def zeros_by_names(net):
+    names = [name for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    for name in names:
+        block, _, place = name.rpartition(".")
+        later = [one for one in names if one.rpartition(".")[0] == block and int(one.rpartition(".")[2]) > int(place)]
+        if block.endswith("branch") and not later:
+            for parameter in net.get_submodule(name).parameters():
+                parameter.zero_()
+
+
+# --- diagnose-cause ----------------------------------------------------------------------------------
+
+
+@right("diagnose-cause")
+def cause_by_questions(net, x, y):
+    h = x
+    for layer in net:
+        before, h = h, layer(h)
+        if isinstance(layer, nn.Linear):
+            if not layer.weight.requires_grad:
+                return "frozen weight"
+            if torch.allclose(layer.weight, layer.weight[:1].expand_as(layer.weight)):
+                return "equal units"
+        if isinstance(layer, nn.BatchNorm1d):
+            if layer.weight.abs().max() == 0:
+                return "zero scale"
+            batch = (before - before.mean(0)) / (before.var(0, correction=0) + layer.eps).sqrt()
+            if (h - layer.weight * batch - layer.bias).std() > 0.5:
+                return "stale statistics"
+        if isinstance(layer, nn.ReLU) and (h.max(0).values == 0).sum() > h.shape[1] // 2:
+            return "dead units"
+    loss = nn.functional.cross_entropy(h, y)
+    return "large head" if loss > 1.5 * math.log(h.shape[1]) else "healthy"
+
+
+@right("diagnose-cause")
+def cause_by_hooks(net, x, y):
+    seen, handles = {}, []
+    for name, module in net.named_modules():
+        handles.append(module.register_forward_hook(lambda m, i, o, name=name: seen.update({name: (i[0], o)})))
+    logits = net(x)
+    for handle in handles:
+        handle.remove()
+    norms = {n: m for n, m in net.named_modules() if isinstance(m, nn.BatchNorm1d)}
+    linears = [m for m in net.modules() if isinstance(m, nn.Linear)]
+    if not all(p.requires_grad for p in net.parameters()):
+        return "frozen weight"
+    if any(len(m.weight.unique(dim=0)) == 1 for m in linears):
+        return "equal units"
+    if any(not m.weight.any() for m in norms.values()):
+        return "zero scale"
+    for name, norm in norms.items():
+        received, returned = seen[name]
+        if not torch.allclose(copy.deepcopy(norm).train()(received), returned, rtol=0.3, atol=0.3):
+            return "stale statistics"
+    for name, (_, returned) in seen.items():
+        if name.startswith("relu") and ((returned == 0).all(0)).float().mean() > 0.5:
+            return "dead units"
+    return "large head" if nn.functional.cross_entropy(logits, y) > 4 else "healthy"
+
+
+@right("diagnose-cause")
+def cause_in_another_order(net, x, y):
+    twin = copy.deepcopy(net)
+    known = cause_by_questions(twin, x, y)
+    return known.capitalize() if known == "healthy" else known

@@ -1,9 +1,10 @@
+import copy
 import math
 
 import torch
 from torch import nn
 
-from exercise_bank import right
+from exercise_bank import right, wrong
 
 # --- audit-bounds ------------------------------------------------------------------------------------
 
@@ -66,3 +67,46 @@ def forget_through_state(lstm):
         if "bias" in name:
             state[name][h : 2 * h] = float("hh" in name)
     return lstm
+
+
+@wrong("audit-forget", "new parameters in place of the old ones")
+def forget_replaced(lstm):
+    h = lstm.hidden_size
+    for name, p in list(lstm.named_parameters()):
+        if "bias" in name:
+            new = p.detach().clone()
+            new[h : 2 * h] = 0.5
+            setattr(lstm, name, nn.Parameter(new))
+
+
+# --- audit-stack -------------------------------------------------------------------------------------
+
+
+@right("audit-stack")
+def stack_list(make_layer, count):
+    return nn.ModuleList([make_layer() for _ in range(count)])
+
+
+@right("audit-stack")
+def stack_sequential(make_layer, count):
+    stack = nn.Sequential()
+    for number in range(count):
+        stack.add_module(f"layer{number}", make_layer())
+    return stack
+
+
+@right("audit-stack")
+def stack_of_reset_copies(make_layer, count):
+    stack = nn.ModuleList(copy.deepcopy(make_layer()) for _ in range(count))
+    for layer in stack:
+        layer.reset_parameters()
+    return stack
+
+
+@wrong("audit-stack", "copies of one another")
+def stack_seeded(make_layer, count):
+    layers = nn.ModuleList()
+    for _ in range(count):
+        torch.manual_seed(0)
+        layers.append(make_layer())
+    return layers

@@ -1,33 +1,44 @@
 import copy
+import hashlib
 import math
+import zlib
 
 import torch
 from torch import nn
 
-from exercise_bank import right
+from exercise_bank import right, wrong
 
-# --- recipe-head -------------------------------------------------------------------------------------
-
-
-@right("recipe-head")
-def head_formula(classes, n, q, excess):
-    return math.sqrt(2 * excess * classes / ((classes - 1) * n * q))
+# --- recipe-rare-classes -----------------------------------------------------------------------------
 
 
-@right("recipe-head")
-def head_in_steps(classes, n, q, excess):
-    v = excess / (0.5 * (1 - 1 / classes))
-    return torch.tensor(v / n / q).sqrt()
+@right("recipe-rare-classes")
+def rare_by_log_counts(head, counts):
+    """Softmax does not notice a constant that is added to all logits."""
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(counts.log())
+    p = counts / counts.sum()
+    return -(p * p.log()).sum()
 
 
-@right("recipe-head")
-def head_by_search(classes, n, q, excess):
-    low, high = 0.0, 10.0
-    for _ in range(60):
-        std = (low + high) / 2
-        too_large = 0.5 * (1 - 1 / classes) * n * q * std**2 > excess
-        low, high = (low, std) if too_large else (std, high)
-    return low
+@right("recipe-rare-classes")
+def rare_measured(head, counts):
+    nn.init.zeros_(head.weight)
+    head.bias.data = torch.log(counts / counts.sum())
+    labels = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    logits = head.bias.detach().expand(len(labels), -1)
+    return nn.functional.cross_entropy(logits, labels).item()
+
+
+@right("recipe-rare-classes")
+def rare_by_loop(head, counts):
+    total, loss = counts.sum().item(), 0.0
+    with torch.no_grad():
+        head.weight.fill_(0)
+        for c, count in enumerate(counts.tolist()):
+            head.bias[c] = math.log(count / total)
+            loss -= count / total * math.log(count / total)
+    return loss
 
 
 # --- recipe-example ----------------------------------------------------------------------------------
@@ -70,6 +81,23 @@ def example_detached(m, generator):
             m.bias.detach().zero_()
 
 
+@wrong("recipe-example", "You initialized the children")
+def example_children(m, generator):
+    for child in m.children():
+        if isinstance(child, nn.Linear):
+            nn.init.xavier_uniform_(child.weight.data, generator=generator)
+            if child.bias is not None:
+                child.bias.data.fill_(0)
+
+
+@wrong("recipe-example", "You went by the name of the class")
+def example_by_name(m, generator):
+    if m.__class__.__name__.find("Linear") != -1:
+        nn.init.xavier_uniform_(m.weight, generator=generator)
+        if m.bias is not None:
+            m.bias.data.zero_()
+
+
 # --- recipe-branch-ends ------------------------------------------------------------------------------
 
 
@@ -97,7 +125,7 @@ def ends_scaled(blocks, generator):
                 block[name].bias *= 0
 
 
-@right("recipe-branch-ends")
+@wrong("recipe-branch-ends", "new parameters in place of the old ones")
 def ends_replaced(blocks, generator):
     for end in ends(blocks):
         numbers = torch.randn(end.weight.shape, generator=generator)
@@ -147,3 +175,66 @@ def unsteady_from_fills(build, initialize):
         initialize(model, seeded())
         states.append(model.state_dict())
     return differing(*states)
+
+
+@wrong("recipe-unsteady", "You compared up to a tolerance")
+def unsteady_with_relative_tolerance(build, initialize):
+    a, b = build(), build()
+    for model in (a, b):
+        initialize(model, seeded())
+    state = b.state_dict()
+    return [name for name, one in a.state_dict().items() if not torch.allclose(one, state[name], rtol=0.1)]
+
+
+@wrong("recipe-unsteady", "You compared up to a tolerance")
+def unsteady_with_default_tolerance(build, initialize):
+    a, b = build(), build()
+    for model in (a, b):
+        initialize(model, seeded())
+    state = b.state_dict()
+    return [name for name, one in a.state_dict().items() if not torch.allclose(one, state[name])]
+
+
+# --- recipe-by-name ----------------------------------------------------------------------------------
+
+
+def digest(*parts):
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:7], "big")
+
+
+@right("recipe-by-name")
+def by_name_hashed(model, seed):
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(digest(seed, name))))
+
+
+@wrong("recipe-by-name", "Your numbers do not depend on `seed`")
+def by_name_in_high_bits(model, seed):
+    for name, p in model.named_parameters():
+        g = torch.Generator()
+        g.manual_seed(seed * 2**32 + zlib.crc32(name.encode()))
+        nn.init.normal_(p, generator=g)
+
+
+@wrong("recipe-by-name", "your numbers depend on the place")
+def by_name_in_sorted_order(model, seed):
+    g = seeded(seed)
+    for _, p in sorted(model.named_parameters()):
+        nn.init.normal_(p, generator=g)
+
+
+@right("recipe-by-name")
+def by_name_crc(model, seed):
+    for name, p in model.named_parameters():
+        g = torch.Generator()
+        g.manual_seed(7919 * seed + zlib.crc32(name.encode()))
+        nn.init.normal_(p, generator=g)
+    return model
+
+
+@right("recipe-by-name")
+def by_name_of_layers(model, seed):
+    for name, module in model.named_modules():
+        for kind, p in module.named_parameters(recurse=False):
+            p.data.normal_(generator=torch.Generator().manual_seed(digest(name, kind, seed)))

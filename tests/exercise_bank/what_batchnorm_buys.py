@@ -82,3 +82,25 @@ def evaluation_finally(net, x, labels):
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+# --- buys-paired-interval ----------------------------------------------------------------------------
+
+
+@right("buys-paired-interval")
+def interval_by_scipy(a, b):
+    return tuple(stats.ttest_rel(a, b).confidence_interval(0.95))
+
+
+@right("buys-paired-interval")
+def interval_by_formula(a, b):
+    d = (a - b).numpy()
+    half = stats.t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d) ** 0.5
+    return d.mean() - half, d.mean() + half
+
+
+@right("buys-paired-interval")
+def interval_named(a, b):
+    d = (a - b).tolist()
+    low, high = stats.t.interval(0.95, len(d) - 1, np.mean(d), stats.sem(d))
+    return {"high": high, "low": float(low)}

@@ -8,21 +8,51 @@ from exercise_bank import right
 
 
 @right("buys-gradient-growth")
-def growth(layers):
-    return (math.pi / (math.pi - 1)) ** (layers / 2)
+def growth(slope, layers):
+    passed = (1 + slope**2) / 2
+    return (passed / (passed - (1 - slope) ** 2 / (2 * math.pi))) ** (layers / 2)
 
 
 @right("buys-gradient-growth")
-def growth_by_loop(layers):
-    norm = 1.0
+def growth_by_integration(slope, layers):
+    z = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    y, slopes = torch.where(z > 0, z, slope * z), torch.where(z > 0, 1.0, slope)
+    variance = (density * y.square()).sum() - (density * y).sum() ** 2
+    return ((density * slopes.square()).sum() / variance).sqrt() ** layers
+
+
+@right("buys-gradient-growth")
+def growth_by_loop(slope, layers):
+    norm, passed = 1.0, 0.5 * (1 + slope * slope)
+    mean = (1 - slope) * (2 * math.pi) ** -0.5
     for _ in range(layers):
-        norm *= math.sqrt(1 / (1 - 1 / math.pi))
+        norm *= math.sqrt(passed / (passed - mean * mean))
     return norm
 
 
-@right("buys-gradient-growth")
-def growth_by_logarithm(layers):
-    return torch.tensor(-0.5 * layers * math.log(1 - 1 / math.pi)).exp()
+# --- why-shift ---------------------------------------------------------------------------------------
+
+
+@right("why-shift")
+def shift_by_choice(before, after):
+    varies = before.std(0) > 0
+    moved = (after.mean(0) - before.mean(0)).abs()[varies]
+    return (moved / before.std(0)[varies]).median()
+
+
+@right("why-shift")
+def shift_by_loop(before, after):
+    shifts = []
+    for one, other in zip(before.T, after.T, strict=True):
+        if one.max() > one.min():
+            shifts.append(float((other.mean() - one.mean()).abs() / one.std()))
+    return sorted(shifts)[len(shifts) // 2]
+
+
+@right("why-shift")
+def shift_by_nanmedian(before, after):
+    return ((after - before).mean(0).abs() / before.std(0)).nanmedian().item()
 
 
 # --- buys-loss-slice ---------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Exercises about the clinic for BatchNorm."""
 
+import copy
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
-from tutorial_utils.exercises.toolbox import normal
+from tutorial_utils.exercises.toolbox import between, normal, scramble, sizes, uniform
 
 # --- freezing -----------------------------------------------------------------------------------------
 
@@ -106,3 +107,266 @@ def _momentum(value: float | None) -> Function:
 def eval_freeze(net: nn.Module) -> None:
     """Put every BatchNorm of a network into eval mode."""
     _change(nn.Module.eval)(net)
+
+
+# --- a target network ---------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _two_networks(*, generator: torch.Generator) -> Inputs:
+    """Two networks of one kind that agree in nothing, and a rate."""
+
+    def network() -> nn.Module:
+        net = scramble(
+            nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2)), generator=generator
+        )
+        norm: Any = net.get_submodule("1")
+        norm.running_mean.normal_(generator=generator)
+        norm.running_var.uniform_(1, 3, generator=generator)
+        norm.num_batches_tracked.fill_(between(10, 99, generator=generator))
+        return net.train()
+
+    return network().eval(), network(), uniform(0.05, 0.3, generator=generator)
+
+
+def _followed(answer: Function, target: nn.Module, online: nn.Module, rate: float) -> dict[str, Any]:
+    """What the target holds after a step, what the other network does, and how both are left."""
+    target, online = copy.deepcopy(target), copy.deepcopy(online)
+    known = dict(target.named_parameters())
+    answer(target, online, rate)
+    return {
+        "target": {name: value.detach().clone() for name, value in target.state_dict().items()},
+        "online": {name: value.detach().clone() for name, value in online.state_dict().items()},
+        "same": all(known.get(name) is parameter for name, parameter in target.named_parameters()),
+        "free": all(parameter.is_leaf for parameter in target.parameters()),
+        "mode": target.training,
+        "online mode": online.training,
+    }
+
+
+def _parameters_and_buffers(raw: dict[str, Any], target: nn.Module, online: nn.Module, rate: float) -> Outcome:
+    """Each parameter and buffer of the target, and whether all else is as it was."""
+    before = online.state_dict()
+    return {
+        **raw["target"],
+        "the parameters are the same objects": raw["same"],
+        "the parameters belong to no graph": raw["free"],
+        "the target is in training mode": raw["mode"],
+        "the online network is in training mode": raw["online mode"],
+        "the online network is as before": all(torch.equal(raw["online"][name], before[name]) for name in before),
+    }
+
+
+def _follow(
+    *,
+    buffers: Function = lambda ours, theirs, rate: ours.copy_(theirs),
+    weights: Function = lambda rate: rate,
+    afterward: Function = lambda target: None,
+) -> Function:
+    """Moves a target network, right unless told otherwise."""
+
+    @torch.no_grad()
+    def follow(target: nn.Module, online: nn.Module, rate: float) -> None:
+        for ours, theirs in zip(target.parameters(), online.parameters(), strict=True):
+            ours.lerp_(theirs, weights(rate))
+        for mine, others in zip(target.buffers(), online.buffers(), strict=True):
+            buffers(mine, others, rate)
+        afterward(target)
+
+    return follow
+
+
+def _averaged(ours: Tensor, theirs: Tensor, rate: float) -> None:
+    if ours.is_floating_point():
+        ours.lerp_(theirs, rate)
+
+
+def _only_counts(ours: Tensor, theirs: Tensor, rate: float) -> None:
+    if not ours.is_floating_point():
+        ours.copy_(theirs)
+
+
+def _only_statistics(ours: Tensor, theirs: Tensor, rate: float) -> None:
+    if ours.is_floating_point():
+        ours.copy_(theirs)
+
+
+def _all_averaged(ours: Tensor, theirs: Tensor, rate: float) -> None:
+    ours.copy_(ours + rate * (theirs - ours))
+
+
+@torch.no_grad()
+def _replaced(target: nn.Module, online: nn.Module, rate: float) -> None:
+    """Puts new parameters in place of the old ones."""
+    _follow()(target, online, rate)
+    for module in target.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(parameter.clone()))
+
+
+@exercise(
+    "clinic-follow",
+    inputs=_two_networks,
+    observe=_followed,
+    describe=_parameters_and_buffers,
+    cases=4,
+    right="the parameters move a little, the statistics come along, and the target stays in eval mode.",
+    mistakes={
+        "You moved the parameters only. `parameters()` has no buffers, so the target still normalizes by what it "
+        "was born with: copy the buffers as well.": _follow(buffers=lambda ours, theirs, rate: None),
+        "You moved the running statistics by the rate, too. The exercise asks you to copy the buffers; statistics that "
+        "lag behind belong to no network.": _follow(buffers=_averaged),
+        "You averaged every buffer, the counter of batches among them. It is a whole number: copy it.": _follow(
+            buffers=_all_averaged
+        ),
+        "You copied the counter of batches and left the running statistics behind.": _follow(buffers=_only_counts),
+        "You copied the running statistics and left out `num_batches_tracked`. It is a buffer, too.": _follow(
+            buffers=_only_statistics
+        ),
+        "You gave the online network the weight 1 - rate, so the target follows almost at once. `rate` is the weight "
+        "of the online network.": _follow(weights=lambda rate: 1 - rate),
+        "You copied the parameters outright. The target should move a small part of the way, `rate`.": _follow(
+            weights=lambda rate: 1.0
+        ),
+        "You left the target in train mode. Then it would answer by its batch, and its statistics would move by "
+        "themselves.": _follow(afterward=nn.Module.train),
+        "You put new parameters in place of the old ones. Change those that are there, in place, so that whoever holds "
+        "them sees the change.": _replaced,
+        "Your function changed nothing. Move the parameters of `target` itself, in place.": lambda *inputs: None,
+    },
+)
+def clinic_follow(target: nn.Module, online: nn.Module, rate: float) -> None:
+    """Move the parameters of a target network toward those of another one, and copy the buffers."""
+    _follow()(target, online, rate)
+
+
+# --- padding ------------------------------------------------------------------------------------------
+
+
+def _sequences(*, generator: torch.Generator) -> Inputs:
+    """Sequences of different lengths, filled up with zeros; which steps are real."""
+    n, channels, steps = sizes(3, 3, 6, generator=generator)
+    lengths = torch.randint(1, steps + 1, (n,), generator=generator)
+    lengths[:2] = torch.tensor([steps, steps - 1])
+    real = torch.arange(steps) < lengths[:, None]
+    features = normal(n, channels, steps, generator=generator, mean=3) * real[:, None]
+    return features, real, uniform(0.3, 1, generator=generator)
+
+
+def _masked(
+    *,
+    counted: Function = lambda real: real,
+    correction: int = 0,
+    fill: Function = lambda result, features: torch.zeros_like(result),
+    center: Function = lambda mean: mean,
+    over: tuple[int, ...] = (0, 2),
+) -> Function:
+    """Normalizes the real steps of sequences, right unless told otherwise."""
+
+    def normalize(features: Tensor, real: Tensor, eps: float) -> Tensor:
+        mask = counted(real)[:, None].to(features.dtype)
+        count = mask.expand_as(features).sum(over, keepdim=True)
+        mean = (features * mask).sum(over, keepdim=True) / count
+        square = ((features - mean).square() * mask).sum(over, keepdim=True)
+        result = (features - center(mean)) / (square / (count - correction) + eps).sqrt()
+        return torch.where(real[:, None], result, fill(result, features))
+
+    return normalize
+
+
+def _second_moment_of_all(features: Tensor, real: Tensor, eps: float) -> Tensor:
+    """Takes the right mean, and the variance around it over all steps, padding included."""
+    mask = real[:, None].to(features.dtype)
+    mean = (features * mask).sum((0, 2), keepdim=True) / mask.sum()
+    var = (features - mean).square().mean((0, 2), keepdim=True)
+    return (features - mean) / (var + eps).sqrt() * mask
+
+
+@exercise(
+    "clinic-padding",
+    inputs=_sequences,
+    right="the real steps are normalized among themselves, and the padding stays zero.",
+    mistakes={
+        "Your statistics count the padding. Its zeros lower the mean and change the variance: use the real steps "
+        "only.": _masked(counted=torch.ones_like),
+        "Your padding is not zero afterward. The exercise asks for zeros where there is no real step.": _masked(
+            fill=lambda result, features: result
+        ),
+        "Your mean is right, but your variance counts the padding, too.": _second_moment_of_all,
+        "You divided the squares by the number of real steps minus one. BatchNorm normalizes by the biased variance.": (
+            _masked(correction=1)
+        ),
+        "You gave each sequence its own statistics. Every channel has one mean and one variance, over all sequences of "
+        "the batch.": _masked(over=(2,)),
+        "You did not subtract the mean.": _masked(center=torch.zeros_like),
+        "You used one mean and one variance for all channels. Every channel has its own.": _masked(over=(0, 1, 2)),
+    },
+)
+def clinic_padding(features: Tensor, real: Tensor, eps: float) -> Tensor:
+    """BatchNorm over the real steps; zeros elsewhere."""
+    result: Tensor = _masked()(features, real, eps)
+    return result
+
+
+# --- a federated average ------------------------------------------------------------------------------
+
+
+def _clients(*, generator: torch.Generator) -> Inputs:
+    """The statistics of clients that differ in their means and in how many examples they have."""
+    clients, channels = sizes(2, 3, 6, generator=generator)
+    counts = 10 * (1 + torch.randperm(9, generator=generator)[:clients])
+    means = normal(clients, channels, generator=generator, std=3)
+    return means, normal(clients, channels, generator=generator).square() + 0.5, counts
+
+
+def _pooled(
+    *,
+    weights: Function = lambda counts: counts / counts.sum(),
+    between_clients: Function = lambda weights, means, mean: (weights @ means.square()) - mean.square(),
+    within: Function = lambda weights, variances: weights @ variances,
+) -> Function:
+    """Pools the statistics of clients, right unless told otherwise."""
+
+    def pool(means: Tensor, variances: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        share = weights(counts).to(means.dtype)
+        mean = share @ means
+        return mean, within(share, variances) + between_clients(share, means, mean)
+
+    return pool
+
+
+def _equal_shares(counts: Tensor) -> Tensor:
+    return torch.full(counts.shape, 1 / len(counts), dtype=torch.float64)
+
+
+@exercise(
+    "clinic-federated",
+    inputs=_clients,
+    parts=("mean", "var"),
+    right="the variance of all data is the average variance plus the variance of the means.",
+    mistakes={
+        "You averaged the variances. The clients' means differ, too, and that is variance of the pooled data: add the "
+        "variance of the means.": _pooled(between_clients=lambda weights, means, mean: 0),
+        "You gave every client the same weight. A client with more examples counts for more: weight by `counts`.": (
+            _pooled(weights=_equal_shares)
+        ),
+        "You averaged the variances, and gave every client the same weight. Weight by `counts`, and add the variance "
+        "of the means.": _pooled(weights=_equal_shares, between_clients=lambda weights, means, mean: 0),
+        "You averaged second moments and did not subtract the square of the mean.": _pooled(
+            between_clients=lambda weights, means, mean: weights @ means.square()
+        ),
+        "Your variance is only that of the means. Add the average of the variances within the clients.": _pooled(
+            within=lambda weights, variances: 0 * variances[0]
+        ),
+        "You averaged standard deviations and squared the average. Variances are what adds up.": _pooled(
+            within=lambda weights, variances: (weights @ variances.sqrt()).square()
+        ),
+        "The variance of your means gives every client the same weight. Weight it by `counts`, as all the rest.": (
+            _pooled(between_clients=lambda weights, means, mean: means.var(0, correction=0))
+        ),
+    },
+)
+def clinic_federated(means: Tensor, variances: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of all data, from those of the clients."""
+    mean, var = _pooled()(means, variances, counts)
+    return mean, var

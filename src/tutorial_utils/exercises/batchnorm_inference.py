@@ -1,11 +1,15 @@
 """Exercises about BatchNorm at inference."""
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
-from tutorial_utils.exercises.toolbox import between, normal, sizes, uniform
+from tutorial_utils.exercises.run import WrongType
+from tutorial_utils.exercises.toolbox import Operations, between, normal, sizes, uniform
 
 Pair = tuple[Tensor, Tensor]
 
@@ -14,8 +18,8 @@ Pair = tuple[Tensor, Tensor]
 
 def _warm_up(*, generator: torch.Generator) -> Inputs:
     """So few batches that every mistake gives another number; a variance of 1 / rho would hide one."""
-    rho = (0.2, 0.25, 0.3)[between(0, 2, generator=generator)]
-    return rho, between(2, 3, generator=generator), float(between(6, 12, generator=generator))
+    rho = uniform(0.15, 0.3, generator=generator)
+    return rho, between(2, 4, generator=generator), uniform(7.5, 30, generator=generator)
 
 
 def _average(rho: float, t: int, variance: float, *, initial: float = 1.0) -> float:
@@ -24,9 +28,9 @@ def _average(rho: float, t: int, variance: float, *, initial: float = 1.0) -> fl
 
 @exercise(
     "eval-warm-up",
-    value=True,
     inputs=_warm_up,
     rtol=3e-3,
+    rtol32=None,
     right="the initial value keeps the weight (1 - rho)^t, and the batches share the rest.",
     mistakes={
         "You took `momentum` for the weight of the old value, as Keras and Flax do. In PyTorch it is the weight of the "
@@ -38,12 +42,15 @@ def _average(rho: float, t: int, variance: float, *, initial: float = 1.0) -> fl
         "One batch too few: after t batches the initial value has been multiplied t times.": lambda rho, t, variance: (
             _average(rho, t - 1, variance)
         ),
-        "That is the variance of the data. After so few batches the average is not there "
+        "One batch too many: after t batches the initial value has been multiplied t times.": lambda rho, t, variance: (
+            _average(rho, t + 1, variance)
+        ),
+        "That is the variance of the data. After so few batches the average has not arrived there "
         "yet.": lambda rho, t, variance: variance,
-        "You exchanged the two: (1 - rho)^t is the weight of the initial value, which is 1, and the rest is that of "
-        "the batches.": lambda rho, t, variance: 1 + variance - _average(rho, t, variance),
-        "The weights of the batches do not add up linearly: each batch also shrinks what "
-        "was there.": lambda rho, t, variance: 1 - rho * t + rho * t * variance,
+        "You exchanged the two weights: (1 - rho)^t is the weight of the initial value, which is 1, and the batches "
+        "get the rest.": lambda rho, t, variance: 1 + variance - _average(rho, t, variance),
+        "The weights of the batches do not simply add up: each batch also shrinks what "
+        "was there before.": lambda rho, t, variance: 1 - rho * t + rho * t * variance,
     },
 )
 def eval_warm_up(rho: float, t: int, variance: float) -> float:
@@ -390,3 +397,190 @@ def eval_fold(
     """Weight and bias of the folded layer."""
     result: Pair = _fold()(weight, bias, running_mean, running_var, gamma, beta, eps)
     return result
+
+
+# --- the whole module ---------------------------------------------------------------------------------
+
+
+def _life(*, generator: torch.Generator) -> Inputs:
+    """Three batches, the size of a step, and what a trained layer has stored."""
+    n, channels = sizes(2, 3, 6, generator=generator)
+    batches = normal(3, n, channels, generator=generator, mean=2, std=3)
+    gamma, beta = normal(2, channels, generator=generator)
+    stored = {"weight": gamma, "bias": beta}
+    stored |= dict(zip(("running_mean", "running_var"), _statistics(channels, generator=generator), strict=True))
+    return batches, list(stored.values()), uniform(0.3, 1, generator=generator), uniform(0.1, 0.4, generator=generator)
+
+
+STORED = ("weight", "bias", "running_mean", "running_var")
+
+
+def _state(layer: nn.Module) -> dict[str, Tensor]:
+    """Copies of what a layer stores, since the layer may change it in place."""
+    return {name: value.detach().clone() for name, value in layer.state_dict().items()}
+
+
+def _lived(kind: Function, batches: Tensor, stored: list[Tensor], eps: float, momentum: float) -> dict[str, Any]:
+    """What a layer stores when it is new, does in training and in eval mode, and does after loading."""
+    first, second, last = batches
+    layer, channels = kind(batches.shape[2], eps, momentum), batches.shape[2]
+    new = _state(layer)
+    leaf = first.detach().clone().requires_grad_()
+    with Operations() as seen:
+        y = layer(leaf)
+        y.square().sum().backward()
+        layer(second)
+        state = _state(layer)
+        in_eval = layer.eval()(last)
+    after = _state(layer)
+    loaded = kind(channels, eps, momentum)
+    loaded.load_state_dict(dict(zip(STORED, stored, strict=True)) | {"num_batches_tracked": torch.tensor(7)})
+    return {
+        "names": sorted(new),
+        "new": [new.get(name) for name in STORED],
+        "learned": sorted(name for name, _ in layer.named_parameters()),
+        "forward": [y, leaf.grad, state.get("running_mean"), state.get("running_var"), in_eval],
+        "count": [state.get("num_batches_tracked"), after.get("num_batches_tracked")],
+        "kept in eval mode": [torch.equal(state[name], after[name]) for name in STORED[2:] if name in state],
+        "loaded": loaded.eval()(last),
+        "single": str(loaded.half().state_dict().get("running_mean", torch.ones(1)).dtype),
+        "borrowed": seen.normalizes,
+    }
+
+
+def _stage_by_stage(raw: dict[str, Any], *inputs: Any) -> Outcome:
+    """The same, with a name for each stage."""
+    output, gradient, mean, var, in_eval = raw["forward"]
+    missing = [name for name in (*STORED, "num_batches_tracked") if name not in raw["names"]]
+    if missing:
+        raise WrongType(
+            f"The state_dict of your layer has no {' and no '.join(missing)}. Parameters are `nn.Parameter`s that the "
+            "module holds; running statistics and the counter are made by `self.register_buffer(name, tensor)`."
+        )
+    count, later = raw["count"]
+    return {
+        "state_dict": ", ".join(raw["names"]),
+        "learned parameters": ", ".join(raw["learned"]),
+        **{f"new {name}": value for name, value in zip(STORED, raw["new"], strict=True)},
+        "output in training": output,
+        "gradient of z in training": gradient,
+        "running_mean after two batches": mean,
+        "running_var after two batches": var,
+        "output in eval mode": in_eval,
+        "num_batches_tracked after two batches": float(count),
+        "num_batches_tracked after eval mode": float(later),
+        "statistics stay in eval mode": all(raw["kept in eval mode"]),
+        "output after load_state_dict": raw["loaded"],
+        "statistics after half()": raw["single"],
+        "uses a normalization of torch": raw["borrowed"],
+    }
+
+
+class Norm(nn.Module):
+    """BatchNorm for vectors, right unless told otherwise."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        eps: float,
+        momentum: float,
+        *,
+        stored: Function = lambda batch: batch.var(0),
+        used: Function = lambda batch: batch.var(0, correction=0),
+        weights: Function = lambda momentum: (1 - momentum, momentum),
+        own: Function = lambda layer: layer.training,
+        updates: Function = lambda layer: layer.training,
+        counts: Function = lambda layer: layer.training,
+        through: Function = lambda statistic: statistic,
+        learned_statistics: bool = False,
+        initial_var: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        for name, value in {
+            "running_mean": torch.zeros(channels),
+            "running_var": initial_var * torch.ones(channels),
+        }.items():
+            if learned_statistics:
+                setattr(self, name, nn.Parameter(value))
+            else:
+                self.register_buffer(name, value)
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        self.eps, self.stored, self.used, self.through = eps, stored, used, through
+        self.weights, self.own, self.updates, self.counts = weights(momentum), own, updates, counts
+
+    @torch.no_grad()
+    def _update(self, z: Tensor) -> None:
+        old, new = self.weights
+        self.running_mean.mul_(old).add_(new * z.mean(0))
+        self.running_var.mul_(old).add_(new * self.stored(z))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Normalize a batch of shape (m, channels)."""
+        mean, var = (z.mean(0), self.used(z)) if self.own(self) else (self.running_mean, self.running_var)
+        if self.updates(self):
+            self._update(z)
+        if self.counts(self):
+            self.num_batches_tracked.add_(1)
+        result: Tensor = self.weight * (z - self.through(mean)) / (self.through(var) + self.eps).sqrt() + self.bias
+        return result
+
+
+class Borrowed(nn.BatchNorm1d):
+    """PyTorch's own layer."""
+
+    def __init__(self, channels: int, eps: float, momentum: float) -> None:
+        super().__init__(channels, eps=eps, momentum=momentum)
+
+
+def _norm(**options: Any) -> Function:
+    return lambda *settings: Norm(*settings, **options)
+
+
+@exercise(
+    "eval-module",
+    inputs=_life,
+    observe=_lived,
+    describe=_stage_by_stage,
+    cases=4,
+    right="your layer can take the place of nn.BatchNorm1d: in training, in eval mode, and in a saved file.",
+    mistakes={
+        "You use torch's own normalization. The exercise is to write the layer from means and variances.": Borrowed,
+        "You store the biased variance. PyTorch normalizes by it and stores the unbiased one, divided by m - 1.": _norm(
+            stored=lambda batch: batch.var(0, correction=0)
+        ),
+        "You normalize the batch by the unbiased variance. That one is stored; in training, BatchNorm divides by the "
+        "biased one, correction=0.": _norm(used=lambda batch: batch.var(0)),
+        "You took `momentum` for the weight of the old statistics. In PyTorch it is the weight of the new ones.": _norm(
+            weights=lambda momentum: (momentum, 1 - momentum)
+        ),
+        "Your layer normalizes by the batch in eval mode, too. Ask `self.training`.": _norm(own=lambda layer: True),
+        "Your layer normalizes by the running statistics in training, too. There it uses those of the batch, through "
+        "which the gradient flows.": _norm(own=lambda layer: False),
+        "Your layer goes on updating its running statistics in eval mode. A model that is being used must not "
+        "change.": _norm(updates=lambda layer: True),
+        "Your running statistics never change. In training, every batch moves them.": _norm(
+            updates=lambda layer: False
+        ),
+        "Your counter `num_batches_tracked` does not count. Add 1 for every batch in training.": _norm(
+            counts=lambda layer: False
+        ),
+        "Your counter `num_batches_tracked` counts in eval mode, too. It counts batches in training.": _norm(
+            counts=lambda layer: True
+        ),
+        "The batch's mean and variance are computed without gradient, so the gradient of z is wrong. Only the update "
+        "of the running statistics belongs under `torch.no_grad()`.": _norm(through=torch.detach),
+        "Your running variance starts at 0. It starts at 1, so that a new layer changes little in eval mode.": _norm(
+            initial_var=0.0
+        ),
+        "Your running statistics are parameters, so an optimizer and weight decay would move them. Make them buffers: "
+        "`self.register_buffer(name, tensor)`.": _norm(learned_statistics=True),
+    },
+)
+def eval_module(channels: int, eps: float, momentum: float) -> nn.Module:
+    """A BatchNorm layer for vectors."""
+    return Norm(channels, eps, momentum)

@@ -1,5 +1,6 @@
 """Exercises about BatchNorm while training."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn import functional
 
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
-from tutorial_utils.exercises.toolbox import between, normal, sizes, uniform
+from tutorial_utils.exercises.toolbox import Operations, between, normal, parts_of, sizes, tensor, uniform
 
 # --- forward ------------------------------------------------------------------------------------------
 
@@ -58,10 +59,28 @@ def _reshaped(z: Tensor, *others: Any) -> Tensor:
     return rows.reshape(z.shape)
 
 
+def _own_work(answer: Function, z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> list[Any]:
+    """What an answer returns, and whether it let torch normalize."""
+    with Operations() as seen:
+        result = answer(z, gamma, beta, eps)
+    return [result, seen.normalizes]
+
+
+def _output(raw: list[Any], *inputs: Any) -> Outcome:
+    result, borrowed = raw
+    return {"output": tensor(result), "uses a normalization of torch": borrowed}
+
+
+def _ready_made(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    return functional.batch_norm(z, None, None, gamma, beta, training=True, eps=eps)
+
+
 @exercise(
     "bn-forward",
     rtol=1e-6,  # an eps of 1e-5 in place of none shows
     inputs=(_vectors, _images),
+    observe=_own_work,
+    describe=_output,
     right="your function agrees with PyTorch's, for vectors and images, in float64 and float32.",
     mistakes={
         "You averaged over the features of each row. BatchNorm averages each feature over the batch: dim=0 for "
@@ -107,11 +126,14 @@ def _reshaped(z: Tensor, *others: Any) -> Tensor:
         "You mixed up gamma and beta: gamma multiplies, beta is added.": _normalize(
             scale=lambda gamma, beta: beta, shift=lambda gamma, beta: gamma
         ),
+        "You let torch normalize for you. The numbers are right, but the exercise is to write the layer yourself, from "
+        "means and variances.": _ready_made,
     },
 )
 def bn_forward(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
-    """BatchNorm in training, by PyTorch."""
-    return functional.batch_norm(z, None, None, gamma, beta, training=True, eps=eps)
+    """BatchNorm in training."""
+    result: Tensor = _normalize()(z, gamma, beta, eps)
+    return result
 
 
 # --- backward -----------------------------------------------------------------------------------------
@@ -159,10 +181,30 @@ def _exchanged(*inputs: Any) -> Gradients:
     return d_z, d_beta, d_gamma
 
 
+def _by_autograd(d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> Gradients:
+    leaf, scale, shift = (value.detach().clone().requires_grad_() for value in (z, gamma, torch.zeros_like(gamma)))
+    y = functional.batch_norm(leaf, None, None, scale, shift, training=True, eps=eps)
+    d_z, d_gamma, d_beta = torch.autograd.grad(y, (leaf, scale, shift), d_y)
+    return d_z, d_gamma, d_beta
+
+
+def _by_hand(answer: Function, d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> list[Any]:
+    """What an answer returns, and whether it let autograd do the work."""
+    with Operations() as seen:
+        result = answer(d_y, z, gamma, eps)
+    return [result, seen.differentiates]
+
+
+def _three(raw: list[Any], *inputs: Any) -> Outcome:
+    result, borrowed = raw
+    return parts_of(result, "d_z", "d_gamma", "d_beta") | {"uses autograd": borrowed}
+
+
 @exercise(
     "bn-backward",
     inputs=_gradients,
-    parts=("d_z", "d_gamma", "d_beta"),
+    observe=_by_hand,
+    describe=_three,
     right="all three gradients are those of autograd.",
     mistakes={
         "Your d_z treats mean and variance as constants: it is gamma * s * d_y. Both are made from z, so the gradient "
@@ -199,14 +241,14 @@ def _exchanged(*inputs: Any) -> Gradients:
         "Your d_gamma has a factor gamma. The output is linear in gamma: its derivative is z_hat.": _backward(
             d_gamma=lambda d_y, z, z_hat, gamma: gamma * (d_y * z_hat).sum(0)
         ),
+        "You let autograd do the work. The gradients are right, but the exercise is to derive them and compute them "
+        "yourself.": _by_autograd,
     },
 )
 def bn_backward(d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> Gradients:
-    """The three gradients, by autograd."""
-    leaf, scale, shift = (value.detach().clone().requires_grad_() for value in (z, gamma, torch.zeros_like(gamma)))
-    y = functional.batch_norm(leaf, None, None, scale, shift, training=True, eps=eps)
-    d_z, d_gamma, d_beta = torch.autograd.grad(y, (leaf, scale, shift), d_y)
-    return d_z, d_gamma, d_beta
+    """The three gradients."""
+    gradients: Gradients = _backward()(d_y, z, gamma, eps)
+    return gradients
 
 
 # --- a broken layer -----------------------------------------------------------------------------------
@@ -289,22 +331,24 @@ def bn_broken_layer(channels: int) -> nn.Module:
 
 
 def _batch_size(*, generator: torch.Generator) -> Inputs:
-    return (between(6, 30, generator=generator),)
+    return (between(6, 60, generator=generator),)
 
 
 @exercise(
     "bn-largest-output",
-    value=True,
     inputs=_batch_size,
     rtol=3e-3,
-    right="no value of such a batch can lie further out, and one outlier comes as close as you like.",
+    rtol32=None,
+    right="no value of such a batch can lie farther out, and one outlier comes as close to it as you like.",
     mistakes={
-        "That is the root of m. The outlier is part of the mean, too: only m - 1 values balance it.": lambda m: m**0.5,
-        "That is m - 1. The outlier also determines the standard deviation; take the root.": lambda m: m - 1,
-        "A standard deviation of 1 bounds no single value: one outlier can be far beyond the others.": 1,
-        "That is the bound with the unbiased variance, (m - 1) / sqrt(m). BatchNorm divides by m.": lambda m: (
-            (m - 1) / m**0.5
+        "That is the square root of m. The outlier is part of the mean, too: only m - 1 values balance it.": lambda m: (
+            m**0.5
         ),
+        "That is m - 1. The outlier also determines the standard deviation; take the square root.": lambda m: m - 1,
+        "A standard deviation of 1 puts no bound on a single value: one outlier can lie far beyond all the "
+        "others.": lambda m: 1.0,
+        "That is the bound with the unbiased variance, (m - 1) / sqrt(m). BatchNorm divides the sum of squares by "
+        "m.": lambda m: (m - 1) / m**0.5,
     },
 )
 def bn_largest_output(m: int) -> float:
@@ -312,30 +356,124 @@ def bn_largest_output(m: int) -> float:
     return float((m - 1) ** 0.5)
 
 
-def _scale_and_rate(*, generator: torch.Generator) -> Inputs:
-    return between(3, 9, generator=generator) / 2, between(2, 9, generator=generator) / 100
+# --- the scale of a weight is a learning rate ---------------------------------------------------------
+
+#: By which power of the scale each optimizer's learning rate must grow.
+POWERS = {"SGD": 2, "momentum": 2, "Adam": 1}
+
+
+def _scale_and_rate(optimizer: str, *, generator: torch.Generator) -> Inputs:
+    """A scale above or below 1, and a rate with digits that nobody guesses."""
+    a = uniform(1.5, 6, generator=generator) ** (1 if between(0, 1, generator=generator) else -1)
+    return optimizer, a, uniform(0.01, 0.1, generator=generator)
+
+
+def _rate(**powers: float) -> Function:
+    """An answer with other powers of the scale, right unless told otherwise."""
+    return lambda optimizer, a, lr: lr * a ** {**POWERS, **powers}[optimizer]
 
 
 @exercise(
     "bn-matching-rate",
-    value=True,
-    inputs=_scale_and_rate,
+    inputs=tuple(partial(_scale_and_rate, optimizer) for optimizer in POWERS),
     rtol=5e-3,
-    right="the curves agree, since only the learning rate divided by the squared norm counts.",
+    rtol32=None,
+    cases=9,
+    right="only the learning rate divided by the squared norm counts for SGD, and divided by the norm for Adam.",
     mistakes={
-        "You left the learning rate as it is. With weights a times as long the gradient is smaller by a factor a, and "
-        "what it must turn is longer by that factor.": lambda a, lr: lr,
-        "You multiplied by a, which makes up for the smaller gradient. The weight is longer by a, too.": lambda a, lr: (
-            a * lr
+        "You left the learning rate as it is. With weights a times as long, the gradient is smaller by a factor of a, "
+        "and what it has to turn is longer by that factor.": _rate(SGD=0, momentum=0, Adam=0),
+        "You multiplied by a in every case. For SGD that makes up for the smaller gradient only: the weight it has to "
+        "turn is longer by a, too.": _rate(SGD=1, momentum=1),
+        "You multiplied by a squared in every case. Adam divides the gradient by its own size, so the smaller gradient "
+        "costs it nothing; only the longer weight is left.": _rate(Adam=2),
+        "You gave Adam the same learning rate. Its step keeps its size, but the weight it has to turn is a times as "
+        "long.": _rate(Adam=0),
+        "You divided by powers of a. Longer weights have smaller gradients, so they need a larger learning "
+        "rate.": _rate(SGD=-2, momentum=-2, Adam=-1),
+        "You divided by a. Longer weights have smaller gradients, so they need a larger learning rate.": _rate(
+            SGD=-1, momentum=-1, Adam=-1
         ),
-        "You divided by a. Longer weights have smaller gradients, so they need a larger learning rate.": lambda a, lr: (
-            lr / a
+        "You took the square root of a. Two effects multiply for SGD, and each contributes the full factor a.": _rate(
+            SGD=0.5, momentum=0.5, Adam=0.5
         ),
-        "You divided by a squared. Longer weights have smaller gradients, so they need a larger "
-        "learning rate.": lambda a, lr: lr / a**2,
-        "You took the root of a. Two effects multiply, and each has the full factor a.": lambda a, lr: a**0.5 * lr,
+        "With momentum you used another power than for plain SGD. Momentum adds up gradients, all of them smaller by "
+        "the factor a, so it needs what plain SGD needs.": _rate(momentum=1),
+        "You exchanged Adam and SGD. Adam is the one that divides by the size of the gradient.": _rate(
+            SGD=1, momentum=1, Adam=2
+        ),
     },
 )
-def bn_matching_rate(a: float, lr: float) -> float:
+def bn_matching_rate(optimizer: str, a: float, lr: float) -> float:
     """The learning rate at which weights times a learn as the original ones do at lr."""
-    return a**2 * lr
+    return float(lr * a ** POWERS[optimizer])
+
+
+# --- weight decay is a learning rate, too -------------------------------------------------------------
+
+
+def _schedule(*, generator: torch.Generator) -> Inputs:
+    """A falling schedule, short enough to print, and a decay strong enough to show."""
+    steps = between(4, 7, generator=generator)
+    rates = 0.3 + 0.4 * torch.rand(steps, generator=generator, dtype=torch.float64)
+    return rates.sort(descending=True).values, uniform(0.2, 0.4, generator=generator)
+
+
+def _growing(factor: Function = lambda before, after, shrink: 1 / (before * after)) -> Function:
+    """An answer, right unless told otherwise: the factor from the total shrinkage before and after each step."""
+
+    def rates_without_decay(rates: Tensor, decay: float) -> Tensor:
+        shrink = 1 - rates * decay
+        after = shrink.cumprod(0)
+        result: Tensor = rates * factor(after / shrink, after, shrink)
+        return result
+
+    return rates_without_decay
+
+
+def _constant_rate(rates: Tensor, decay: float) -> Tensor:
+    """The chapter's formula, with each rate as if it had been the rate all along."""
+    steps = torch.arange(len(rates), dtype=rates.dtype)
+    return rates * (1 - rates * decay) ** (-2 * steps - 1)
+
+
+def _first_rate(rates: Tensor, decay: float) -> Tensor:
+    steps = torch.arange(len(rates), dtype=rates.dtype)
+    return rates * (1 - rates[0] * decay) ** (-2 * steps - 1)
+
+
+@exercise(
+    "bn-decay-rates",
+    inputs=_schedule,
+    right="decay is nothing but a learning rate that grows, here with the product of all the shrinkage so far.",
+    mistakes={
+        "You used the chapter's formula with each step's own rate, as if that rate had been in use from the start. "
+        "With a schedule, every earlier step shrank the weights by its own factor: multiply those factors.": (
+            _constant_rate
+        ),
+        "You used the first rate for the shrinkage of every step. With a schedule, each step shrinks the weights by "
+        "its own factor.": _first_rate,
+        "You counted the shrinkage before the step twice. The gradient of the shrunken weights is too large by the "
+        "shrinkage before the step, and undoing the shrinkage divides by the one after it: one factor each.": _growing(
+            lambda before, after, shrink: 1 / before**2
+        ),
+        "You counted the shrinkage after the step twice. When the gradient is computed, the present step has not "
+        "shrunk the weights yet: one of the two factors ends a step earlier.": _growing(
+            lambda before, after, shrink: 1 / after**2
+        ),
+        "You divided by the shrinkage once. Shrunken weights have a larger gradient *and* are easier to turn: two "
+        "factors.": _growing(lambda before, after, shrink: 1 / after),
+        "You divided once, by the shrinkage before the step. Shrunken weights have a larger gradient *and* are easier "
+        "to turn: two factors.": _growing(lambda before, after, shrink: 1 / before),
+        "You multiplied where you should divide. Decay makes the weights shorter, so each step turns them more, as a "
+        "larger learning rate would.": _growing(lambda before, after, shrink: before * after),
+        "You divided by the shrinkage of the present step only. All the steps before it have shrunk the weights as "
+        "well.": _growing(lambda before, after, shrink: 1 / shrink),
+        "You returned the rates as they were. Decay shortens the weights, and so makes every later step turn them "
+        "more.": _growing(lambda before, after, shrink: torch.ones_like(shrink)),
+    },
+)
+def bn_decay_rates(rates: Tensor, decay: float) -> Tensor:
+    """The rates with which SGD without decay visits the same functions."""
+    result: Tensor = _growing()(rates, decay)
+    return result

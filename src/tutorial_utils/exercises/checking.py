@@ -138,7 +138,7 @@ def _checked(
     if exercise.value:
         return _verdict([try_value(exercise, answer, student_id)])
     generator = generator or torch.Generator().manual_seed(secrets.randbits(63))
-    return _verdict(list(try_function(exercise, answer, generator, perform)))
+    return _verdict(list(try_function(exercise, answer, generator, perform, student_id)))
 
 
 def find(id: str) -> Exercise:
@@ -160,7 +160,11 @@ def _is_open(answer: Any) -> bool:
 
 
 def try_function(
-    exercise: Exercise, answer: Function, generator: torch.Generator, perform: Perform = perform_here
+    exercise: Exercise,
+    answer: Function,
+    generator: torch.Generator,
+    perform: Perform = perform_here,
+    student_id: str | None = None,
 ) -> Iterator[Case]:
     """Try a function on random inputs, until all are done or it took too long."""
     kinds = len(exercise.inputs)
@@ -170,11 +174,17 @@ def try_function(
         # float64 and float32 take turns, each for one round
         single = number // kinds % 2 and exercise.rtol32 is not None
         dtype = torch.float32 if single else torch.float64
-        inputs = cast(exercise.inputs[order[number % kinds]](generator=generator), dtype)
+        draw = exercise.inputs[order[number % kinds]]
+        inputs = cast(draw(generator=generator, **_student(exercise, student_id)), dtype)
         case = try_once(exercise, answer, inputs, dtype, perform)
         yield case
         if isinstance(case.result, Raised) and case.result.kind in ("TimeUp", "NotImplementedError"):
             break
+
+
+def _student(exercise: Exercise, student_id: str | None) -> dict[str, int]:
+    """What a draw needs to know of the student, for exercises about things of one's own."""
+    return {"student": seed_of(student_id or "", exercise.id)} if exercise.own else {}
 
 
 def try_value(exercise: Exercise, answer: Any, student_id: str | None) -> Case:
@@ -259,7 +269,7 @@ def data(id: str, *, student_id: str | None = None) -> Any:
     """
     exercise = find(id)
     with settings.judging():
-        inputs = own_inputs(exercise, student_id) if exercise.value else ()
+        inputs = own_inputs(exercise, student_id) if exercise.value or exercise.own else ()
     if not inputs:
         raise ValueError(f"exercise {id!r} has no data of its own")
     return inputs[0] if len(inputs) == 1 else inputs
@@ -272,8 +282,8 @@ def own_inputs(exercise: Exercise, student_id: str | None) -> Inputs:
     """
     stream = torch.Generator().manual_seed(seed_of(student_id or "", exercise.id))
     for _ in range(REDRAWS):
-        inputs = exercise.inputs[0](generator=stream)
-        if not inputs or tells_apart(exercise, inputs):
+        inputs = exercise.inputs[0](generator=stream, **_student(exercise, student_id))
+        if not inputs or exercise.own or tells_apart(exercise, inputs):
             break
     return inputs
 

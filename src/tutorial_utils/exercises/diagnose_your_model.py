@@ -4,12 +4,13 @@ import copy
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import init
 
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, When, exercise
@@ -165,7 +166,7 @@ def _changed(model: nn.Module, change: Function) -> nn.Module:
 
 
 def _stack(*, generator: torch.Generator) -> Inputs:
-    """Blocks of which two are copies of the first, two only resemble it, and one layer is tied to one of them."""
+    """Blocks of which two are copies of the first, two only resemble it; a tied layer, and two copies in a row."""
     n = between(3, 4, generator=generator)
 
     def block() -> nn.Module:
@@ -177,7 +178,14 @@ def _stack(*, generator: torch.Generator) -> Inputs:
     tied.weight = own[0].weight  # type: ignore[index]
     copies = {"a": first, "b": own, "c": copy.deepcopy(first), "d": copy.deepcopy(first)}
     negative, reordered = _changed(first, torch.neg), _changed(first, lambda numbers: numbers.flip(0))
-    return (nn.ModuleDict(copies | {"negative": negative, "reordered": reordered, "tied": tied}),)
+    one = _changed(nn.Linear(n, n, bias=False), lambda numbers: numbers.double().normal_(generator=generator))
+    others = {
+        "negative": negative,
+        "reordered": reordered,
+        "tied": tied,
+        "twins": nn.ModuleList([one, copy.deepcopy(one)]),
+    }
+    return (nn.ModuleDict(copies | others),)
 
 
 def _names_from(answer: Function, model: nn.Module) -> list[str]:
@@ -200,13 +208,14 @@ def _copies(
     keep: Function = _is_drawn,
     same: Function = torch.equal,
     tied: bool = False,
+    pairs: Function = lambda parameters: combinations(parameters, 2),
     named: Function = lambda earlier, later: [later],
 ) -> Function:
     """A function that lists copies, right unless told otherwise."""
 
     def find(model: nn.Module) -> list[str]:
-        pairs = combinations(model.named_parameters(remove_duplicate=not tied), 2)
-        found = [(one, two) for (one, first), (two, second) in pairs if same(first, second) and keep(second)]
+        several = pairs(list(model.named_parameters(remove_duplicate=not tied)))
+        found = [(one, two) for (one, first), (two, second) in several if same(first, second) and keep(second)]
         return [name for pair in found for name in named(*pair)]
 
     return find
@@ -236,8 +245,10 @@ def _copies(
         "them.": When(lambda outcome, expected, *inputs: outcome["only names of parameters"] is False),
         "You named the tied weight. That is one parameter with two names, not a copy: training keeps both alike. "
         "`state_dict()` lists it twice, `named_parameters()` once.": _copies(tied=True),
-        "Your function finds nothing. Copies are other tensors with the same numbers: `is` and `data_ptr` do not see "
-        "them, `torch.equal` does. Compare each parameter with all earlier ones.": lambda model: [],
+        "Your function finds nothing. Copies are other tensors with the same numbers, so `is`, `id` and `data_ptr` do "
+        "not see them: compare the numbers of each parameter with those of all earlier ones.": lambda model: [],
+        "You compared each parameter with the one before it only. A copy may stand anywhere behind its original: "
+        "compare it with all earlier ones.": _copies(pairs=pairwise),
         "You compared shapes. Two draws of one shape are not copies.": _copies(
             same=lambda first, second: first.shape == second.shape
         ),
@@ -341,3 +352,396 @@ def _guilty(
 def diagnose_guilty_layer(model: nn.Module, x: Tensor) -> str:
     """The name of the linear layer whose ratio of root mean squares is farthest from the typical one."""
     return str(_guilty()(model, x))
+
+
+# --- a residual network -------------------------------------------------------------------------------
+
+
+class Residual(nn.Module):
+    """Adds a branch of convolutions and BatchNorms to its input."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for number in range(depth):
+            layers += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+            layers += [nn.ReLU()] if number < depth - 1 else []
+        self.branch = nn.Sequential(*layers)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Add the branch to the stream."""
+        result: Tensor = h + self.branch(h)
+        return result
+
+
+@torch.no_grad()
+def _residual_net(*, generator: torch.Generator) -> Inputs:
+    """A stem, blocks of two or three convolutions, and a head; then some images."""
+    width, count = between(3, 5, generator=generator), between(2, 4, generator=generator)
+    stem = [nn.Conv2d(2, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    blocks = [Residual(width, 2 + number % 2) for number in range(count)]
+    net = nn.Sequential(*stem, nn.Sequential(*blocks), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 3))
+    scramble(net, generator=generator)
+    return net, normal(4, 2, 5, 5, generator=generator)
+
+
+def _quieted(answer: Function, net: nn.Module, images: Tensor) -> dict[str, Any]:
+    """What the net's parts do and hold after an answer."""
+    own = copy.deepcopy(net)
+    known = list(own.parameters())
+    answer(own)
+    same = all(one is other for one, other in zip(known, own.parameters(), strict=True))
+    state = {name: value.detach().clone() for name, value in own.state_dict().items()}
+    learned = sorted(name for name, parameter in own.named_parameters() if parameter.requires_grad)
+    moved = sorted(_moved(own.train(), images))
+    return {"state": state, "same": same, "learned": learned, "moved": moved}
+
+
+def _moved(net: nn.Module, images: Tensor) -> Iterator[str]:
+    """The parameters that a first step would move."""
+    net.zero_grad()
+    net(images).square().sum().backward()
+    for name, parameter in net.named_parameters():
+        if parameter.grad is not None and parameter.grad.abs().max() > 1e-12:
+            yield name
+
+
+def _ends_of(net: nn.Module) -> list[str]:
+    """The names of the last BatchNorm of every block."""
+    return [
+        f"{name}.branch.{len(module.branch) - 1}"
+        for name, module in net.named_modules()
+        if isinstance(module, Residual)
+    ]
+
+
+def _stream_and_branches(raw: dict[str, Any], net: nn.Module, images: Tensor) -> Outcome:
+    """Which scales are zero, and whether all else is as it was and can learn."""
+    old, new, ends = net.state_dict(), raw["state"], _ends_of(net)
+    norms = [name for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    inner = [name for name in norms if ".branch." in name and name not in ends]
+    scales = [f"{name}.weight" for name in norms]
+
+    def zero(names: list[str]) -> bool:
+        return all(not new[f"{name}.weight"].any() for name in names)
+
+    return {
+        "the last scale of each branch is zero": zero(ends),
+        "the last shift of each branch is zero": all(not new[f"{name}.bias"].any() for name in ends),
+        "the scales inside the branches are as before": all(
+            torch.equal(new[f"{name}.weight"], old[f"{name}.weight"]) for name in inner
+        ),
+        "the scale of the stem is as before": torch.equal(new["1.weight"], old["1.weight"]),
+        "convolutions, head and statistics are as before": all(
+            torch.equal(new[name], old[name])
+            for name in old
+            if name not in scales and name not in [f"{one}.bias" for one in norms]
+        ),
+        "the other shifts are as before": all(
+            torch.equal(new[f"{name}.bias"], old[f"{name}.bias"]) for name in norms if name not in ends
+        ),
+        "all parameters can learn": len(raw["learned"]) == len(list(net.parameters())),
+        "a first step moves the last scales": all(f"{name}.weight" in raw["moved"] for name in ends),
+        "the parameters are the same objects": raw["same"],
+    }
+
+
+def _last_norms(net: nn.Module) -> Iterator[nn.Module]:
+    for module in net.modules():
+        if isinstance(module, Residual):
+            yield module.branch[-1]
+
+
+def _first_norms(net: nn.Module) -> Iterator[nn.Module]:
+    for module in net.modules():
+        if isinstance(module, Residual):
+            yield module.branch[1]
+
+
+def _norms(net: nn.Module) -> Iterator[nn.Module]:
+    return (module for module in net.modules() if isinstance(module, nn.BatchNorm2d))
+
+
+def _zero_both(norm: Any) -> None:
+    init.zeros_(norm.weight)
+    init.zeros_(norm.bias)
+
+
+def _zero_scale(norm: Any) -> None:
+    init.zeros_(norm.weight)
+
+
+def _zero_shift(norm: Any) -> None:
+    init.zeros_(norm.bias)
+
+
+def _new_zeros(norm: Any) -> None:
+    norm.weight, norm.bias = (nn.Parameter(torch.zeros_like(one)) for one in (norm.weight, norm.bias))
+
+
+def _frozen_zeros(norm: Any) -> None:
+    _zero_both(norm)
+    norm.requires_grad_(False)
+
+
+def _quiet(change: Function = _zero_both, *, among: Function = _last_norms) -> Function:
+    """Silences the branches of a residual network, right unless told otherwise."""
+
+    def quiet(net: nn.Module) -> None:
+        for norm in among(net):
+            change(norm)
+
+    return quiet
+
+
+def _quiet_convolutions(net: nn.Module) -> None:
+    for module in net.modules():
+        if isinstance(module, Residual):
+            convolution, norm = module.branch[-2:]
+            _zero_scale(convolution)
+            _zero_shift(norm)
+
+
+@exercise(
+    "diagnose-zero-scales",
+    inputs=_residual_net,
+    observe=_quieted,
+    describe=_stream_and_branches,
+    cases=3,
+    rtol32=None,
+    guessing=1.0,
+    right="every block starts as if it were not there, the stem lets the signal through, and all of it can learn.",
+    mistakes={
+        "You zeroed the scales of all BatchNorm layers. The one in the stem has no shortcut around it, so nothing gets "
+        "past it; zero only the last one of each branch.": _quiet(among=_norms),
+        "You zeroed the first BatchNorm of each branch. The layers behind it turn zeros into their shifts, and the "
+        "branch is not silent: zero the last one.": _quiet(among=_first_norms),
+        "You zeroed the scale and left the shift: what is added to the stream is the shift, whatever the input. Zero "
+        "both.": _quiet(_zero_scale),
+        "You zeroed the shift and left the scale. The scale is what multiplies the signal.": _quiet(_zero_shift),
+        "Your zeros cannot learn: `requires_grad` is off. The branches should be silent at the start only.": _quiet(
+            _frozen_zeros
+        ),
+        "You zeroed the last convolution of each branch. BatchNorm then divides zeros by the square root of its tiny "
+        "eps, and the first gradients explode: leave the convolutions, and zero the scale behind them.": (
+            _quiet_convolutions
+        ),
+        "You put new parameters in place of the old ones. An optimizer made before still holds the old ones: fill "
+        "those that are there.": _quiet(_new_zeros),
+        "Your function changed nothing. Go through `net.modules()`, not only through its children: the blocks are one "
+        "level down.": lambda net: None,
+    },
+)
+def diagnose_zero_scales(net: nn.Module) -> None:
+    """Zero scale and shift of the last BatchNorm of every branch."""
+    _quiet()(net)
+
+
+# --- a failing network --------------------------------------------------------------------------------
+
+WIDTH, DEPTH, CLASSES, EXAMPLES = 24, 5, 6, 64
+
+
+class Patient(nn.Sequential):
+    """Linear layers, each but the last followed by BatchNorm and ReLU."""
+
+    def __init__(self) -> None:
+        layers = OrderedDict[str, nn.Module]()
+        for number in range(1, DEPTH):
+            layers |= {f"linear{number}": nn.Linear(WIDTH, WIDTH), f"norm{number}": nn.BatchNorm1d(WIDTH)}
+            layers |= {f"relu{number}": nn.ReLU()}
+        super().__init__(layers | {"head": nn.Linear(WIDTH, CLASSES)})
+
+    def layer(self, name: str) -> Any:
+        """A layer by its name."""
+        return self.get_submodule(name)
+
+
+@torch.no_grad()
+def _healthy(generator: torch.Generator) -> Patient:
+    """A network with He's weights and a quiet head."""
+    net = Patient().double()
+    for module in net:
+        if isinstance(module, nn.Linear):
+            init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            init.normal_(module.bias, std=0.1, generator=generator)
+        if isinstance(module, nn.BatchNorm1d):
+            init.normal_(module.weight, mean=1, std=0.1, generator=generator)
+            init.normal_(module.bias, std=0.1, generator=generator)
+            module.momentum = None
+    init.normal_(net.layer("head").weight, std=0.02, generator=generator)
+    return net
+
+
+def _settle(net: Patient, x: Tensor) -> None:
+    """Have BatchNorm store the statistics of the data."""
+    for module in net:
+        if isinstance(module, nn.BatchNorm1d):
+            module.reset_running_stats()
+    net.train()(x)
+
+
+def _kill_units(net: Patient, place: int, generator: torch.Generator) -> None:
+    net.layer(f"norm{place}").bias.sub_(6)
+
+
+def _equalize_units(net: Patient, place: int, generator: torch.Generator) -> None:
+    weight, norm = net.layer(f"linear{place}").weight, net.layer(f"norm{place}")
+    weight.copy_(weight[:1].expand_as(weight))
+    for values in (norm.weight, norm.bias, net.layer(f"linear{place}").bias):
+        values.fill_(values[0].item())
+
+
+def _enlarge_head(net: Patient, place: int, generator: torch.Generator) -> None:
+    net.layer("head").weight.mul_(400)
+
+
+def _spoil_statistics(net: Patient, place: int, generator: torch.Generator) -> None:
+    net.layer(f"norm{place}").running_mean.normal_(mean=3, std=2, generator=generator)
+    net.layer(f"norm{place}").running_var.uniform_(0.01, 0.1, generator=generator)
+
+
+def _freeze_layer(net: Patient, place: int, generator: torch.Generator) -> None:
+    net.layer(f"linear{place}").weight.requires_grad_(False)
+
+
+def _close_gate(net: Patient, place: int, generator: torch.Generator) -> None:
+    _zero_both(net.layer(f"norm{place}"))
+
+
+def _leave(net: Patient, place: int, generator: torch.Generator) -> None:
+    """Do nothing."""
+
+
+CAUSES: dict[str, Function] = {
+    "healthy": _leave,
+    "dead units": _kill_units,
+    "equal units": _equalize_units,
+    "large head": _enlarge_head,
+    "stale statistics": _spoil_statistics,
+    "frozen weight": _freeze_layer,
+    "zero scale": _close_gate,
+}
+
+
+def _ward(*, generator: torch.Generator) -> Inputs:
+    """A network for each cause, in random order, each with its fault in a hidden layer chosen by chance."""
+    x = normal(EXAMPLES, WIDTH, generator=generator)
+    y = torch.randint(CLASSES, (EXAMPLES,), generator=generator)
+    nets = []
+    for number in torch.randperm(len(CAUSES), generator=generator).tolist():
+        cause, spoil = list(CAUSES.items())[number]
+        net, place = _healthy(generator), between(2, DEPTH - 1, generator=generator)
+        with torch.no_grad():
+            if cause == "stale statistics":
+                _settle(net, x)
+            spoil(net, place, generator)
+            if cause != "stale statistics":
+                _settle(net, x)
+        nets.append(net.eval())
+    return nets, x, y
+
+
+def _named_causes(answer: Function, nets: list[nn.Module], x: Tensor, y: Tensor) -> list[Any]:
+    return [answer(net, x, y) for net in nets]
+
+
+def _by_cause(causes: list[Any], nets: list[nn.Module], x: Tensor, y: Tensor) -> Outcome:
+    """What an answer calls each network, by what is wrong with it; nothing but the networks tells that."""
+    found = {_cause()(net, x, y): named for net, named in zip(nets, causes, strict=True)}
+    return {cause: found[cause] for cause in CAUSES}
+
+
+@torch.no_grad()
+def _passes(net: Any, x: Tensor) -> Iterator[tuple[str, nn.Module, Tensor, Tensor]]:
+    """Each layer with its name, what it receives, and what it returns in the mode it is in."""
+    for name, layer in net.named_children():
+        received, x = x, layer(x)
+        yield name, layer, received, x
+
+
+def _disagrees(norm: Any, received: Tensor, returned: Tensor) -> bool:
+    fresh = copy.deepcopy(norm).train()(received)
+    return _rms(returned - fresh) > 0.5 * max(_rms(fresh), 1e-3)
+
+
+def _cause(
+    *,
+    order: tuple[str, ...] = (
+        "frozen weight",
+        "zero scale",
+        "equal units",
+        "stale statistics",
+        "dead units",
+        "large head",
+    ),
+    dead: Function = lambda out: (out <= 0).all(0).double().mean() > 0.5,
+    equal: Function = lambda weight: (weight == weight[0]).all(),
+    excess: float = 1.0,
+) -> Function:
+    """A function that names the cause, right unless told otherwise; it asks for the causes in an order."""
+
+    def look(net: Any, x: Tensor, y: Tensor) -> dict[str, bool]:
+        rows, found = list(_passes(net, x)), dict.fromkeys(CAUSES, False)
+        for _, layer, received, returned in rows:
+            if isinstance(layer, nn.Linear):
+                found["frozen weight"] |= not layer.weight.requires_grad
+                found["equal units"] |= bool(equal(layer.weight))
+            if isinstance(layer, nn.BatchNorm1d):
+                found["zero scale"] |= not layer.weight.any()
+                found["stale statistics"] |= _disagrees(layer, received, returned)
+            if isinstance(layer, nn.ReLU):
+                found["dead units"] |= bool(dead(returned))
+        loss = nn.functional.cross_entropy(rows[-1][-1], y).item()
+        found["large head"] = loss > math.log(CLASSES) + excess
+        return found
+
+    def cause(net: Any, x: Tensor, y: Tensor) -> str:
+        found = look(net, x, y)
+        return next((name for name in order if found[name]), "healthy")
+
+    return cause
+
+
+def _blind(*causes: str) -> Function:
+    """A function that does not know some causes."""
+    known = ("frozen weight", "zero scale", "equal units", "stale statistics", "dead units", "large head")
+    return lambda net, x, y: _cause(order=tuple(one for one in known if one not in causes))(net, x, y)
+
+
+@exercise(
+    "diagnose-cause",
+    inputs=_ward,
+    observe=_named_causes,
+    describe=_by_cause,
+    cases=3,
+    rtol32=None,
+    guessing=1.0,
+    right="each cause is found where it lies, and the healthy network is left in peace.",
+    mistakes={
+        "You took the layer whose scale is zero for one with dead units. All of its units are off, too, but only "
+        "because BatchNorm multiplies them by zero: look at `weight` first.": lambda net, x, y: {
+            "zero scale": "dead units"
+        }.get(_cause()(net, x, y), _cause()(net, x, y)),
+        "You took stale statistics for a large head. They make the loss large as well, but in train mode it would be "
+        "normal: run each BatchNorm in both modes on the same input.": lambda net, x, y: {
+            "stale statistics": "large head"
+        }.get(_cause()(net, x, y), _cause()(net, x, y)),
+        "You do not see equal units. Each row of a weight belongs to one unit: are all rows the same?": _blind(
+            "equal units"
+        ),
+        "You do not see the frozen weight. A network with it puts out what it should; ask `requires_grad`.": _blind(
+            "frozen weight"
+        ),
+        "You do not see dead units. Count the units that are 0 for every example of the batch.": _blind("dead units"),
+        "You do not see the large head. Compare the loss with ln C, C being the number of classes.": _blind(
+            "large head"
+        ),
+        "You say `healthy` of every network.": lambda net, x, y: "healthy",
+        "You find dead units in healthy networks. Every ReLU unit is off for about half of the examples; a dead one is "
+        "off for all of them.": _cause(dead=lambda out: (out <= 0).double().mean() > 0.2),
+    },
+)
+def diagnose_cause(net: nn.Module, x: Tensor, y: Tensor) -> str:
+    """What is wrong with a network."""
+    return str(_cause()(net, x, y))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -10,16 +11,16 @@ from torch.nn import init
 
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
-from tutorial_utils.exercises.toolbox import parameters_of, scramble, sizes
+from tutorial_utils.exercises.toolbox import between, parameters_of, scramble, sizes
 
 # --- read the source ----------------------------------------------------------------------------------
 
 
 def _layers(*, generator: torch.Generator) -> Inputs:
-    """No sum or multiple of a size that a mistake may take is equal to another."""
-    n_in, hidden = (10 * size for size in sizes(2, 2, 9, generator=generator))
-    width, kdim = (8 * size for size in sizes(2, 5, 12, generator=generator))
-    return n_in + 4, hidden, width, kdim
+    """Sizes so far apart that no sum or multiple of one that a mistake may take comes near another."""
+    n_in, hidden = sizes(2, 2, 9, generator=generator)
+    width, kdim = sizes(2, 5, 12, generator=generator)
+    return 10 * n_in + 4, 10 * hidden, 8 * width, 8 * kdim + 3
 
 
 def _bounds(
@@ -37,9 +38,9 @@ def _bounds(
 
 @exercise(
     "audit-bounds",
-    value=True,
     inputs=_layers,
-    rtol=5e-3,
+    rtol=1e-3,
+    rtol32=None,
     parts=("LSTM", "packed", "key"),
     right="the LSTM knows its hidden units only, and Glorot's formula takes each matrix as it is stored.",
     mistakes={
@@ -88,15 +89,17 @@ def _recurrent(*, generator: torch.Generator) -> Inputs:
     return (scramble(nn.LSTM(n_in, hidden, num_layers=2, bidirectional=True), generator=generator),)
 
 
-def _parameters_afterward(answer: Function, lstm: nn.LSTM) -> dict[str, Tensor]:
+def _parameters_afterward(answer: Function, lstm: nn.LSTM) -> list[Any]:
+    """The parameters afterward, and whether they are those that an optimizer made before would hold."""
     own = copy.deepcopy(lstm)
+    known = list(own.parameters())
     answer(own)
-    return parameters_of(own)
+    return [parameters_of(own), all(one is other for one, other in zip(known, own.parameters(), strict=True))]
 
 
-def _gate_by_gate(new: dict[str, Tensor], lstm: nn.LSTM) -> Outcome:
+def _gate_by_gate(raw: list[Any], lstm: nn.LSTM) -> Outcome:
     """The forget gates' biases after an answer, layer by layer and direction by direction, and what else changed."""
-    old = parameters_of(lstm)
+    old, (new, same) = parameters_of(lstm), raw
     outcome: Outcome = {}
     biases = [name for name in old if "bias" in name]
     for name in biases[::2]:
@@ -106,7 +109,10 @@ def _gate_by_gate(new: dict[str, Tensor], lstm: nn.LSTM) -> Outcome:
         pairs = [[parameters[name].view(4, -1)[number] for parameters in (old, new)] for name in biases]
         outcome[f"the {gate} gate is as before"] = all(torch.equal(*pair) for pair in pairs)
     weights = set(old) - set(biases)
-    return outcome | {"the weights are as before": all(torch.equal(old[name], new[name]) for name in weights)}
+    return outcome | {
+        "the weights are as before": all(torch.equal(old[name], new[name]) for name in weights),
+        "the parameters are the same objects": same,
+    }
 
 
 def _set(
@@ -126,6 +132,15 @@ def _set(
                 rows[:] = (bias_ih if "ih" in name else bias_hh)(rows)
 
     return remember
+
+
+def _new_biases(lstm: Any) -> None:
+    """Puts new parameters in place of the old ones."""
+    fresh = copy.deepcopy(lstm)
+    _set()(fresh)
+    for name, parameter in fresh.named_parameters():
+        if "bias" in name:
+            setattr(lstm, name, parameter)
 
 
 def _as_it_is(rows: Tensor) -> Tensor:
@@ -166,6 +181,8 @@ def _as_it_is(rows: Tensor) -> Tensor:
         "You forgot the backward direction, whose names end in `_reverse`.": _set(
             of=lambda name: "reverse" not in name
         ),
+        "You put new parameters in place of the old ones. An optimizer made before still holds the old ones: change "
+        "those that are there.": _new_biases,
         "You changed whole vectors. Only the rows of the forget gate change, `[h : 2 * h]`.": _set(gates=slice(0, 4)),
     },
 )
@@ -175,3 +192,82 @@ def audit_forget(lstm: nn.LSTM) -> None:
     for name, parameter in lstm.named_parameters():
         if name.startswith("bias"):
             init.constant_(parameter.view(4, -1)[1], 0.5)
+
+
+# --- a stack of layers --------------------------------------------------------------------------------
+
+
+def _makers(*, generator: torch.Generator) -> Inputs:
+    """The width and the number of layers of a stack."""
+    return between(4, 8, generator=generator), between(3, 5, generator=generator)
+
+
+def _stacked(answer: Function, width: int, count: int) -> dict[str, Any]:
+    """What a stack of layers holds, and how its layers are related."""
+    made: list[nn.Module] = []
+
+    def make_layer() -> nn.Module:
+        made.append(nn.Linear(width, width))
+        return made[-1]
+
+    stack = answer(make_layer, count)
+    layers = list(stack)
+    weights = [layer.weight for layer in layers]
+    return {
+        "layers": len(layers),
+        "registered": sum(1 for _ in stack.parameters()) if isinstance(stack, nn.Module) else 0,
+        "tied": len({id(weight) for weight in weights}) < len(weights),
+        "weights": [weight.detach() for weight in weights],
+    }
+
+
+def _relations(raw: dict[str, Any], width: int, count: int) -> Outcome:
+    pairs = combinations(raw["weights"], 2)
+    registered = raw["registered"]
+    return {
+        "number of layers": raw["layers"],
+        "parameters that an optimizer would see": "all"
+        if registered == 2 * count
+        else "none"
+        if not registered
+        else "some",
+        "layers are one and the same": raw["tied"],
+        "layers start alike": any(torch.equal(one, other) for one, other in pairs),
+    }
+
+
+def _of_one(make_layer: Function, count: int) -> nn.Module:
+    layer = make_layer()
+    return nn.ModuleList([layer] * count)
+
+
+def _of_copies(make_layer: Function, count: int) -> nn.Module:
+    layer = make_layer()
+    return nn.ModuleList(copy.deepcopy(layer) for _ in range(count))
+
+
+@exercise(
+    "audit-stack",
+    inputs=_makers,
+    observe=_stacked,
+    describe=_relations,
+    cases=2,
+    rtol32=None,
+    guessing=1.0,
+    right="each layer is a draw of its own, and the model knows all of them.",
+    mistakes={
+        "Your stack holds one layer several times. Its weights are shared: a step for one is a step for all. Call "
+        "`make_layer` once for each place.": _of_one,
+        "Your layers start as copies of one another: either you copied one layer, as `nn.TransformerEncoder` does, or "
+        "you set the seed anew for each. Let each layer draw numbers of its own.": _of_copies,
+        "You returned a plain list. A model does not look into lists, so `parameters()` is empty for an optimizer: use "
+        "`nn.ModuleList` or `nn.Sequential`.": lambda make_layer, count: [make_layer() for _ in range(count)],
+        "Your stack has one layer too many. If you keep a first layer, count it.": lambda make_layer, count: (
+            nn.ModuleList(make_layer() for _ in range(count + 1))
+        ),
+        "Your stack has a single layer.": lambda make_layer, count: nn.ModuleList([make_layer()]),
+    },
+)
+def audit_stack(make_layer: Function, count: int) -> nn.Module:
+    """A stack of layers that are independent draws."""
+    return nn.ModuleList(make_layer() for _ in range(count))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import zlib
 from functools import partial
 from typing import Any
 
@@ -11,11 +12,13 @@ from torch.nn import init
 
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
+from tutorial_utils.exercises.run import WrongType
 from tutorial_utils.exercises.toolbox import (
     between,
     copy_of,
     distribution,
     listed,
+    moments,
     off_stream,
     parameters_of,
     scramble,
@@ -31,65 +34,104 @@ def _parameters_after(initialize: Function, model: nn.Module) -> dict[str, Tenso
     return parameters_of(own)
 
 
-# --- the head -----------------------------------------------------------------------------------------
+# --- a head for classes of unequal frequency ----------------------------------------------------------
 
 
-def _head(*, generator: torch.Generator) -> Inputs:
-    """Few classes, for which 1 - 1/C matters, and hidden units whose second moment is not one."""
-    classes, n = between(3, 5, generator=generator), 10 * between(10, 40, generator=generator)
-    q = (0.3, 0.4, 2.5, 3.0)[between(0, 3, generator=generator)]
-    return classes, n, q, between(2, 9, generator=generator) / 100
+def _unequal(*, generator: torch.Generator) -> Inputs:
+    """A head with numbers in all its parameters, and counts that differ a lot."""
+    features, classes = between(4, 9, generator=generator), between(3, 6, generator=generator)
+    head = scramble(nn.Linear(features, classes), generator=generator)
+    return head, torch.randint(5, 60, (classes,), generator=generator) ** 2
 
 
-def _std(
-    terms: Function = lambda classes, n, q: n * q,
+def _first_guess(answer: Function, head: nn.Linear, counts: Tensor) -> list[Any]:
+    """What the head says to any features afterward, what its weight is, and what loss was announced."""
+    head = copy.deepcopy(head)
+    known = head.weight, head.bias
+    loss = answer(head, counts)
+    features = torch.ones(1, head.in_features, dtype=head.weight.dtype)
+    with torch.no_grad():
+        guess = head(features).softmax(1)[0]
+    return [guess, head.weight, loss, known[0] is head.weight and known[1] is head.bias]
+
+
+def _and_loss(raw: list[Any], head: nn.Linear, counts: Tensor) -> Outcome:
+    guess, weight, loss, same = raw
+    if loss is None:
+        raise WrongType("Your function returned None. It should start the head and also return the first loss.")
+    return {
+        "first prediction": guess,
+        "weight of the head": weight,
+        "first loss": loss,
+        "the parameters are the same objects": same,
+    }
+
+
+def _entropy(frequency: Tensor) -> Tensor:
+    return -(frequency * frequency.log()).sum()
+
+
+def _head_start(
+    bias: Function = torch.log,
     *,
-    cost: Function = lambda classes: (1 - 1 / classes) / 2,
-    power: float = 0.5,
+    weight: Function = torch.zeros_like,
+    loss: Function = _entropy,
+    replaces: bool = False,
 ) -> Function:
-    """Divides the variance of the logits, excess / cost, among the terms; right unless told otherwise."""
-    return lambda classes, n, q, excess: (excess / cost(classes) / terms(classes, n, q)) ** power
+    """Starts a head, right unless told otherwise."""
+
+    @torch.no_grad()
+    def start(head: Any, counts: Tensor) -> Any:
+        frequency = counts / counts.sum()
+        if replaces:
+            head.weight, head.bias = (nn.Parameter(one.clone()) for one in (head.weight, head.bias))
+        head.weight.copy_(weight(head.weight))
+        head.bias.copy_(bias(frequency))
+        return loss(frequency)
+
+    return start
 
 
 @exercise(
-    "recipe-head",
-    value=True,
-    inputs=_head,
-    rtol=5e-3,
-    right="the excess fixes the variance of the logits, and that of the weights follows from n and q.",
+    "recipe-rare-classes",
+    inputs=_unequal,
+    observe=_first_guess,
+    describe=_and_loss,
+    right="the first prediction is the frequency of each class, and the first loss is their entropy.",
     mistakes={
-        "That is the variance of the weights. The exercise asks for the standard deviation, its root.": _std(power=1),
-        "Your logits have the right size, but these are not the weights yet: a logit sums over n terms, each with the "
-        "second moment q times the variance of a weight.": _std(lambda classes, n, q: 1),
-        "That is the variance of the logits. It is the sum of n terms, each with the second moment q times the "
-        "variance of a weight; the exercise asks for the standard deviation of a weight.": _std(
-            lambda classes, n, q: 1, power=1
+        "Your biases are the frequencies themselves. Softmax takes exponentials: the biases must be logarithms.": (
+            _head_start(lambda frequency: frequency)
         ),
-        "You multiplied by 1 - 1/C. The excess is that factor times half the variance of the logits: divide by "
-        "it.": _std(cost=lambda classes: 1 / (1 - 1 / classes) / 2),
-        "You took the excess itself for the variance of the logits. It is one half times 1 - 1/C times that.": _std(
-            cost=lambda classes: 1
+        "Your biases are zero, so every class gets the same probability. The frequencies belong in the biases.": (
+            _head_start(torch.zeros_like)
         ),
-        "You left out 1 - 1/C. The loss does not change when all logits rise together, so one part in C of their "
-        "variance costs nothing.": _std(cost=lambda classes: 1 / 2),
-        "You left out the one half of the chapter's formula: the excess is half the variance of the logits, times "
-        "1 - 1/C.": _std(cost=lambda classes: 1 - 1 / classes),
-        "You forgot the hidden units' second moment: a logit's variance is n q Var[w].": _std(lambda classes, n, q: n),
-        "You took q for the standard deviation of the hidden units. It is their second moment and stands under the "
-        "root.": _std(lambda classes, n, q: n * q**2),
-        "You forgot that each logit is a sum over n hidden units.": _std(lambda classes, n, q: q),
-        "You divided by the number of classes, the fan_out. A logit sums over the fan_in, the n hidden units.": _std(
-            lambda classes, n, q: classes * q
+        "Your biases have the wrong sign: the rarest class gets the largest probability.": _head_start(
+            lambda frequency: -frequency.log()
         ),
-        "That is He's standard deviation. It makes up for a ReLU, which does not follow here, and ignores the loss you "
-        "may spend.": lambda classes, n, q, excess: (2 / n) ** 0.5,
-        "That is LeCun's standard deviation: it keeps the second moment, whatever that costs. Begin with the "
-        "excess.": lambda classes, n, q, excess: (1 / n) ** 0.5,
+        "Your biases are log(p / (1 - p)), which is right for a sigmoid. Softmax normalizes by itself: it needs "
+        "log(p).": _head_start(torch.logit),
+        "You left the weight as it was, so the first prediction depends on features that mean nothing yet. Set it to "
+        "zero.": _head_start(weight=lambda weight: weight),
+        "That is ln C, the loss of a head that gives all classes the same probability. Yours guesses better: average "
+        "-ln(p) over the classes as often as they occur.": _head_start(
+            loss=lambda frequency: torch.tensor(math.log(len(frequency)))
+        ),
+        "You averaged -ln(p) over the classes, all alike. Frequent classes occur more often: weight by their "
+        "frequencies.": _head_start(loss=lambda frequency: -frequency.log().mean()),
+        "Your loss is in bits. Cross-entropy in PyTorch uses natural logarithms.": _head_start(
+            loss=lambda frequency: _entropy(frequency) / math.log(2)
+        ),
+        "Your loss has the wrong sign. Logarithms of probabilities are negative, and a loss is not.": _head_start(
+            loss=lambda frequency: -_entropy(frequency)
+        ),
+        "You put new parameters in place of the old ones. An optimizer made before still holds the old ones: fill "
+        "those that are there.": _head_start(replaces=True),
     },
 )
-def recipe_head(classes: int, n: int, q: float, excess: float) -> float:
-    """The standard deviation of the head's weights with which the first loss is, to leading order, ln C + excess."""
-    return math.sqrt(2 * excess / (1 - 1 / classes) / (n * q))
+def recipe_rare_classes(head: nn.Linear, counts: Tensor) -> Tensor:
+    """Start a head with the logarithms of the class frequencies; the first loss."""
+    loss: Tensor = _head_start()(head, counts)
+    return loss
 
 
 # --- the example, repaired ----------------------------------------------------------------------------
@@ -97,6 +139,14 @@ def recipe_head(classes: int, n: int, q: float, excess: float) -> float:
 
 class Output(nn.Linear):
     """A linear layer that does not say so in its name."""
+
+
+class LinearForm(nn.Module):
+    """Has a weight, a bias and `Linear` in its name, and is no linear layer."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(n, n)), nn.Parameter(torch.ones(n))
 
 
 def _models(*, generator: torch.Generator) -> Inputs:
@@ -107,6 +157,7 @@ def _models(*, generator: torch.Generator) -> Inputs:
         "attention": nn.MultiheadAttention(n, 1),
         "norm": nn.LayerNorm(5),
         "table": nn.Embedding(7, 5),
+        "form": LinearForm(4),
         "output": Output(n, 3 * n),
     }
     return scramble(nn.ModuleDict(parts), generator=generator), stream(generator=generator)
@@ -143,12 +194,14 @@ def _between_passes(answer: Function, generator: torch.Generator) -> list[Any]:
     """A weight as an optimizer knows it and as the layer has it, and what autograd says to the change."""
     first, second = nn.Linear(2, 3), nn.Linear(3, 2)
     weight, output = second.weight, second(first(torch.ones(1, 2)))
+    before = weight.detach().clone()
     answer(second, generator)
+    changed = not torch.equal(before, second.weight)
     try:
         output.sum().backward()
     except RuntimeError as raised:
-        return [weight, second.weight, str(raised)]
-    return [weight, second.weight, ""]
+        return [weight, second.weight, changed, str(raised)]
+    return [weight, second.weight, changed, ""]
 
 
 def _part_by_part(raw: dict[str, Any], model: nn.Module, generator: torch.Generator) -> Outcome:
@@ -159,14 +212,15 @@ def _part_by_part(raw: dict[str, Any], model: nn.Module, generator: torch.Genera
         parts = distribution([draw[f"{name}.weight"] for draw in raw["draws"]])
         outcome |= {f"{name}.weight: {part}": value for part, value in parts.items()}
         outcome[f"{name}.bias"] = new[f"{name}.bias"]
-    for kind in ("table", "norm", "attention.in_proj"):
+    for kind in ("table", "norm", "form", "attention.in_proj"):
         names = [name for name in old if name.startswith(kind)]
         outcome[f"{kind} is as before"] = all(torch.equal(old[name], new[name]) for name in names)
     before, after, error = raw["without bias"]
-    known, own, complaint = raw["backward"]
+    known, own, changed, complaint = raw["backward"]
+    noticed = "modified by an inplace operation" in complaint
     return outcome | {
         "a layer without a bias": "fails" if error else "as before" if torch.equal(before, after) else "drawn",
-        "autograd notices the change": "modified by an inplace operation" in complaint,
+        "autograd notices the change": "yes" if noticed else "no" if changed else "there was none",
         "an optimizer made before has the parameters": torch.equal(known, own),
     }
 
@@ -239,8 +293,14 @@ def _by_shape(*classes: type[nn.Module]) -> Function:
     mistakes={
         "You passed over `attention.out_proj`: its class is a subclass of nn.Linear, so `type(m) == nn.Linear` is "
         "false. Ask `isinstance(m, nn.Linear)`.": _hook(applies=lambda module: type(module) is nn.Linear),
-        "You went by the name of the class. A subclass of nn.Linear may have any name: ask `isinstance(m, "
-        "nn.Linear)`.": _hook(applies=lambda module: "Linear" in type(module).__name__),
+        "You went by the name of the class. A subclass of nn.Linear may have any name, and a class with `Linear` in "
+        "its name may be something else: ask `isinstance(m, nn.Linear)`.": _hook(
+            applies=lambda module: "Linear" in type(module).__name__
+        ),
+        "You went by the names of the class and of its ancestors. A class with `Linear` in its name may be something "
+        "else: ask `isinstance(m, nn.Linear)`.": _hook(
+            applies=lambda module: any("Linear" in one.__name__ for one in type(module).__mro__)
+        ),
         "You initialized the children of `m`. `apply` visits each module itself, so initialize `m`; a model that is a "
         "single linear layer has no children.": _hook(among=lambda module: module.children()),
         "You wrote through `.data`: autograd does not see that the weight changed, and a backward pass that is still "
@@ -306,11 +366,21 @@ def _decoder(*, generator: torch.Generator) -> Inputs:
 
 
 def _three_models(answer: Function, blocks: nn.ModuleList, generator: torch.Generator) -> list[Any]:
-    return thrice(lambda source: _parameters_after(lambda own: answer(own, source), blocks), generator)
+    """Three models, and whether they have the parameters that an optimizer made before would hold."""
+    same = []
+
+    def start(own: nn.Module, source: torch.Generator) -> None:
+        known = list(own.parameters())
+        answer(own, source)
+        same.append(all(one is other for one, other in zip(known, own.parameters(), strict=True)))
+
+    draws = thrice(lambda source: _parameters_after(lambda own: start(own, source), blocks), generator)
+    return [draws, all(same)]
 
 
-def _ends_and_insides(draws: list[Any], blocks: nn.ModuleList, generator: torch.Generator) -> Outcome:
+def _ends_and_insides(raw: list[Any], blocks: nn.ModuleList, generator: torch.Generator) -> Outcome:
     """What an answer draws for the ends of the branches, and what else it changes."""
+    draws, same = raw
     old, new = parameters_of(blocks), draws[0]
     outcome: Outcome = {}
     for ends in (ENDS[:2], ENDS[2:]):
@@ -321,6 +391,7 @@ def _ends_and_insides(draws: list[Any], blocks: nn.ModuleList, generator: torch.
         "biases of the ends": torch.stack([new[name] for name in old if "bias" in name and ".up." not in name]),
         "the layers inside are as before": all(torch.equal(old[name], new[name]) for name in old if ".up." in name),
         "blocks differ": not torch.equal(new["0.down.weight"], new["1.down.weight"]),
+        "the parameters are the same objects": same,
     }
 
 
@@ -347,6 +418,15 @@ def _ends(
                     init.zeros_(end.bias)
 
     return initialize
+
+
+def _new_ends(blocks: Any, generator: torch.Generator) -> None:
+    """Puts new parameters in place of the old ones."""
+    fresh = copy.deepcopy(blocks)
+    _ends()(fresh, generator)
+    for block, other in zip(blocks, fresh, strict=True):
+        for name in ENDS:
+            block[name].weight, block[name].bias = other[name].weight, other[name].bias
 
 
 def _uniform(weight: Tensor, std: float, generator: torch.Generator) -> None:
@@ -402,6 +482,8 @@ def _scaled(weight: Tensor, std: float, generator: torch.Generator) -> None:
         "All your blocks have the same weights: you restarted the random stream in each. Hand the one `generator` to "
         "every draw.": _ends(source_of=copy_of),
         "Your function changed nothing. Fill the weights of `blocks` itself, in place.": _ends(names=()),
+        "You put new parameters in place of the old ones. An optimizer made before still holds the old ones: fill "
+        "those that are there.": _new_ends,
         **off_stream(_ends()),
     },
 )
@@ -419,13 +501,13 @@ def recipe_branch_ends(blocks: Any, generator: torch.Generator) -> None:
 
 
 class Features(nn.Module):
-    """Two linear layers behind a table of small random numbers, which its constructor draws and nobody learns."""
+    """Two linear layers behind a table of random numbers near 1, which its constructor draws and nobody learns."""
 
     offsets: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.register_buffer("offsets", 1e-4 * torch.randn(2, width))
+        self.register_buffer("offsets", 1 + 1e-7 * torch.randn(2, width))
         self.hidden, self.head = nn.Linear(width, width), nn.Linear(width, 3)
 
 
@@ -440,17 +522,17 @@ FAULTS = (
 
 
 def _initialization(fault: int) -> Function:
-    """An initialization with one fault, or none; some of its numbers are too small for a test with a tolerance."""
+    """An initialization with one fault, or none; some of its draws differ too little for a test with a tolerance."""
 
     @torch.no_grad()
     def initialize(model: Any, generator: torch.Generator) -> None:
         if fault != 4:
-            model.offsets.normal_(std=1e-4, generator=generator)
+            model.offsets.normal_(mean=1, std=1e-7, generator=generator)
         if fault == 2:
             model.hidden.weight.mul_(2)
         else:
             init.kaiming_normal_(model.hidden.weight, generator=generator)
-        init.normal_(model.head.weight, std=1e-4, generator=None if fault == 3 else generator)
+        init.normal_(model.head.weight, mean=1, std=1e-7, generator=None if fault == 3 else generator)
         init.zeros_(model.hidden.bias)
         if fault != 1:
             init.zeros_(model.head.bias)
@@ -543,7 +625,7 @@ def _before_and_after(prepare: Function, is_named: Function) -> Function:
         "`build()` twice.": _unsteady(second=lambda build, first: copy.deepcopy(first)),
         "You initialized one model twice. What the initialization never touches is equal before and after. Call "
         "`build()` twice.": _unsteady(second=lambda build, first: first),
-        "You compared up to a tolerance. The same seed gives exactly the same numbers, and two draws may be small: "
+        "You compared up to a tolerance. The same seed gives exactly the same numbers, and two draws may lie close: "
         "compare by `torch.equal`.": _unsteady(differ=lambda one, other: not torch.allclose(one, other, atol=0.01)),
         "Your test does not see a draw from the global stream. The chapter's sentinel cannot, as such a weight is "
         "decided; comparing two initializations can, if you do not seed the global stream before each.": (
@@ -558,3 +640,112 @@ def recipe_unsteady(build: Function, initialize: Function) -> list[str]:
     """The names of the parameters and buffers in which two initializations with one seed differ."""
     names: list[str] = _unsteady()(build, initialize)
     return names
+
+
+# --- one stream for each name -------------------------------------------------------------------------
+
+
+def _relatives(*, generator: torch.Generator) -> Inputs:
+    """Two models that share the names of some parameters, in another order, and two seeds."""
+    n = between(24, 30, generator=generator)
+
+    def model(*names: str) -> nn.Module:
+        return scramble(nn.ModuleDict({name: nn.Linear(n, n) for name in names}), generator=generator)
+
+    first, second = torch.randint(1, 1000, (2,), generator=generator).tolist()
+    return model("input", "output"), model("extra", "output", "input"), first, second + 1000
+
+
+def _drawn_by_name(answer: Function, small: nn.Module, large: nn.Module, seed: int, other: int) -> list[Any]:
+    """Both models with one seed, one with another seed, and the state of the global stream before and after."""
+
+    def draw(model: nn.Module, number: int) -> dict[str, Tensor]:
+        return _parameters_after(lambda own: answer(own, number), model)
+
+    before = torch.get_rng_state()
+    models = [draw(small, seed), draw(large, seed), draw(small, other), draw(small, seed)]
+    return [*models, torch.equal(before, torch.get_rng_state())]
+
+
+def _by_name(raw: list[Any], small: nn.Module, large: nn.Module, seed: int, other: int) -> Outcome:
+    """What the numbers depend on."""
+    one, more, reseeded, again, untouched = raw
+    numbers = torch.cat([value.flatten() for value in more.values()])
+    weights = [value for value in more.values() if value.dim() == 2]
+    return {
+        "shared names have the same numbers": all(torch.equal(one[name], more[name]) for name in one),
+        "names differ": all(not torch.equal(weights[0], value) for value in weights[1:]),
+        "weight and bias differ": all(
+            not torch.equal(one[f"{name}.weight"][0, :8], one[f"{name}.bias"][:8]) for name in ("input", "output")
+        ),
+        "another seed gives other numbers": all(not torch.equal(one[name], reseeded[name]) for name in one),
+        "the same seed gives the same numbers": all(torch.equal(one[name], again[name]) for name in one),
+        "every entry is drawn": bool(
+            torch.cat([(more[name] != value).flatten() for name, value in parameters_of(large).items()]).all()
+        ),
+        "the global stream is left alone": untouched,
+        **moments(numbers),
+    }
+
+
+def _named_streams(seed_for: Function, *, fill: Function = init.normal_) -> Function:
+    """Draws each parameter from a stream of its own, whose seed follows from seed, place and name."""
+
+    def draw(model: nn.Module, seed: int) -> None:
+        for place, (name, parameter) in enumerate(model.named_parameters()):
+            own = torch.Generator().manual_seed(seed_for(seed, place, name))
+            fill(parameter, generator=own)
+
+    return draw
+
+
+def _number(name: str) -> int:
+    return zlib.crc32(name.encode())
+
+
+def _one_stream(model: nn.Module, seed: int) -> None:
+    own = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        init.normal_(parameter, generator=own)
+
+
+def _global_stream(model: nn.Module, seed: int) -> None:
+    for name, parameter in model.named_parameters():
+        torch.manual_seed(seed + _number(name))
+        init.normal_(parameter)
+
+
+def _by_layer(model: nn.Module, seed: int) -> None:
+    for name, layer in model.named_children():
+        for parameter in layer.parameters():
+            init.normal_(parameter, generator=torch.Generator().manual_seed(seed + _number(name)))
+
+
+@exercise(
+    "recipe-by-name",
+    inputs=_relatives,
+    observe=_drawn_by_name,
+    describe=_by_name,
+    cases=2,
+    rtol32=None,
+    right="a layer keeps its numbers, whatever else the model contains.",
+    mistakes={
+        "The same layer gets other numbers in a model with other layers: your numbers depend on the place of a "
+        "parameter, as they do if all are drawn from one stream. Give each name a stream of its own.": _one_stream,
+        "Every parameter gets the same stream, so parameters of one shape are copies of each other. Let the name enter "
+        "the seed.": _named_streams(lambda seed, place, name: seed),
+        "Your numbers do not depend on `seed`. Let it enter each parameter's own seed, and let it change the lowest 32 "
+        "bits: torch's generator keeps no others.": _named_streams(lambda seed, place, name: _number(name)),
+        "You seeded the global stream. Whoever draws from it next gets other numbers than before: make a "
+        "`torch.Generator` for each parameter.": _global_stream,
+        "Weight and bias of a layer begin with the same numbers: you used the layer's name. Use the parameter's.": (
+            _by_layer
+        ),
+        "Your numbers are uniform. The exercise asks for standard normal ones.": _named_streams(
+            lambda seed, place, name: seed + _number(name), fill=partial(_uniform, std=1.0)
+        ),
+    },
+)
+def recipe_by_name(model: nn.Module, seed: int) -> None:
+    """Standard normal numbers for each parameter, from a stream that belongs to seed and name."""
+    _named_streams(lambda seed, place, name: seed + _number(name))(model, seed)

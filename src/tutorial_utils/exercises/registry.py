@@ -66,6 +66,8 @@ class Exercise:
     changes: tuple[int, ...] = ()
     #: Whether the answer is a value rather than a function. It can be found by trial, so better ask for a function.
     value: bool = False
+    #: Whether the inputs follow from the student's id, too: ``draw(generator=..., student=seed)``.
+    own: bool = False
     #: Relative tolerance for inputs in float64; not so small that an answer which computes in float32 fails.
     rtol: float = 1e-5
     #: The same for inputs in float32; None where they stay in float64.

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from tutorial_utils.exercises.compare import Estimate, Outcome, kind
+from tutorial_utils.exercises.compare import Estimate, Outcome, kind, named
 from tutorial_utils.exercises.registry import Function, call
 from tutorial_utils.exercises.run import NoResult, WrongType, same, tensors
 
@@ -72,6 +73,44 @@ def leaf(weight: Tensor) -> Tensor:
 def parameters_of(model: nn.Module) -> dict[str, Tensor]:
     """Copies of a network's parameters, by name; tied ones by each of their names."""
     return {name: value.detach().clone() for name, value in model.named_parameters(remove_duplicate=False)}
+
+
+class Operations(TorchFunctionMode):
+    """Records inside a ``with`` block whether torch normalized something, and whether autograd went backward.
+
+    >>> with Operations() as seen:
+    ...     _ = nn.functional.layer_norm(torch.ones(2, 3), (3,))
+    >>> seen.normalizes, seen.differentiates
+    (True, False)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Whether one of torch's own normalizations ran, and whether autograd did.
+        self.normalizes = self.differentiates = False
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(lambda saved: saved, self._read_again)
+
+    def __enter__(self) -> "Operations":
+        """Begin to record."""
+        self._hooks.__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """End recording."""
+        super().__exit__(*error)
+        self._hooks.__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Note a call of a function of torch, then do it."""
+        name = getattr(func, "__name__", "")
+        self.normalizes |= any(f"{one}_norm" in name for one in ("batch", "layer", "group", "instance"))
+        return func(*args, **(kwargs or {}))
+
+    def _read_again(self, saved: Tensor) -> Tensor:
+        """Hand back a tensor of the forward pass, for which only a backward pass asks."""
+        self.differentiates = True
+        return saved
 
 
 def thrice(answer: Function, *inputs: Any) -> list[Any]:
@@ -170,6 +209,23 @@ def listed(names: Any) -> list[str]:
         if not isinstance(text, str):
             raise WrongType(f"The exercise asks for a list of names, and yours holds something of type {kind(text)}.")
     return texts
+
+
+def parts_of(result: Any, *names: str) -> Outcome:
+    """The parts of a result under their names, in whatever kind of collection they came.
+
+    Raises:
+        NoResult: if it gave None.
+        WrongType: if it has another number of parts, or other names.
+    """
+    if result is None:
+        raise NoResult
+    outcome = named(result, names)
+    if set(outcome) != set(names):
+        given = f"{len(outcome)} things" if isinstance(result, (tuple, list, dict)) else f"one {kind(result)}"
+        asked = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise WrongType(f"Your function returned {given}; the exercise asks for {len(names)}: {asked}.")
+    return outcome
 
 
 def moments(sample: Tensor) -> dict[str, Estimate]:

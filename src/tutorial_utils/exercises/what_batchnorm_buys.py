@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -162,6 +163,79 @@ def _scipy(test: str) -> Function:
 def buys_sign_test(a: Tensor, b: Tensor) -> float:
     """The two-sided p-value of the sign test, ties left out."""
     return _two_sided(int((a > b).sum()), int((a < b).sum()))
+
+
+# --- an interval of pairs -----------------------------------------------------------------------------
+
+
+def _leads(*, generator: torch.Generator) -> Inputs:
+    """Accuracies whose differences spread much less than they do, as those of pairs should."""
+    import_module("scipy.stats")  # a second or more, which should not count as the answer's time
+    count = between(6, 12, generator=generator)
+    level = normal(count, generator=generator, mean=80, std=4)
+    lead = normal(count, generator=generator, mean=2, std=1.5)
+    return level + lead, level
+
+
+def _interval(
+    spread: Function = lambda a, b: (a - b).std() / math.sqrt(len(a)),
+    *,
+    quantile: Function = lambda count: _student(0.975, count - 1),
+    center: Function = lambda a, b: (a - b).mean(),
+) -> Function:
+    """Half-width and ends from a spread and a quantile, right unless told otherwise."""
+
+    def interval(a: Tensor, b: Tensor) -> tuple[float, float]:
+        middle, half = float(center(a, b)), float(quantile(len(a)) * spread(a, b))
+        return middle - half, middle + half
+
+    return interval
+
+
+def _student(level: float, freedom: int) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf(level, freedom))
+
+
+def _unpaired(a: Tensor, b: Tensor) -> Tensor:
+    return ((a.var() + b.var()) / len(a)).sqrt()
+
+
+@exercise(
+    "buys-paired-interval",
+    inputs=_leads,
+    parts=("low", "high"),
+    right="the pairs share most of what varies, and their differences are all that counts.",
+    mistakes={
+        "You treated the two methods as independent samples. They share seeds, so most of the spread cancels in the "
+        "differences: make one list of differences first.": _interval(_unpaired),
+        "You treated the two methods as independent samples, with their degrees of freedom. They share seeds: make one "
+        "list of differences first.": _interval(_unpaired, quantile=lambda count: _student(0.975, 2 * count - 2)),
+        "That interval holds most of the single differences. The exercise asks where the *mean* difference lies: "
+        "divide the standard deviation by the square root of their number.": _interval(lambda a, b: (a - b).std()),
+        "You used the normal distribution's 1.96. With so few pairs the standard deviation is uncertain, too: take "
+        "Student's t with one degree of freedom fewer than there are pairs.": _interval(
+            quantile=lambda count: 1.959964
+        ),
+        "You used Student's t with as many degrees of freedom as there are pairs. The mean takes one away.": _interval(
+            quantile=lambda count: _student(0.975, count)
+        ),
+        "Your interval leaves out 5 percent on each side, so it is one of 90 percent. Leave out 2.5 percent on "
+        "each.": _interval(quantile=lambda count: _student(0.95, count - 1)),
+        "Your standard deviation divides by the number of pairs. Student's t goes with the unbiased one, which divides "
+        "by one fewer.": _interval(lambda a, b: (a - b).std(correction=0) / math.sqrt(len(a))),
+        "You divided the standard deviation by the number of pairs instead of its square root.": _interval(
+            lambda a, b: (a - b).std() / len(a)
+        ),
+        "Your interval is that of `b` minus `a`.": _interval(center=lambda a, b: (b - a).mean()),
+        "That is an interval of 99 percent.": _interval(quantile=lambda count: _student(0.995, count - 1)),
+    },
+)
+def buys_paired_interval(a: Tensor, b: Tensor) -> tuple[float, float]:
+    """Both ends of Student's 95 percent interval for the mean difference."""
+    low, high = _interval()(a, b)
+    return low, high
 
 
 # --- an evaluation that disturbs ----------------------------------------------------------------------

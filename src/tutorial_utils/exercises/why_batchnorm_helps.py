@@ -7,40 +7,129 @@ import torch
 from torch import Tensor
 
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
-from tutorial_utils.exercises.toolbox import between, normal, sizes
+from tutorial_utils.exercises.toolbox import between, normal, sizes, uniform
 
 # --- growth of the gradient ---------------------------------------------------------------------------
 
-LAYER = math.pi / (math.pi - 1)  # by which a layer multiplies the gradient's second moment
+
+def _leaky(*, generator: torch.Generator) -> Inputs:
+    """A slope for which the constant part of what comes out matters, and a depth."""
+    return uniform(0.05, 0.5, generator=generator), between(4, 20, generator=generator)
 
 
-def _depth(*, generator: torch.Generator) -> Inputs:
-    return (2 * between(6, 20, generator=generator),)
+def _second_moment(slope: float) -> float:
+    """Of a leaky ReLU's output, and of its slope, for a standard normal input."""
+    return (1 + slope**2) / 2
+
+
+def _mean(slope: float) -> float:
+    return (1 - slope) / math.sqrt(2 * math.pi)
+
+
+def _growth(
+    factor: Function = lambda slope: _second_moment(slope) / (_second_moment(slope) - _mean(slope) ** 2),
+    power: Function = lambda layers: layers / 2,
+) -> Function:
+    """The growth of the norm over all layers, right unless told otherwise."""
+    return lambda slope, layers: float(factor(slope) ** power(layers))
 
 
 @exercise(
     "buys-gradient-growth",
-    value=True,
-    inputs=_depth,
-    rtol=1e-2,
-    right="the norm grows by the root of the product of the layers' factors.",
+    inputs=_leaky,
+    rtol=1e-3,
+    rtol32=None,
+    right="the share of the gradient that the activation passes, over the variance that BatchNorm divides by.",
     mistakes={
-        "That is the growth of the second moment. The norm is its root, so it grows by the root of that "
-        "factor.": lambda layers: LAYER**layers,
-        "That is the factor of a single layer. The layers' factors multiply.": lambda layers: LAYER**0.5,
-        "You added the layers' factors. Each layer multiplies what the one above it sends down.": lambda layers: (
-            layers * LAYER**0.5
+        "That is the growth of the second moment. The norm is its square root, so it grows by the square root of that "
+        "factor.": _growth(power=lambda layers: layers),
+        "That is the factor of a single layer. The factors of all layers multiply.": _growth(power=lambda layers: 0.5),
+        "That is ReLU's factor. A leaky ReLU passes part of the gradient where its input is negative, and puts out "
+        "something there.": _growth(lambda slope: math.pi / (math.pi - 1)),
+        "You divided by the second moment of what the activation puts out, which gives no growth at all. BatchNorm "
+        "subtracts the mean: divide by the variance.": _growth(lambda slope: 1.0),
+        "The gradient that passes the activation has the share (1 + slope²)/2 of its second moment. You took one half, "
+        "which is ReLU's.": _growth(lambda slope: 0.5 / (_second_moment(slope) - _mean(slope) ** 2)),
+        "You took ReLU's variance for what BatchNorm divides by. Where its input is negative, a leaky ReLU puts out "
+        "something, too.": _growth(lambda slope: _second_moment(slope) / (0.5 - 0.5 / math.pi)),
+        "You took ReLU's mean, 1/√(2π). The negative half takes part of it away: (1 - slope)/√(2π).": _growth(
+            lambda slope: _second_moment(slope) / (_second_moment(slope) - 0.5 / math.pi)
         ),
-        "You gave each layer the factor pi. It is pi / (pi - 1): BatchNorm divides by the standard deviation of what "
-        "ReLU puts out, which is sqrt(1 - 1 / pi) of its root mean square.": lambda layers: math.pi ** (layers / 2),
-        "You rounded before you took the power, which makes a small error large. Keep all digits "
-        "of pi / (pi - 1).": lambda layers: 1.47 ** (layers / 2),
-        "That is the inverse: on its way down the gradient grows.": lambda layers: LAYER ** (-layers / 2),
+        "You averaged the slopes, (1 + slope)/2. The gradient is multiplied by them, so its second moment takes their "
+        "squares: (1 + slope²)/2.": _growth(
+            lambda slope: (1 + slope) / 2 / (_second_moment(slope) - _mean(slope) ** 2)
+        ),
+        "That is the inverse: on its way down the gradient grows.": _growth(power=lambda layers: -layers / 2),
     },
 )
-def buys_gradient_growth(layers: int) -> float:
-    """The growth of the gradient's norm."""
-    return float(LAYER ** (layers / 2))
+def buys_gradient_growth(slope: float, layers: int) -> float:
+    """The growth of the gradient's norm in a network of BatchNorm and leaky ReLU."""
+    return float(_growth()(slope, layers))
+
+
+# --- covariate shift ----------------------------------------------------------------------------------
+
+
+def _inputs_twice(*, generator: torch.Generator) -> Inputs:
+    """What a layer reads before and after a step; one unit is always 0, and the number of the others is odd."""
+    count, units = between(6, 10, generator=generator), 2 * between(2, 3, generator=generator)
+    scales = 1 + 4 * torch.rand(units, generator=generator, dtype=torch.float64)
+    spread = normal(count, units, generator=generator)
+    before = ((spread - spread.mean(0)) / spread.std(0) + 1) * scales
+    way = torch.where(torch.arange(units) % 2 == 0, -1.0, 1.0) * uniform(0.3, 0.6, generator=generator)
+    after = (before - before.mean(0)) * 3 + before.mean(0) + way * scales * (1 + torch.arange(units) / 5)
+    dead = between(0, units - 1, generator=generator)
+    before[:, dead] = after[:, dead] = 0
+    return before, after
+
+
+def _shift(
+    *,
+    scale: Function = lambda before, after: before.std(0),
+    summary: Function = torch.nanmedian,
+    change: Function = lambda before, after: (after.mean(0) - before.mean(0)).abs(),
+) -> Function:
+    """How far means move in standard deviations, right unless told otherwise."""
+    return lambda before, after: summary(change(before, after) / scale(before, after))
+
+
+@exercise(
+    "why-shift",
+    inputs=_inputs_twice,
+    right="units that never vary are left out, and each of the others is measured on its own scale.",
+    mistakes={
+        "Your result is the change itself. Measure it in standard deviations of the unit, or units with a large scale "
+        "decide alone.": _shift(scale=lambda before, after: before.std(0) / before.std(0)),
+        "Your result counts the unit that is always 0 as one that did not move. It cannot tell anything: leave it "
+        "out.": _shift(summary=lambda shifts: shifts.nan_to_num().median()),
+        "Your result is not a number: a unit that never varies has a standard deviation of 0, and 0/0 is NaN. Leave "
+        "such units out.": _shift(summary=torch.mean),
+        "You took the mean over the units. One unit with a tiny standard deviation decides it then: take the "
+        "median.": _shift(summary=torch.nanmean),
+        "You used one standard deviation for all units. Each unit has its own.": _shift(
+            scale=lambda before, after: before.std() * before.std(0) / before.std(0)
+        ),
+        "You divided by the standard deviations after the step. Measure on the scale from before it.": _shift(
+            scale=lambda before, after: after.std(0)
+        ),
+        "You kept the sign, so shifts up and down cancel. Take absolute values.": _shift(
+            change=lambda before, after: after.mean(0) - before.mean(0)
+        ),
+        "You divided by variances. A shift is measured in standard deviations.": _shift(
+            scale=lambda before, after: before.var(0)
+        ),
+        "You averaged how far the single values moved. The exercise asks how far their means moved.": _shift(
+            change=lambda before, after: (after - before).abs().mean(0)
+        ),
+        "You used the biased standard deviation, which divides by the number of rows. Use `std` as it is.": _shift(
+            scale=lambda before, after: before.std(0, correction=0)
+        ),
+    },
+)
+def why_shift(before: Tensor, after: Tensor) -> Tensor:
+    """The median over all units that vary."""
+    result: Tensor = _shift()(before, after)
+    return result
 
 
 # --- the loss along the gradient ----------------------------------------------------------------------
