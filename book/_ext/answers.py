@@ -44,6 +44,11 @@ class Row(NamedTuple):
     gain: str = ""
     landing: bool = False
 
+    @property
+    def url(self) -> str:
+        """Its address, as seen from the root of the site."""
+        return f"answers.html#{nodes.make_id(f'init-{self.what}')}"
+
 
 class Question(NamedTuple):
     """One question with its answer; ``answers.yml`` says what its parts mean."""
@@ -182,7 +187,8 @@ def table_row(row: Row, stored: dict[str, Entry]) -> str:
         f"<p>{marked(row.why)}</p><p>{link(row.at)}</p>",
         pills(row.claims, stored),
     )
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    anchor = row.url.partition("#")[2]
+    return f"<tr id='{anchor}'>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def call(row: Row) -> str:
