@@ -1,7 +1,7 @@
 """A picture of each explorer, for viewers of notebooks that run no script: GitHub, and editors before the first run.
 
-It shows the explorer at its start and is drawn from the numbers in the page, so it is no output of a cell: nbval and the
-site leave it out. What the charts look like is decided in ``charts.js``.
+It shows the explorer at its start and is drawn from the numbers in the page, so it is no output of a cell: nbval and
+the site leave it out. What the charts look like is decided in ``charts.js``.
 """
 
 import base64
@@ -116,4 +116,3 @@ def illustrate(nb: NotebookNode) -> None:
                 outputs.append(nbformat.v4.new_output("display_data", data, metadata={EXPLORER_PICTURE: True}))
             outputs.append(output)
         cell.outputs = outputs
-

@@ -85,6 +85,10 @@ def _text(output: NotebookNode) -> str:
     return "\n".join([output.get("text", ""), *texts, output.get("evalue", "")])
 
 
+def _alternative(cell: NotebookNode) -> str:
+    return str(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", ""))
+
+
 def output_findings(cell: NotebookNode) -> Iterator[str]:
     """What is wrong with the stored outputs of a cell."""
     explorers = sum("<good-explorer" in _text(output) for output in cell.outputs)
@@ -100,7 +104,7 @@ def output_findings(cell: NotebookNode) -> Iterator[str]:
             yield f"address or path of one computer in the output: {found.group()}"
         if "image/svg+xml" in data or re.search(r"<(svg|img|canvas)\b", str(data.get("text/html", ""))):
             yield "figure that is not a PNG (svg or html)"
-        if "image/png" in data and not is_explorer_picture(output) and not cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
+        if "image/png" in data and not (is_explorer_picture(output) or _alternative(cell)):
             yield "figure without alt text (mystnb: image: alt: in the cell's metadata)"
 
 

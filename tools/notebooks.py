@@ -163,6 +163,12 @@ def restore(nb: NotebookNode, written: NotebookNode) -> NotebookNode:
     return nb
 
 
+def read_as_written(source: Path) -> NotebookNode | None:
+    """The compiled notebook of a chapter with its text as written, or None if there is none that can be read."""
+    stored = read_stored(source.with_suffix(".ipynb"))
+    return stored and restore(stored, as_written(source))
+
+
 def make_plain(nb: NotebookNode, folder: Path, number: int | None = None) -> None:
     """Put the text of a notebook that lies in a folder in words that every viewer understands."""
     cells = [cell for cell in nb.cells if cell.cell_type == "markdown"]

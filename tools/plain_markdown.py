@@ -2,13 +2,13 @@
 
 GitHub, VS Code, Colab and JupyterLab show the boxes, citations and labels of MyST as raw text. So a compiled notebook
 says the same in plain words: a box is a quotation, a folded answer is `<details>`, an equation carries its number, a
-claim leads to the function that measures it. The site is built from the text as it is written (book/_ext/as_written.py).
+claim leads to the module that measures it. The site is built from the text as written (book/_ext/as_written.py).
 """
 
 import html
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -245,13 +245,3 @@ def plain(text: str, page: Source) -> str:
     text = ROLE.sub(lambda role: _role(role[1], role[2], page), text)
     text = ANCHOR.sub(lambda link: f"]({_target(link[1], page)})", text)
     return PAGE.sub(lambda link: _file(link, page), text)
-
-
-RAW = re.compile(r"^ *(?::{3,}|`{3,}\{)|\{[\w:]+\}`|^\([\w:-]+\)=|\$\$ *\(\w+:|\{\{|\\(?:eqref|label|ref)\{", re.MULTILINE)
-"""What only MyST understands."""
-
-
-def raw_markup(text: str) -> Iterator[str]:
-    """The lines of a text that show markup instead of what it means."""
-    found = {text.count("\n", 0, match.end()) for match in RAW.finditer(text)}
-    yield from (line for number, line in enumerate(text.splitlines()) if number in found)

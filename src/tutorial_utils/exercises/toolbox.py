@@ -198,6 +198,12 @@ def origin(first: Any, copy: Any, moved_on: Any) -> str:
     return "a fixed seed" if same(drawn, later) else "the generator"
 
 
+def rescaled(first: Tensor, other: Tensor) -> bool:
+    """Whether two draws have exactly the same size, as they do only if each was rescaled to fit it."""
+    sizes = [[x.var(), x.square().mean(), x.flatten(1).var(1).mean()] for x in (first.double(), other.double())]
+    return any(abs(one / another - 1) < 3e-7 for one, another in zip(*sizes, strict=True))
+
+
 def distribution(draws: list[Any], *inputs: Any) -> Outcome:
     """The moments of a weight drawn :func:`thrice`, and where the numbers come from."""
     weight, *others = map(tensor, draws)
@@ -205,6 +211,7 @@ def distribution(draws: list[Any], *inputs: Any) -> Outcome:
     return {
         "shape": str(tuple(weight.shape)),
         "entries differ": 2 * len(edges.unique()) > len(edges),
+        "rescaled to fit": rescaled(weight, others[-1]) if weight.dim() > 1 else False,
         **moments(weight),
         "random numbers come from": origin(weight, *others),
     }

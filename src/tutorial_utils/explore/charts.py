@@ -22,7 +22,7 @@ class Chart:
         x_log: whether the horizontal axis is logarithmic.
         y_log: whether the vertical axis is logarithmic.
         x_limits: ends of the horizontal axis; by default of all that is measured, the same for each state.
-        y_limits: ends of the vertical axis, likewise; what lies beyond is cut off there, and a mark says how far it goes.
+        y_limits: ends of the vertical axis, likewise; what lies beyond is cut off, and a mark says how far it goes.
         series: column whose values have a line, or a set of bars, each.
     """
 

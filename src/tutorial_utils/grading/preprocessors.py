@@ -4,6 +4,7 @@
 """
 
 import html
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from traitlets import Bool, Float, Integer
 
 from tutorial_utils import exercises
 from tutorial_utils.exercises.run import TimeUp
-from tutorial_utils.grading import collecting, identity, submissions, written
+from tutorial_utils.grading import collecting, identity, own_checks, submissions, written
 from tutorial_utils.grading.identity import Numbers
 from tutorial_utils.grading.isolation import NAMESPACES, available
 from tutorial_utils.grading.session import DidNotStart, Limits, NoValue, Session
@@ -62,6 +63,8 @@ class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Converted:
         """Write the outcome of each check into its cell, where nbgrader reads the points."""
+        begin = time.monotonic()
+        own_checks.load(Path.cwd())
         torch.set_num_threads(1)  # small tensors: threads would only wait for each other
         student = str(resources["nbgrader"]["student"])
         cells = submissions.cells_to_run(nb)
@@ -79,6 +82,7 @@ class GradeAnswers(NbGraderPreprocessor):  # type: ignore[misc]
                     cell.outputs = noted(cell.outputs, numbers)
             for number, words in session.stopped.items():
                 cells[number].outputs = [output(False, words)] if words else []
+        nb.metadata["grading"] = {"seconds": round(time.monotonic() - begin, 1)}
         return nb, resources
 
     def _limits(self) -> Limits:

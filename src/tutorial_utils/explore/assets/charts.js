@@ -3,7 +3,7 @@
 const GoodCharts = (() => {
   const { clamp, exits, inside, refine, share, side } = GoodEdges;
   const DASHES = ["", "7 3", "2 3", "9 3 2 3", "1 4", "12 4"];
-  const HEIGHT = 230, ROW = 28, LETTER = 7, SMALL = 6, REACH = 80; // CSS pixels: a chart, a row of a heat map, a letter, one in words, hovering
+  const HEIGHT = 230, ROW = 28, LETTER = 7, SMALL = 6, REACH = 80, CLEAR = 16; // CSS pixels: a chart, a row of a map, a letter, one in words, hovering, half a bar
 
   const make = (tag, properties = {}, ...children) => {
     const element = Object.assign(document.createElement(tag), properties);
@@ -88,18 +88,18 @@ const GoodCharts = (() => {
   }
 
   // What lies beyond the limits: a triangle where it leaves the chart and, once for each series and side, the number
-  // farthest off. Where words would stand upon one another, they stand in rows.
+  // farthest off. Where words would stand upon one another, they stand in rows; a bar they leave free.
   function beyond(chart, found, width) {
-    const told = new Map(), taken = [];
+    const told = new Map(), taken = [], bars = chart.kind === "bars";
     for (const exit of found) {
       const key = `${exit.series} ${exit.up}`, known = told.get(key) ?? exit;
       told.set(key, { ...known, value: exit.up > 0 ? Math.max(known.value, exit.value) : Math.min(known.value, exit.value) });
     }
     const at = ({ x, up }) => ({ x: [x], y: [chart.y_limits[up > 0 ? 1 : 0]] });
-    const triangle = (exit) => Plot.text([0], { ...at(exit), text: [exit.up > 0 ? "▲" : "▼"], dy: 6 * exit.up, fill: paint(chart, exit.series), fontSize: 11 });
+    const triangle = (exit) => Plot.text([0], { ...at(exit), text: [exit.up > 0 ? "▲" : "▼"], dy: (bars ? -6 : 6) * exit.up, fill: paint(chart, exit.series), fontSize: 11 });
     const words = (exit) => {
       const text = `${show(exit.value)}, off the chart`, length = SMALL * text.length, middle = width * share(exit.x, chart.x_limits, chart.x_log);
-      const left = clamp(middle - length / 2, [4, width - length]), clash = (one) => one.up === exit.up && one.row === row && Math.abs(one.left - left) < Math.max(one.length, length) + SMALL;
+      const left = clamp(bars ? middle + CLEAR : middle - length / 2, [4, width - length]), clash = (one) => one.up === exit.up && one.row === row && Math.abs(one.left - left) < Math.max(one.length, length) + SMALL;
       let row = 0;
       while (taken.some(clash)) row++;
       taken.push({ up: exit.up, row, left, length });

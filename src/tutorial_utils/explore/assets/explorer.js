@@ -84,7 +84,12 @@ const GoodStarts = (() => {
     element.addEventListener("input", () => { update(); change(); });
     update();
     const set = (value) => { element.value = value; update(); };
-    return { label: make("label", {}, `${control.label} `, element, ...made.shown), place: made.place, set };
+    const label = make("label", {}, `${control.label} `, element, ...made.shown);
+    if (control.help) {
+      label.dataset.help = control.help;
+      element.setAttribute("aria-description", control.help);
+    }
+    return { label, place: made.place, set };
   }
 
   // --- the explorer ------------------------------------------------------------------------------------
@@ -100,8 +105,9 @@ const GoodStarts = (() => {
   const said = (className, text) => (text ? [make("p", { className, textContent: text })] : []);
 
   // `options.frame(places, state)` gives a frame that is not in `data.frames`, at once or as a promise; `options.live`
-  // says that sliders stop anywhere; `options.link` that the page's address follows the state. Returns `choose`, which
-  // moves controls to places, and `update`, which asks for the frame again.
+  // says that sliders stop anywhere; `options.link` that the page's address follows the state; `options.beside` holds more
+  // to stand below charts, by number. Returns `choose`, which moves controls to places, and `update`, which asks for the
+  // frame again.
   function mount(root, data, options = {}) {
     const linked = options.link ? fromLink(data) : {}, write = options.link ? linkWriter(data) : () => {};
     let turn = 0, current = null, width = 0, widths = [];
@@ -109,16 +115,17 @@ const GoodStarts = (() => {
     const controls = data.controls.map((control, k) => input(control, linked[control.name] ?? data.start[k], options.live, () => { change(); write(state()); }));
     const presets = (data.presets ?? []).map(({ label, at }) => make("button", { type: "button", textContent: label, onclick: () => choose(at) }));
     const row = presets.length ? [make("div", { className: "explorer-presets" }, ...presets)] : [];
-    const form = make("form", { className: "explorer-controls" }, ...row, ...controls.map((control) => control.label));
+    const form = make("form", { className: "explorer-controls" }, ...row, ...controls.filter((_, k) => !data.controls[k].ofCode).map((control) => control.label));
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("change", () => { settled = true; });
     const charts = data.charts.map((chart) => GoodCharts.chart(chart, chart.picks && ((cell) => choose(picked(data, chart, cell)))));
-    const figures = data.charts.map((chart, k) => make("figure", {}, make("figcaption", { textContent: chart.title }), charts[k].names, charts[k].root));
+    const figures = data.charts.map((chart, k) => make("figure", {}, make("figcaption", { textContent: chart.title }), charts[k].names, charts[k].root, ...(options.beside?.[k] ?? [])));
     const note = make("p", { className: "explorer-note", textContent: "Faint: before the last change." });
     const words = make("span"), result = make("p", { className: "explorer-words" }, words);
     result.setAttribute("role", "status");
     const tables = make("div"), code = make("code");
-    const numbers = fold("The numbers", tables), source = fold("Show the code", make("pre", { tabIndex: 0 }, code));
+    const numbers = fold("The numbers", tables), ofCode = controls.filter((_, k) => data.controls[k].ofCode).map((control) => control.label);
+    const source = fold("Show the code", make("div", { className: "explorer-code" }, ...ofCode, make("pre", { tabIndex: 0 }, code)));
     numbers.addEventListener("toggle", () => current && fillTables());
     root.classList.add("explorer");
     root.setAttribute("role", "group");
@@ -196,7 +203,13 @@ const GoodStarts = (() => {
       if (Object.keys(wanted).length) move(wanted);
     });
     if (options.link && asked().get("at") === data.name) root.scrollIntoView();
-    return { choose, update: change };
+    // Neither move nor resize leaves a ghost.
+    function update() {
+      settled = false;
+      change();
+      settled = true;
+    }
+    return { choose, update };
   }
 
   // --- in a page: a script that the page names, not part of a widget --------------------------------------
