@@ -138,5 +138,5 @@ def test_the_landing_page_has_five_rows_of_the_table() -> None:
 def landing_row(row: Row) -> str:
     """A row of the decision table as the landing page shows it."""
     id, _, condition = row.claims[0].partition(": ")
-    said = "measured" if condition else answers.verdict(STORED[id])
+    said = "measured" if condition else answers.SHORT[STORED[id].verdict]
     return f"| {row.what} | `{row.call}` | {row.why} ([{said}](#{id})) |"

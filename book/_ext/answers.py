@@ -10,18 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from html import escape
-from importlib.resources import as_file
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from claims_table import SHORT, Ledger
 from docutils import nodes  # type: ignore[import-untyped]
 from docutils.statemachine import StringList  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
 import topics
-from tutorial_utils.claims.ledger import STORED, Entry, claim_by_id, load
+from tutorial_utils.claims.ledger import Entry, claim_by_id
 
 SOURCE = topics.ROOT / "book" / "answers.yml"
 EFFECT = re.compile(r"\{\{(%?) ?([a-z0-9-]+)(?:: ([^}]+))?\}\}")
@@ -43,6 +42,11 @@ class Row(NamedTuple):
     of: str = "layer.weight"
     gain: str = ""
     landing: bool = False
+
+    @property
+    def url(self) -> str:
+        """Its address, as seen from the root of the site."""
+        return f"answers.html#{nodes.make_id(f'init-{self.what}')}"
 
 
 class Question(NamedTuple):
@@ -121,6 +125,7 @@ def effect(id: str, condition: str, stored: dict[str, Entry]) -> float:
 def measured(text: str, stored: dict[str, Entry]) -> str:
     """The text with effects of the ledger in place of their names, to two digits.
 
+    >>> from tutorial_utils.claims.ledger import load
     >>> measured("from {{glorot-relu-halves: forward}}", load())
     'from 0.5'
     """
@@ -151,14 +156,10 @@ def pill(named: str, stored: dict[str, Entry]) -> str:
     """A claim as its verdict, which leads to the evidence, its statement, and what a condition says if one is named."""
     id, _, condition = named.partition(": ")
     claim, entry = claim_by_id(id), stored[id]
-    badge = f"<a data-verdict='{entry.verdict.name.lower()}' href='evidence.html#{id}'>{verdict(entry)}</a>"
+    kind = f"class='claim-badge' data-verdict='{entry.verdict.name.lower()}'"
+    badge = f"<a {kind} href='evidence.html#{id}'>{SHORT[entry.verdict]}</a>"
     here = f" ({escape(condition)}: <em>{entry.outcomes[condition]}</em>)" if condition else ""
     return f"<p class='measured'>{badge} “{escape(claim.statement)}”{here}</p>"
-
-
-def verdict(entry: Entry) -> str:
-    """A verdict in short: the row of the ledger names where a statement is true."""
-    return entry.verdict.partition(",")[0].removesuffix(" by these measurements")
 
 
 def pills(claims: Iterable[str], stored: dict[str, Entry]) -> str:
@@ -182,7 +183,8 @@ def table_row(row: Row, stored: dict[str, Entry]) -> str:
         f"<p>{marked(row.why)}</p><p>{link(row.at)}</p>",
         pills(row.claims, stored),
     )
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    anchor = row.url.partition("#")[2]
+    return f"<tr id='{anchor}'>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def call(row: Row) -> str:
@@ -221,15 +223,13 @@ def cheat_sheet() -> str:
     return f"{table}<ul class='sheet'>{notes}</ul>"
 
 
-class FromAnswers(SphinxDirective):
+class FromAnswers(Ledger):
     """What the directives share: the page is read again when the answers or the ledger have changed."""
 
     def stored(self) -> dict[str, Entry]:
         """The ledger that the book prints."""
-        with as_file(STORED) as path:
-            self.env.note_dependency(str(path))
         self.env.note_dependency(str(SOURCE))
-        return load()
+        return super().stored()
 
 
 class DecisionTable(FromAnswers):

@@ -88,6 +88,13 @@ def sections(doctree: nodes.document, name: str) -> Iterator[Section]:
             yield Section(kind, page, title, f"{name}.html#{signature['ids'][0]}", said(signature.parent))
 
 
+def calls() -> Iterator[Section]:
+    """The rows of the decision table."""
+    for row in chain.from_iterable(answers.rows().values()):
+        title, text = f"Initialization for {row.what}", f"{row.call}: {row.why}"
+        yield Section("answers", "Answers", title, row.url, text, row.where, answers.place(row.at).url)
+
+
 def claims() -> Iterator[Section]:
     """The statements of the ledger, which its page shows as rows of a table."""
     for claim in CLAIMS.values():
@@ -116,7 +123,7 @@ def _write(app: Sphinx, error: Exception | None) -> None:
         for section in readers.get(name, partial(sections, name=name))(app.env.get_doctree(name))
     ]
     static = Path(app.outdir) / "_static"
-    rows = [section._asdict() for section in [*found, *claims()]]
+    rows = [section._asdict() for section in [*found, *calls(), *claims()]]
     for unused in ("searchindex.js", "_static/searchtools.js"):
         (Path(app.outdir) / unused).unlink(missing_ok=True)
     (static / "sections.js").write_text(
