@@ -95,8 +95,8 @@ def test_beliefs_that_measured_wrong_lead_to_their_rows(html):
 def test_the_ledger_takes_the_width_there_is(width, open_page, address):
     page = open_page(f"{address}{PAGE}?topic=he", "dark", width)
     table = page.page.locator("table.ledger:visible").bounding_box()
-    room = page.page.locator(".bd-article-container").bounding_box()
-    assert room["width"] - 40 < table["width"] <= room["width"] and page.layout() == []
+    room = page.page.locator("#the-ledger").bounding_box()
+    assert abs(room["width"] - table["width"]) <= 1 and page.layout() == []
     assert width == PHONE or table["width"] > 850
 
 

@@ -62,7 +62,7 @@ def faults(text: str) -> list[str]:
     return found + ["no title"] * (soup.title is None or not soup.title.get_text(strip=True))
 
 
-@pytest.mark.parametrize("page", pages(HTML))
+@pytest.mark.parametrize("page", [*pages(HTML), "index.html"])
 def test_page(page, html):
     assert faults((html / page).read_text("utf-8")) == []
 
