@@ -261,7 +261,7 @@ def test_compiled_page_is_current_and_clean(source: Path) -> None:
 
 @pytest.mark.parametrize("source", COMPILED, ids=lambda path: path.stem)
 def test_page_has_the_form_of_the_book(source: Path) -> None:
-    stored = notebooks.read_stored(source.with_suffix(".ipynb"))
+    stored = notebooks.read_as_written(source)
     assert stored is not None, f"run: {notebooks.command('compile', source)}"
     assert (problems if source in CHAPTERS else page_problems)(stored) == []
 

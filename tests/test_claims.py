@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nbformat
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional, init
 
+import notebooks
 from tutorial_utils import gains, normalization, stack
 from tutorial_utils.claims import CLAIMS, TOPICS, any_activation_any_layer, ledger, why_batchnorm_helps
 from tutorial_utils.claims import __main__ as command
@@ -142,9 +142,9 @@ def agrees(id: str, text: str) -> bool:
 
 
 def sections(page: Path) -> Iterator[Section]:
-    """The sections of a compiled page, from heading to heading."""
-    found = Section(set(), [])
-    for cell in nbformat.read(page, as_version=4).cells:
+    """The sections of a page, from heading to heading, with what its cells print."""
+    found, nb = Section(set(), []), notebooks.read_as_written(page)
+    for cell in nb.cells if nb else ():
         if cell.cell_type == "code":
             found.cells.append((cell.source, "".join(output.get("text", "") for output in cell.outputs)))
             continue
@@ -158,8 +158,9 @@ def sections(page: Path) -> Iterator[Section]:
 
 def test_the_section_of_every_claim_shows_it() -> None:
     """By ``ledger.show("id")`` at its end, or by a cell that says ``# measures id``."""
-    pages = [path for path in BOOK.glob("*/*.ipynb") if path.with_suffix(".md").exists()]
-    missing = {id for page in pages for one in sections(page) for id in one.claims if not one.shows(id)}
+    found = [one for page in notebooks.chapters([]) for one in sections(page)]
+    assert set.union(*(one.claims for one in found)) == set(CLAIMS)
+    missing = {id for one in found for id in one.claims if not one.shows(id)}
     assert not missing, f"no cell of its section shows: {sorted(missing)}"
 
 

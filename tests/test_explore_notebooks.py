@@ -62,13 +62,13 @@ Tamper = Callable[[NotebookNode], None]
 
 
 def change_number(cell: NotebookNode) -> None:
-    data = cell.outputs[0].data
+    data = cell.outputs[1].data
     assert "[1,4,9]" in data["text/html"]
     data["text/html"] = data["text/html"].replace("[1,4,9]", "[1,4,8]")
 
 
 def change_sentence(cell: NotebookNode) -> None:
-    data = cell.outputs[0].data
+    data = cell.outputs[1].data
     data["text/html"] = data["text/html"].replace("largest is 9", "largest is 8")
 
 
@@ -124,11 +124,13 @@ def test_a_kernel_shows_widgets_and_an_exception_under_interact_stops_the_compil
     assert VIEW in interact[-1].data and "text/html" not in interact[-1].data
 
 
-def test_the_compiler_keeps_the_page_and_drops_the_widget(compiled: tuple[NotebookNode, object]) -> None:
+def test_the_compiler_keeps_the_page_draws_it_and_drops_the_widget(compiled: tuple[NotebookNode, object]) -> None:
     nb, _ = compiled
     assert VIEW not in nbformat.writes(nb) and "widgets" not in nb.metadata
     explorer, interact = (code_cells(nb)[number].outputs for number in (FIRST, INTERACT))
-    assert explorer[0].data["text/html"].startswith('<good-explorer id="first">')
+    picture, page = explorer
+    assert picture.data["text/plain"] == "The largest is 3" and picture.data["image/png"]
+    assert page.data["text/html"].startswith('<good-explorer id="first">')
     printed, drawn = interact
     assert printed.text == "9\n" and "image/png" in drawn.data
     assert list(findings(nb)) == []

@@ -10,6 +10,7 @@ In a master an exercise begins with its id as a heading, and with its facts, one
     :title: Forward
     :goal: Write batch normalization as it works in training, for vectors and for images.
     :kind: implement
+    :level: standard
     :minutes: 15
     :points: 3
 
@@ -33,6 +34,7 @@ import notebook_lint
 import notebooks
 import topics
 from notebooks import ROOT, ChapterError, show
+from plain_markdown import PlainError
 from tutorial_utils.exercises import EXERCISES
 
 MASTERS = ROOT / "exercises"
@@ -47,6 +49,7 @@ BLOCK = re.compile(r"^<!-- BEGIN (SOLUTION|RUBRIC) -->\n(.*?)^<!-- END \1 -->[ \
 MARKER = re.compile(r"(?:###|<!--) (?:BEGIN|END) \w+")
 HEADING = re.compile(r"^## ([a-z0-9]+(?:-[a-z0-9]+)+)[ \t]*\n\s*((?::.*(?:\n|\Z))*)", re.MULTILINE)
 KINDS = ("derive", "implement", "predict", "debug", "read")
+LEVELS = ("basic", "standard", "challenge")
 CHECK = re.compile(r"\bcheck\(\s*[\"']([^\"']+)[\"']")
 TRIVIAL = 10
 """Solution lines with fewer characters say nothing: `return y`, a bracket."""
@@ -98,6 +101,7 @@ class Facts:
     title: str
     goal: str
     kind: str
+    level: str
     minutes: int
     points: int
 
@@ -112,7 +116,7 @@ def read_facts(id: str, lines: str) -> Facts:
         found[name] = value.strip()
     if missing := [name for name in NEEDED if name not in found]:
         raise ChapterError(f"exercise {id!r} lacks {', '.join(missing)} below its heading; needed are\n{FACTS}")
-    texts = {name: found[name] for name in ("title", "goal", "kind")}
+    texts = {name: found[name] for name in ("title", "goal", "kind", "level")}
     return Facts(id, minutes=int(found["minutes"]), points=int(found["points"]), **texts)
 
 
@@ -124,12 +128,14 @@ NEEDED: dict[str, Callable[[str], object]] = {
     "title": bool,
     "goal": bool,
     "kind": lambda value: value in KINDS,
+    "level": lambda value: value in LEVELS,
     "minutes": _is_count,
     "points": _is_count,
 }
 FACTS = f""":title: the heading
 :goal: what one can do afterward, in a sentence
 :kind: {" | ".join(KINDS)}
+:level: {" | ".join(LEVELS)}
 :minutes: a whole number above 0
 :points: a whole number above 0"""
 
@@ -206,6 +212,9 @@ def faults(cells: Sequence[Cell], topic: str) -> Iterator[str]:
     for cell in cells:
         if cell.role == "check" and CHECK.findall(cell.source) != [cell.exercise]:
             yield f"a cell under the heading {cell.exercise!r} checks {CHECK.findall(cell.source)}"
+        asked = cell.role == "check" and cell.exercise in EXERCISES and EXERCISES[cell.exercise].predict
+        if asked and "guess=guess" not in cell.source:
+            yield f"the check of {cell.exercise!r} lacks guess=guess, and the exercise asks for a guess first"
         if MARKER.search(cell.solved if cell.kind == "code" else cell.source):
             yield f"a marker without its other half, under the heading {cell.exercise!r}"
     for id in headings:
@@ -232,7 +241,8 @@ def topic_of(master: Path) -> str:
 def about(one: Facts) -> str:
     """The heading of an exercise, with its facts."""
     points = f"{one.points} point{'s' if one.points > 1 else ''}"
-    return f"## {one.title}\n\n*`{one.id}`, {one.kind}, about {one.minutes} minutes, {points}.* **Goal.** {one.goal}\n"
+    sort = f"`{one.id}`, {one.kind}, {one.level}"
+    return f"## {one.title}\n\n*{sort}, about {one.minutes} minutes, {points}.* **Goal.** {one.goal}\n"
 
 
 def total(own: Sequence[Facts]) -> str:
@@ -290,14 +300,28 @@ def notebook(sources: Sequence[tuple[Cell, str]], folder: Path = STUDENT) -> Not
     cells = [_new_cell(cell, topics.linked(source, folder)) for cell, source in sources]
     metadata = {"kernelspec": notebooks.KERNELSPEC, "language_info": {"name": "python"}}
     nb: NotebookNode = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
-    notebooks.set_ids(nb)
     return nb
+
+
+def student_as_written(master: Path) -> NotebookNode:
+    """The student edition, its text in MyST: what the site is built from."""
+    cells = with_facts(read_master(master))
+    return notebook([(cell, cell.stub) for cell in cells if cell.role != "rubric"])
 
 
 def student(master: Path) -> NotebookNode:
     """The student edition: stubs, no rubrics, nothing executed."""
-    cells = with_facts(read_master(master))
-    return notebook([(cell, cell.stub) for cell in cells if cell.role != "rubric"])
+    return plain(student_as_written(master), STUDENT, master)
+
+
+def plain(nb: NotebookNode, folder: Path, master: Path) -> NotebookNode:
+    """An edition in words that every viewer understands."""
+    try:
+        notebooks.make_plain(nb, folder)
+    except PlainError as error:
+        raise ChapterError(f"{show(master)}: {error}") from error
+    notebooks.set_ids(nb)
+    return nb
 
 
 def _instructor_source(cell: Cell) -> str:
@@ -309,7 +333,7 @@ def _instructor_source(cell: Cell) -> str:
 def instructor(master: Path) -> NotebookNode:
     """The instructor edition, not executed: solutions, rubrics, common mistakes."""
     cells = _with_mistakes(with_facts(read_master(master)))
-    nb = notebook([(cell, _instructor_source(cell)) for cell in cells], INSTRUCTOR)
+    nb = plain(notebook([(cell, _instructor_source(cell)) for cell in cells], INSTRUCTOR), INSTRUCTOR, master)
     nb.metadata.book = {"source": notebook_lint.digest(master.read_text(encoding="utf-8"))}
     return nb
 

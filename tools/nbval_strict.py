@@ -19,7 +19,7 @@ from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
 
 import pictures
-from notebook_lint import KERNEL_ENVIRONMENT, LIVE_VIEW, content_name, source_findings
+from notebook_lint import KERNEL_ENVIRONMENT, LIVE_VIEW, content_name, own_outputs, source_findings
 
 COMPARE = IPyNbCell.compare_outputs
 HEARTBEAT = 1.0
@@ -100,6 +100,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a cell that nbval passes or skips but that breaks a rule."""
     if not isinstance(item, IPyNbCell):
         return (yield)
+    item.cell.outputs = own_outputs(item.cell)
     findings = list(stored_findings(item))
     try:
         result = yield

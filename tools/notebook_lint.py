@@ -20,6 +20,8 @@ UNREPRODUCIBLE = re.compile(r"\b0x[0-9a-f]{6,}|ipykernel_\d+|/(?:home|Users|root
 """Memory addresses and paths of one computer."""
 
 NBVAL_COMMENT = re.compile(r"^\s*#+\s*(NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)", re.MULTILINE)
+EXPLORER_PICTURE = "explorer_picture"
+"""Key in the metadata of an output that is the picture of the explorer below it (tools/explorer_picture.py)."""
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 """The kind of output that is a widget, which a page without a kernel cannot show."""
 
@@ -55,6 +57,16 @@ def code_cells(nb: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in nb.cells if cell.cell_type == "code"]
 
 
+def is_explorer_picture(output: NotebookNode) -> bool:
+    """Whether an output is the picture of an explorer, which no cell makes itself."""
+    return EXPLORER_PICTURE in output.get("metadata", {})
+
+
+def own_outputs(cell: NotebookNode) -> list[NotebookNode]:
+    """The outputs that a cell made itself."""
+    return [output for output in cell.outputs if not is_explorer_picture(output)]
+
+
 def source_findings(cell: NotebookNode) -> Iterator[str]:
     """What is wrong with the code and the tags of a cell."""
     if unknown := tags(cell) - ALLOWED_TAGS:
@@ -73,8 +85,15 @@ def _text(output: NotebookNode) -> str:
     return "\n".join([output.get("text", ""), *texts, output.get("evalue", "")])
 
 
+def _alternative(cell: NotebookNode) -> str:
+    return str(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", ""))
+
+
 def output_findings(cell: NotebookNode) -> Iterator[str]:
     """What is wrong with the stored outputs of a cell."""
+    explorers = sum("<good-explorer" in _text(output) for output in cell.outputs)
+    if explorers != len(cell.outputs) - len(own_outputs(cell)):
+        yield "explorer without its picture"
     for output in cell.outputs:
         data = output.get("data", {})
         if output.output_type == "error" and "raises-exception" not in tags(cell):
@@ -85,7 +104,7 @@ def output_findings(cell: NotebookNode) -> Iterator[str]:
             yield f"address or path of one computer in the output: {found.group()}"
         if "image/svg+xml" in data or re.search(r"<(svg|img|canvas)\b", str(data.get("text/html", ""))):
             yield "figure that is not a PNG (svg or html)"
-        if "image/png" in data and not cell.metadata.get("mystnb", {}).get("image", {}).get("alt"):
+        if "image/png" in data and not (is_explorer_picture(output) or _alternative(cell)):
             yield "figure without alt text (mystnb: image: alt: in the cell's metadata)"
 
 

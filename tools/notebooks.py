@@ -30,8 +30,10 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+import explorer_picture
 import notebook_lint
 import pictures
+import plain_markdown
 import topics
 from notebook_lint import LIVE_VIEW, code_cells, digest
 
@@ -131,6 +133,8 @@ def complete(nb: NotebookNode, folder: Path) -> NotebookNode:
             cell.source = PREREQUISITES.sub(rf"\g<0>{time}", topics.linked(cell.source, folder))
         elif notebook_lint.is_folded(cell):
             fold(cell)
+        elif "remove-cell" in notebook_lint.tags(cell):
+            cell.metadata["jupyter"] = {"source_hidden": True}
     return nb
 
 
@@ -144,10 +148,43 @@ def shown_rows(nb: NotebookNode) -> list[object]:
     return [row for row in rows if f'"{row["id"]}"' in code or "source_text" in code]
 
 
+def as_written(source: Path) -> NotebookNode:
+    """The notebook that a chapter describes, not executed, its text in MyST: what the site is built from."""
+    return complete(parse(source.read_text(encoding="utf-8"), show(source)), source.parent)
+
+
+def restore(nb: NotebookNode, written: NotebookNode) -> NotebookNode:
+    """Give a compiled notebook the text as it is written, and only the outputs that its cells made."""
+    for cell, original in zip(nb.cells, written.cells, strict=True):
+        if cell.cell_type == "code":
+            cell.outputs = notebook_lint.own_outputs(cell)
+        else:
+            cell.source = original.source
+    return nb
+
+
+def read_as_written(source: Path) -> NotebookNode | None:
+    """The compiled notebook of a chapter with its text as written, or None if there is none that can be read."""
+    stored = read_stored(source.with_suffix(".ipynb"))
+    return stored and restore(stored, as_written(source))
+
+
+def make_plain(nb: NotebookNode, folder: Path, number: int | None = None) -> None:
+    """Put the text of a notebook that lies in a folder in words that every viewer understands."""
+    cells = [cell for cell in nb.cells if cell.cell_type == "markdown"]
+    page = plain_markdown.Source("\n\n".join(cell.source for cell in cells), folder, number)
+    for cell in cells:
+        cell.source = plain_markdown.plain(cell.source, page)
+
+
 def read_source(source: Path) -> NotebookNode:
     """The notebook that a chapter describes, not executed."""
     text = source.read_text(encoding="utf-8")
-    nb = complete(parse(text, show(source)), source.parent)
+    nb = as_written(source)
+    try:
+        make_plain(nb, source.parent, topics.number(source))
+    except plain_markdown.PlainError as error:
+        raise ChapterError(f"{show(source)}: {error}") from error
     nb.metadata.update(kernelspec=KERNELSPEC, language_info={"name": "python"}, book={"source": digest(text)})
     if rows := shown_rows(nb):
         nb.metadata.book["ledger"] = digest(json.dumps(rows))
@@ -206,6 +243,7 @@ def run(nb: NotebookNode, folder: Path, name: str) -> NotebookNode:
     nb.metadata.language_info = {"name": "python"}
     merge_streams(nb)
     drop_live_views(nb)
+    explorer_picture.illustrate(nb)
     return nb
 
 

@@ -55,6 +55,11 @@ def pages(root: Path = ROOT) -> dict[str, Page]:
     return found
 
 
+def number(source: Path, root: Path = ROOT) -> int | None:
+    """The number of the chapter that a text is about, None if it is no chapter."""
+    return next((page.number for page in pages(root).values() if page.source == source), None)
+
+
 def linked(text: str, folder: Path, root: Path = ROOT) -> str:
     """The text with links to topics as links to their files, as seen from a folder; other links stay."""
     known = pages(root)
@@ -65,6 +70,23 @@ def linked(text: str, folder: Path, root: Path = ROOT) -> str:
         return f"]({Path(os.path.relpath(known[match[1]].file, folder)).as_posix()})"
 
     return LINK.sub(to_file, text)
+
+
+def published(text: str, address: str, root: Path = ROOT) -> str:
+    """The text with links to topics as links to the published book; without its address, their words stay.
+
+    >>> published("the chapter [He](#he)", "")
+    'the chapter He'
+    """
+    known = pages(root)
+
+    def to_site(match: re.Match[str]) -> str:
+        if match[2] not in known:
+            return match[0]
+        page = known[match[2]].path.relative_to(root / "book").as_posix()
+        return f"[{match[1]}]({address.rstrip('/')}/{page}.html)" if address else match[1]
+
+    return re.sub(r"\[([^\]]*)" + LINK.pattern, to_site, text)
 
 
 def evidence(root: Path = ROOT) -> Iterator[tuple[str, Page, str]]:

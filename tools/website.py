@@ -84,15 +84,22 @@ def repository(root: Path = ROOT) -> str | None:
     return f"https://github.com/{match[1]}" if match else None
 
 
-def pages(address: str) -> str:
-    """Return where GitHub publishes the site of a repository.
+def published(address: str | None) -> str:
+    """Return where GitHub publishes the book of a repository, "" if it is in none.
 
-    >>> pages("https://github.com/Some-One/book"), pages("https://github.com/some-one/some-one.github.io")
+    >>> published("https://github.com/Some-One/book"), published("https://github.com/some-one/some-one.github.io")
     ('https://some-one.github.io/book/', 'https://some-one.github.io/')
     """
-    owner, name = address.rsplit("/", 2)[1:]
+    if not address:
+        return ""
+    owner, name = address.removeprefix("https://github.com/").split("/")
     host = f"{owner.lower()}.github.io"
     return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
+
+
+def package(address: str | None) -> str:
+    """Return what pip installs the package from."""
+    return "tutorial-utils[chapters]" + (f"@git+{address}" if address else "")
 
 
 def settings(book: Path, address: str | None) -> str:
@@ -100,8 +107,8 @@ def settings(book: Path, address: str | None) -> str:
     config = yaml.safe_load((book / "_config.yml").read_text(encoding="utf-8"))
     if address:
         config["repository"]["url"] = address
-        config["html"]["baseurl"] = pages(address)
-        config["parse"]["myst_substitutions"]["install"] = f"`%pip install tutorial-utils[chapters]@git+{address}`"
+        config["html"]["baseurl"] = published(address)
+        config["parse"]["myst_substitutions"]["install"] = f"`%pip install {package(address)}`"
     else:
         config |= {"repository": {"url": ""}, "launch_buttons": {}}
         config["html"] |= {"use_repository_button": False, "use_issues_button": False}
