@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from claims_table import SHORT
 from docutils import nodes  # type: ignore[import-untyped]
 from docutils.statemachine import StringList  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
@@ -158,7 +159,7 @@ def pill(named: str, stored: dict[str, Entry]) -> str:
 
 def verdict(entry: Entry) -> str:
     """A verdict in short: the row of the ledger names where a statement is true."""
-    return entry.verdict.partition(",")[0].removesuffix(" by these measurements")
+    return SHORT[entry.verdict]
 
 
 def pills(claims: Iterable[str], stored: dict[str, Entry]) -> str:

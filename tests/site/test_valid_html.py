@@ -1,7 +1,7 @@
 """Every page is valid HTML: it parses without an error, and nothing stands where HTML does not allow it.
 
-The checkers that know all of HTML need Java (vnu) or Node (html-validate), which nothing else here does. So justhtml finds
-errors of the syntax, and the faults below are those that vnu found in this book and their kin.
+The checkers that know all of HTML need Java (vnu) or Node (html-validate), which nothing else here does. So justhtml
+finds errors of the syntax, and the faults below are those that vnu found in this book and their kin.
 """
 
 from collections import Counter
