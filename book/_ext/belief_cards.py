@@ -72,7 +72,7 @@ def card(entry: Entry) -> str:
         f"<li class='belief' data-verdict='{entry.verdict.name.lower()}' data-held='{GUESSES[entry.verdict]}'>"
         f"<p class='statement'>{escape(claim.statement)}</p><p class='source'>{escape(claim.source)}</p>"
         f"<div class='belief-guess' role='group' aria-label='Where does it hold?'>Where does it hold? {buttons}</div>"
-        f"<output></output><div class='measured'>{measured(claim, entry)}</div></li>"
+        f"<output></output><div class='finding'>{measured(claim, entry)}</div></li>"
     )
 
 

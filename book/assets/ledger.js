@@ -14,7 +14,7 @@
   // The cards.
   const cards = [...document.querySelectorAll(".belief")];
   const score = document.querySelector(".belief-score");
-  const keyOf = (card) => `belief ${card.querySelector(".measured a").hash}`;
+  const keyOf = (card) => `belief ${card.querySelector(".finding a").hash}`;
   const guesses = () => cards.filter((card) => card.dataset.guess);
   const right = (card) => card.dataset.guess === card.dataset.held;
   const tell = () => {

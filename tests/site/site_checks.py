@@ -161,8 +161,8 @@ def _equal_ratio(node: dict) -> bool:
 
 def pages(folder: Path) -> list[str]:
     """Return the pages of a site by their path from its folder; fragments of the theme and redirections are none."""
-    found = (path for path in folder.rglob("*.html") if "</html>" in path.read_text("utf-8"))
-    return sorted(path.relative_to(folder).as_posix() for path in found)
+    found = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("*.html")}
+    return sorted(name for name, text in found.items() if "</html>" in text and 'http-equiv="refresh"' not in text)
 
 
 def broken_links(folder: Path) -> list[str]:

@@ -39,7 +39,8 @@ def test_titles_have_the_words_that_people_search_for(html):
 
 
 def test_the_picture_of_a_shared_link_is_there(html):
-    assert Image.open(html / CARD).size == (1200, 630)
+    with Image.open(html / CARD) as picture:
+        assert picture.size == (1200, 630)
 
 
 def page_of(text: str) -> nodes.document:

@@ -10,6 +10,7 @@ import docstrings
 import katex_math
 import pytest
 from bs4 import BeautifulSoup
+from docutils import nodes
 from sphinx.application import Sphinx
 from theme_fixes import FIXES, Fix
 
@@ -42,6 +43,17 @@ def test_bad_formula_is_refused(tex):
 def test_standalone(tex, expected):
     assert katex_math.standalone(tex) == expected
     katex_math.render(expected, display=True)
+
+
+@pytest.mark.parametrize(
+    ("tex", "text", "marks"),
+    [("x^2", ", and", [","]), ("x^2", " and", [None]), (r"\sum" * 20, ", and", [None]), ("x", ".”", [".”"])],
+)
+def test_a_short_formula_keeps_its_punctuation(tex, text, marks):
+    paragraph = nodes.paragraph("", "", nodes.math(text=tex), nodes.Text(text))
+    katex_math.keep_punctuation(None, paragraph, "page")
+    assert [formula.get("punctuation") for formula in paragraph.findall(nodes.math)] == marks
+    assert paragraph.astext().removeprefix(tex) == text.removeprefix(marks[0] or "")
 
 
 def test_bad_formula_is_a_warning_and_fails_a_strict_build(tmp_path):

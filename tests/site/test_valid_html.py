@@ -1,7 +1,7 @@
 """Every page is valid HTML: it parses without an error, and nothing stands where HTML does not allow it.
 
-The checkers that know all of HTML need Java (vnu) or Node (html-validate), which nothing else here does. So justhtml finds
-errors of the syntax, and the faults below are those that vnu found in this book and their kin.
+The checkers that know all of HTML need Java (vnu) or Node (html-validate), which nothing else here does. So justhtml
+finds errors of the syntax, and the faults below are those that vnu found in this book and their kin.
 """
 
 from collections import Counter
@@ -62,7 +62,7 @@ def faults(text: str) -> list[str]:
     return found + ["no title"] * (soup.title is None or not soup.title.get_text(strip=True))
 
 
-@pytest.mark.parametrize("page", pages(HTML))
+@pytest.mark.parametrize("page", [*pages(HTML), "index.html"])
 def test_page(page, html):
     assert faults((html / page).read_text("utf-8")) == []
 
