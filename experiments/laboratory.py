@@ -104,7 +104,14 @@ def constants() -> dict[str, Any]:
     """What a page needs to read the arrays."""
     codes = {name: code._asdict() for name, code in lab.CODES.items()}
     return {
-        **{"axes": lab.AXES, "inits": lab.INITS, "edges": lab.EDGES, "codes": codes, "trained": lab.TRAINED},
+        **{
+            "axes": lab.AXES,
+            "inits": lab.INITS,
+            "norms": lab.NORMS,
+            "edges": lab.EDGES,
+            "codes": codes,
+            "trained": lab.TRAINED,
+        },
         **{"layer_axes": lab.LAYER_AXES, "statistics": lab.STATISTICS, "quantiles": lab.QUANTILES},
         "snippet": lab.SNIPPET,
     }

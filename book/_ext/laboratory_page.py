@@ -21,40 +21,85 @@ from tutorial_utils.explore import Choice, Heatmap, Lines, Slider
 from tutorial_utils.explore.charts import Chart
 
 MARK = '<div id="laboratory" class="laboratory">'
+TRAINED_SEEDS = 4  # from so many of five on, a setting counts as one that trains
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "sigmoid", "gelu": "GELU"}
-NORMS = {"none": "no normalization", "batch": "BatchNorm"}
+NORMS = {name: norm["label"] for name, norm in laboratory.NORMS.items()}
 DIRECTIONS = {
     "signal": plotting.color("xavier"),
     "gradient": plotting.color("kaiming"),
 }  # as in the chapters
-START = {"activation": "relu", "norm": "none", "depth": 10, "init": "kaiming_normal", "lr": 0.1, "seed": 0}
+START = {"activation": "relu", "norm": "none", "depth": 30, "init": "kaiming_normal", "lr": 0.1, "seed": 0}
+#: The questions of the page, by the words on their buttons; what is not said is as at the start.
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "30 ReLU layers": {},
+    "with BatchNorm": {"norm": "batch"},
+    "Huge weights": {"norm": "batch", "depth": 10, "init": "normal_1"},
+    "10 sigmoid layers": {"activation": "sigmoid", "depth": 10},
+    "Level, and no learning": {"depth": 10, "lr": 0.001},
+}
+#: The goals of the game, from easy to hard: what must stay, and hints that give more and more away.
+GOALS: list[dict[str, Any]] = [
+    {
+        "name": "Ten layers of ReLU, without normalization",
+        "fixed": {"activation": "relu", "depth": 10, "norm": "none"},
+        "hints": [
+            "One initialization was made for ReLU.",
+            "With it, try the rates in the middle: small ones need more than 200 steps, large ones diverge.",
+        ],
+    },
+    {
+        "name": "Ten layers of sigmoid",
+        "fixed": {"activation": "sigmoid", "depth": 10},
+        "hints": [
+            "Look at the second moments of the gradient: no initialization here keeps them up.",
+            "Something must set the scale anew in every layer.",
+        ],
+    },
+    {
+        "name": "Thirty layers of tanh, without normalization",
+        "fixed": {"activation": "tanh", "depth": 30, "norm": "none"},
+        "hints": [
+            "Compare the second moments of the gradient: which initialization keeps them nearly level?",
+            "Orthogonal weights do. The rate must be small, for there are many layers.",
+        ],
+    },
+]
 
 
 def controls() -> list[Choice | Slider]:
     """Make the controls, one for each axis of the grid, in its order."""
     axes = laboratory.AXES
+    inits = {name: laboratory.INITS[name]["label"] for name in axes["init"]}
     return [
         Choice("activation", {name: ACTIVATIONS[name] for name in axes["activation"]}),
-        Choice("norm", {name: NORMS[name] for name in axes["norm"]}, label="normalization"),
-        Slider("depth", axes["depth"], label="layers", log=True),
-        Choice("init", {name: laboratory.INITS[name]["label"] for name in axes["init"]}, "initialization"),
-        Slider("lr", axes["lr"], label="learning rate", log=True),
-        Choice("seed", {seed: str(seed) for seed in axes["seed"]}, label="seed of the code"),
+        Choice("norm", NORMS, "normalization", help="Between each layer's weights and its activation."),
+        Slider("depth", axes["depth"], "layers", log=True, help="Hidden layers, of 32 units each."),
+        Choice("init", inits, "initialization", help="How the weights are drawn before training."),
+        Slider("lr", axes["lr"], "learning rate", log=True, help="Of plain SGD, for 200 steps."),
+        Choice("seed", {seed: str(seed) for seed in axes["seed"]}, "of the five trainings, repeat that with seed"),
     ]
+
+
+def control_specs() -> list[dict[str, Any]]:
+    """Describe the controls to the drawing code; the seed concerns the code alone, and stands there."""
+    return [{**control.spec(), "ofCode": control.name == "seed"} for control in controls()]
 
 
 def charts() -> list[dict[str, Any]]:
     """Describe the three charts to the drawing code."""
     where = Heatmap(
-        title="Where it trains: test digits right, percent, median of the seeds",
+        title="Where it trains: median of five seeds",
         x="learning rate",
         y="init",
+        y_label="initialization",
         value="percent",
+        value_label="test digits right, percent",
         value_limits=(10, 100),
         mark="here",
+        picks={"init": "init", "lr": "learning rate"},
     )
     loss = Lines(
-        title="The loss, without and with BatchNorm",
+        title="The loss while it trains",
         x="step",
         y="loss",
         low="low",
@@ -64,10 +109,10 @@ def charts() -> list[dict[str, Any]]:
         x_log=True,
         y_log=True,
         x_limits=(1, laboratory.STEPS),
-        y_limits=(0.01, 100),
+        y_limits=(0.03, 10),
     )
     layers = Lines(
-        title="Second moments before training",
+        title="Before training: how large signal and gradient are",
         x="layer",
         y="second moment",
         low="low",
@@ -76,7 +121,7 @@ def charts() -> list[dict[str, Any]]:
         y_log=True,
         y_limits=(1e-20, 1e10),
     )
-    norms = {NORMS[name]: plotting.color(name) for name in laboratory.AXES["norm"]}
+    norms = {label: plotting.color(name) for name, label in NORMS.items()}
     return [_spec(where, {}), _spec(loss, norms), _spec(layers, DIRECTIONS)]
 
 
@@ -84,9 +129,9 @@ def _spec(chart: Chart, series: dict[str, str]) -> dict[str, Any]:
     return {**chart.spec(), "series_values": series}
 
 
-def start_places() -> list[int]:
-    """Say where each control stands at first."""
-    return [list(control.values).index(START[control.name]) for control in controls()]
+def places(state: dict[str, Any]) -> dict[str, int]:
+    """Say where each control stands in a state; what it does not say is as at the start."""
+    return {control.name: list(control.values).index({**START, **state}[control.name]) for control in controls()}
 
 
 def fallback() -> str:
@@ -103,9 +148,19 @@ def fallback() -> str:
 
 def page() -> str:
     """Write the Laboratory: controls, charts, and the numbers of all trainings."""
-    specs = [control.spec() for control in controls()]
-    data = {"name": "laboratory", "controls": specs, "charts": charts(), "start": start_places()}
-    text = json.dumps({**data, "laboratory": laboratory.load_results()}, separators=(",", ":")).replace("</", "<\\/")
+    data = {
+        "name": "laboratory",
+        "question": "Does it train?",
+        "look": "A dark cell in the map: the network learns to read the digits.",
+        "controls": control_specs(),
+        "charts": charts(),
+        "start": list(places({}).values()),
+        "presets": [{"label": label, "at": places(state)} for label, state in QUESTIONS.items()],
+        "goals": [{**goal, "at": places(goal["fixed"] | {"init": "normal_0.01", "lr": 0.001})} for goal in GOALS],
+        "goal_seeds": TRAINED_SEEDS,
+        "laboratory": laboratory.load_results(),
+    }
+    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     return f'{MARK}{fallback()}<script type="application/json">{text}</script></div>'
 
 
@@ -121,7 +176,7 @@ class LaboratoryDirective(SphinxDirective):
 def load_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Name the scripts on the page that holds the Laboratory."""
     if MARK in context.get("body", ""):
-        add_drawing(app, "laboratory.js")
+        add_drawing(app, "laboratory.js", "laboratory-game.js")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

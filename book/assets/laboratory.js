@@ -1,4 +1,5 @@
-// The Laboratory: an explorer whose frames are read from the stored trainings when they are asked for.
+// The Laboratory: an explorer whose frames are read from the stored trainings when they are asked for. Besides its
+// controls a reader moves the view: up to which step the losses are drawn, on which axis, and beside which pinned choice.
 addEventListener("DOMContentLoaded", () => {
   const root = document.querySelector("div.laboratory");
   if (!root) return;
@@ -36,14 +37,16 @@ addEventListener("DOMContentLoaded", () => {
     "learning rate": lr,
     init: label("init", init),
     percent: Math.round(middle(seeds({ ...pick, init, lr }).map(percent))),
-    place: { init, lr },
     here: init === pick.init && lr === pick.lr,
   })));
 
-  const curves = (pick) => lab.axes.norm.flatMap((norm) => Array.from({ length: windows }, (_, k) => {
-    const values = sorted(seeds({ ...pick, norm }).map((index) => decode(loss[index * windows + k], lab.codes.loss)));
-    return { step: lab.edges[k + 1], loss: middle(values), low: values[0], high: values.at(-1), norm: label("norm", norm) };
-  }));
+  const view = { until: windows, pinned: null };
+  const curve = (pick, series) => Array.from({ length: view.until }, (_, k) => {
+    const values = sorted(seeds(pick).map((index) => decode(loss[index * windows + k], lab.codes.loss)));
+    return { step: lab.edges[k + 1], loss: middle(values), low: values[0], high: values.at(-1), norm: series };
+  });
+  const curves = (pick) => (view.pinned ? [...curve(view.pinned, "A, pinned"), ...curve(pick, "B, now")]
+    : lab.axes.norm.flatMap((norm) => curve({ ...pick, norm }, label("norm", norm))));
 
   const LAYER_AXES = ["activation", "norm", "init"].map((name) => [name, lab.axes[name]]);
   const start = (pick) => {
@@ -57,27 +60,72 @@ addEventListener("DOMContentLoaded", () => {
   // --- the sentence and the code -----------------------------------------------------------------------
 
   const diverged = (index) => loss.subarray(index * windows, (index + 1) * windows).some((code) => decode(code, lab.codes.loss) === Infinity);
+  const named = (pick) => `${label("init", pick.init)}, ${label("activation", pick.activation)}, ${pick.depth} layers, ${label("norm", pick.norm)}, learning rate ${pick.lr}`;
+  const trained = (pick) => seeds(pick).filter((index) => percent(index) >= 100 * lab.trained).length;
   const say = (pick) => {
     const found = seeds(pick), digits = sorted(found.map(percent)), unsteady = found.filter((index) => steady[index] < windows);
-    const trained = digits.filter((share) => share >= 100 * lab.trained).length, lost = found.filter(diverged).length;
+    const count = trained(pick), lost = found.filter(diverged).length;
     const from = lab.edges[Math.min(...unsteady.map((index) => steady[index]))] + 1;
-    return `${label("init", pick.init)}, ${label("activation", pick.activation)}, ${pick.depth} layers, ${label("norm", pick.norm)}, ` +
-      `learning rate ${pick.lr}: ${trained} of ${found.length} seeds ${trained === 1 ? "gets" : "get"} half of the test digits right; ` +
+    return `${named(pick)}: ${count} of ${found.length} seeds ${count === 1 ? "gets" : "get"} half of the test digits right; ` +
       `the median is ${middle(digits).toFixed(1)} percent (${digits[0].toFixed(1)} to ${digits.at(-1).toFixed(1)}).` +
       (lost ? ` In ${lost} of the ${found.length} the loss does not stay finite.` : "") +
-      (unsteady.length ? ` Rounding decides ${unsteady.length} of the curves from step ${from} on: another computer draws others.` : "");
+      (unsteady.length ? ` ${unsteady.length} of the ${found.length} curves ${unsteady.length === 1 ? "is" : "are"} chaotic: from step ${from} on, rounding errors grow until another computer draws another curve.` : "");
   };
 
   const code = (pick) => {
-    const values = { ...lab.settings, ...lab.inits[pick.init], ...pick, last: lab.edges.at(-1) - lab.edges.at(-2) };
+    const values = { ...lab.settings, ...lab.inits[pick.init], ...pick, ...lab.norms[pick.norm], last: lab.edges.at(-1) - lab.edges.at(-2) };
     return lab.snippet.replace(/\$(\w+)/g, (_, name) => values[name]);
   };
 
+  let now = null;
   const frame = (places) => {
-    const pick = Object.fromEntries(data.controls.map((control, k) => [control.name, control.values[places[k]]]));
+    const pick = now = Object.fromEntries(data.controls.map((control, k) => [control.name, control.values[places[k]]]));
     data.charts[2].x_limits = [1, pick.depth + 1];
+    root.dispatchEvent(new CustomEvent("laboratory", { detail: { pick, trained: trained(pick) } }));
     return { say: say(pick), code: code(pick), tables: [map(pick), curves(pick), start(pick)].map(columns) };
   };
 
-  GoodStarts.mount(root, data, { link: true, frame, pick: (chart, row) => row.place });
+  // --- the view of the losses --------------------------------------------------------------------------
+
+  const { make } = GoodCharts, TICK = 170; // milliseconds from one stored moment to the next
+  const chart = data.charts[1], norms = chart.series_values, logarithmic = chart.y_limits, linear = [0, 3];
+  const button = (textContent, onclick) => make("button", { type: "button", className: "explorer-button", textContent, onclick });
+  const shown = make("span"), scrub = make("input", { type: "range", min: 1, max: windows, value: windows });
+  const axis = make("input", { type: "checkbox" }), pinned = make("p", { className: "explorer-note" });
+  let timer;
+  function draw(until) {
+    view.until = until;
+    scrub.value = until;
+    shown.textContent = `${lab.edges[until]} steps`;
+    scrub.setAttribute("aria-valuetext", shown.textContent);
+    explorer.update();
+  }
+  // Plays the stored moments; who wants no motion sees the end, and may scrub.
+  function train() {
+    clearInterval(timer);
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return draw(windows);
+    draw(1);
+    timer = setInterval(() => (view.until < windows ? draw(view.until + 1) : clearInterval(timer)), TICK);
+  }
+  function pin() {
+    view.pinned = view.pinned ? null : now;
+    chart.series_values = view.pinned ? { "A, pinned": "#777777", "B, now": "#0072b2" } : norms;
+    pinButton.textContent = view.pinned ? "Unpin A" : "Pin as A";
+    pinned.textContent = view.pinned ? `A: ${say(view.pinned)}` : "";
+    explorer.update();
+  }
+  scrub.addEventListener("input", () => { clearInterval(timer); draw(+scrub.value); });
+  axis.addEventListener("change", () => {
+    chart.y_log = !axis.checked;
+    chart.y_limits = axis.checked ? linear : logarithmic;
+    explorer.update();
+  });
+  const pinButton = button("Pin as A", pin);
+  const bar = make("div", { className: "explorer-beside" }, button("▶ Train", train),
+    make("label", {}, "up to ", scrub, shown), make("label", {}, axis, "linear loss axis"), pinButton);
+
+  const explorer = GoodStarts.mount(root, data, { link: true, frame, beside: { 1: [bar, pinned] } });
+  shown.textContent = `${lab.edges[windows]} steps`;
+  root.laboratory = { choose: explorer.choose, goals: data.goals, needed: data.goal_seeds };
+  root.dispatchEvent(new CustomEvent("laboratory", { detail: { pick: now, trained: trained(now) } }));
 });

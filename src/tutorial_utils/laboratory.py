@@ -15,8 +15,8 @@ arrays are unsigned integers, little-endian and in C order, in base64, so that a
   ``settings["examples"]`` images, at the :data:`QUANTILES` over the seeds, in the code ``codes["moment"]``; two bytes
   each.
 
-The file also holds ``axes``, ``inits``, ``edges`` and ``snippet``, the constants below; ``settings``, everything else
-that the numbers depend on; and ``digest``, of it all.
+The file also holds ``axes``, ``inits``, ``norms``, ``edges`` and ``snippet``, the constants below; ``settings``,
+everything else that the numbers depend on; and ``digest``, of it all.
 """
 
 import base64
@@ -47,10 +47,15 @@ INITS: dict[str, dict[str, Any]] = {
     "kaiming_normal": {"label": SCHEMES["kaiming_normal"].label, "scheme": "kaiming_normal", "scale": 1.0},
     "normal_1": {"label": "normal, std 1", "scheme": "normal", "scale": 1.0},
 }
+#: The normalizations by name, each with the shift β that it starts with.
+NORMS: dict[str, dict[str, Any]] = {
+    "none": {"label": "no normalization", "norm": "none", "beta": 0.0},
+    "batch": {"label": "BatchNorm", "norm": "batch", "beta": 0.0},
+}
 #: The grid, the last axis fastest.
 AXES: dict[str, list[Any]] = {
     "activation": ["relu", "tanh", "sigmoid", "gelu"],
-    "norm": ["none", "batch"],
+    "norm": list(NORMS),
     "depth": [2, 5, 10, 30],
     "init": list(INITS),
     "lr": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0],
@@ -77,7 +82,7 @@ from tutorial_utils.training import accuracy, train
 
 torch.set_default_dtype(torch.float64)
 data = digits(generator=torch.Generator().manual_seed(0))
-run = Run(activation="$activation", norm="$norm", depth=$depth, width=$width,
+run = Run(activation="$activation", norm="$norm", beta=$beta, depth=$depth, width=$width,
           scheme="$scheme", scale=$scale, lr=$lr, batch_size=$batch_size, seed=$seed)
 network = run.network(data)
 losses = train(network, data.x_train, data.y_train, lr=run.lr, steps=$steps,
@@ -135,26 +140,29 @@ class Code(NamedTuple):
 CODES = {"loss": Code(1e-3, 1e3, "uint8"), "moment": Code(1e-150, 1e50, "uint16")}
 
 
-def configuration(*, init: str, **place: Any) -> Run:
+def configuration(*, init: str, norm: str, **place: Any) -> Run:
     """Name the training at a place of the grid, or between its places.
 
     Args:
         init: a key of :data:`INITS`.
-        **place: ``activation``, ``norm``, ``depth``, ``lr`` and ``seed``.
+        norm: a key of :data:`NORMS`.
+        **place: ``activation``, ``depth``, ``lr`` and ``seed``.
 
     Returns:
         The run.
 
     Raises:
-        ValueError: for an initialization, or another value, that does not exist.
+        ValueError: for an initialization, a normalization, or another value, that does not exist.
 
     >>> configuration(init="default", activation="relu", norm="none", depth=5, lr=0.1, seed=0).width
     32
     """
-    if init not in INITS:
-        raise ValueError(f"init = {init!r}, but it must be one of {', '.join(INITS)}")
-    scheme, scale = INITS[init]["scheme"], INITS[init]["scale"]
-    return Run(scheme=scheme, scale=scale, width=WIDTH, batch_size=BATCH, **place)
+    for name, value, known in (("init", init, INITS), ("norm", norm, NORMS)):
+        if value not in known:
+            raise ValueError(f"{name} = {value!r}, but it must be one of {', '.join(known)}")
+    both = INITS[init] | NORMS[norm]
+    fields = {name: both[name] for name in ("scheme", "scale", "norm", "beta")}
+    return Run(**fields, width=WIDTH, batch_size=BATCH, **place)
 
 
 def snippet(run: Run) -> str:

@@ -1,4 +1,4 @@
-r"""A run, which is one training in twelve words: network, initialization, optimizer and seed; and grids of runs."""
+r"""A run, which is one training in thirteen words: network, initialization, optimizer and seed; and grids of runs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -54,6 +54,7 @@ class Run:
         momentum: of ``torch.optim.SGD``; 0 for Adam.
         weight_decay: of ``torch.optim.SGD`` or ``torch.optim.Adam``.
         norm: "none", "batch" or "layer", between each hidden layer's weights and its activation.
+        beta: the shift with which every normalization starts; 0 without one.
         batch_size: examples per minibatch, drawn with replacement.
         seed: of the weights and, in a stream of its own, of the minibatches.
 
@@ -74,6 +75,7 @@ class Run:
     momentum: float = 0.0
     weight_decay: float = 0.0
     norm: str = "none"
+    beta: float = 0.0
     batch_size: int = 64
     seed: int = 0
 
@@ -88,11 +90,13 @@ class Run:
             if not isinstance(value, Integral) or value < least:
                 raise ValueError(f"{name} = {value!r}, but it must be an integer of at least {least}")
             object.__setattr__(self, name, int(value))
-        for name in ("scale", "lr", "momentum", "weight_decay"):
+        for name in ("scale", "lr", "momentum", "weight_decay", "beta"):
             value = getattr(self, name)
             if not hasattr(value, "__float__") or not 0 <= value < float("inf"):
                 raise ValueError(f"{name} = {value!r}, but it must be a finite number of at least 0")
             object.__setattr__(self, name, float(value))
+        if self.beta and self.norm == "none":
+            raise ValueError(f"beta = {self.beta} with norm = 'none', but only a normalization has a shift: beta = 0")
         check_optimizer(self.optimizer, self.momentum)
 
     @property
@@ -119,10 +123,11 @@ class Run:
         return self.initialize_(model.to_empty(device="cpu"))
 
     def initialize_(self, model: nn.Sequential) -> nn.Sequential:
-        """Initialize a network of this shape, in place: weights, biases, and normalization as in a new network."""
+        """Initialize a network of this shape, in place: weights, biases, and normalization."""
         for module in model:
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
                 module.reset_parameters()
+                nn.init.constant_(module.bias, self.beta)
         generator = torch.Generator().manual_seed(2 * self.seed)
         initialize_(model, self.scheme, generator=generator, **SCHEMES[self.scheme].options)
         with torch.no_grad():

@@ -14,8 +14,8 @@ import pytest
 from bs4 import BeautifulSoup
 from explorer_moves import MOVES
 from explorer_reading import READ, frame_problems, value_at
-from playwright.sync_api import Browser
-from site_checks import HTML, Visit
+from playwright.sync_api import Browser, Page, expect
+from site_checks import HTML, PHONE, WIDE, Visit
 
 from tutorial_utils import laboratory
 
@@ -54,7 +54,7 @@ def layers() -> pd.DataFrame:
 def visit(chromium: Browser, address: str) -> Iterator[Visit]:
     context = chromium.new_context(has_touch=True)
     opened = Visit(context, address + PAGE)
-    opened.page.locator("#laboratory svg[role=img]").nth(2).wait_for()
+    opened.page.locator("#laboratory [data-picture]").nth(2).wait_for()
     yield opened
     context.close()
 
@@ -163,17 +163,116 @@ def test_each_control_moves(visit: Visit, problems: Any, data: dict[str, Any]) -
     pick = {name: values[0] for name, values in laboratory.AXES.items()}
     visit.page.evaluate("(link) => { location.hash = link; }", urlencode({"at": "laboratory", **pick}))
     visit.page.evaluate("new Promise((done) => setTimeout(done, 30))")
+    code = visit.page.locator("#laboratory summary").filter(has_text="Show the code")
+    code.click()
     ways = cycle(MOVES)
     for number, control in enumerate(data["controls"]):
         pick[control["name"]] = control["values"][1]
         MOVES[next(ways)](visit.page.locator("#laboratory [data-control]").nth(number), 1)
         assert problems(pick) == []
+    code.click()
     assert visit.problems == []
 
 
 def test_the_code_can_be_shown(visit: Visit) -> None:
     visit.page.locator("#laboratory").get_by_text("Show the code").click()
     assert visit.page.locator("#laboratory pre code").is_visible()
+
+
+STEPS = "(path) => (path.getAttribute('d').match(/[ML]/g) ?? []).length"
+
+
+@pytest.fixture
+def fresh(chromium: Browser, address: str) -> Iterator[Page]:
+    """A reader who wants no motion, and has stored nothing."""
+    context = chromium.new_context(reduced_motion="reduce")
+    opened = Visit(context, address + PAGE)
+    yield opened.page
+    assert opened.problems == []
+    context.close()
+
+
+def test_train_plays_the_stored_moments_and_the_slider_moves_through_them(visit: Visit) -> None:
+    box, moments = visit.page.locator("#laboratory"), len(laboratory.EDGES) - 1
+    line, scrub = box.locator("[data-picture] [data-mark=line] path").first, box.locator(".explorer-beside input").first
+    box.get_by_role("button", name="Train").click()
+    expect(scrub).to_have_attribute("aria-valuetext", f"{laboratory.EDGES[3]} steps")
+    expect(scrub).to_have_attribute("aria-valuetext", f"{laboratory.STEPS} steps")
+    assert line.evaluate(STEPS) >= moments
+    scrub.fill("5")
+    assert line.evaluate(STEPS) < moments
+    scrub.fill(str(moments))
+
+
+def test_who_wants_no_motion_sees_the_end(fresh: Page) -> None:
+    fresh.get_by_role("button", name="Train").click()
+    shown = fresh.locator(".explorer-beside input").first.get_attribute("aria-valuetext")
+    assert shown in (None, f"{laboratory.STEPS} steps")
+
+
+def test_a_pinned_choice_stays_beside_the_next(fresh: Page) -> None:
+    legend = fresh.locator("#laboratory figure").nth(1).locator(".explorer-legend")
+    fresh.get_by_role("button", name="Pin as A").click()
+    fresh.locator("[data-control=activation]").select_option("2")
+    expect(legend).to_have_text("A, pinnedB, now")
+    expect(fresh.get_by_text("A: He, ReLU")).to_be_visible()
+    fresh.get_by_role("button", name="Unpin A").click()
+    expect(legend).not_to_contain_text("pinned")
+
+
+def test_the_loss_axis_can_be_linear(fresh: Page) -> None:
+    ticks = fresh.locator("#laboratory figure").nth(1).locator('[data-mark="y-axis tick label"] text')
+    fresh.get_by_label("linear loss axis").check()
+    assert [float(text) for text in ticks.all_text_contents()] == [0, 0.5, 1, 1.5, 2, 2.5, 3]
+
+
+def test_every_goal_of_the_game_can_be_reached_and_none_by_chance(
+    data: dict[str, Any], trainings: pd.DataFrame
+) -> None:
+    seeds = trainings.trained.groupby(NAMES[:-1]).sum()
+    for goal in data["goals"]:
+        there = seeds[
+            [all(at[NAMES.index(name)] == value for name, value in goal["fixed"].items()) for at in seeds.index]
+        ]
+        assert 0 < (there >= data["goal_seeds"]).mean() < 0.5, goal["name"]
+
+
+def test_the_game_is_won_and_remembered(fresh: Page, data: dict[str, Any], trainings: pd.DataFrame) -> None:
+    goal = data["goals"][-1]
+    seeds = trainings.trained.groupby(NAMES[:-1]).sum()
+    win = dict(
+        zip(
+            NAMES,
+            seeds[
+                seeds.index.map(lambda at: dict(zip(NAMES, at, strict=False)).items() >= goal["fixed"].items())
+            ].idxmax(),
+            strict=False,
+        )
+    )
+    fresh.locator("summary", has_text="Game").click()
+    fresh.get_by_role("button", name=goal["name"]).click()
+    expect(fresh.get_by_text("Not yet: 0 of 5 seeds; 1 setting tried.")).to_be_visible()
+    fresh.evaluate("(link) => { location.hash = link; }", urlencode({"at": "laboratory", **win}))
+    expect(fresh.get_by_text(re.compile("^Solved: [45] of 5 seeds; 2 settings tried"))).to_be_visible()
+    fresh.reload()
+    expect(fresh.locator("summary", has_text=f"1 of {len(data['goals'])} solved")).to_be_visible()
+
+
+COUNT_SHIFTS = """window.shift = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((one) => { shift += one.value; }))
+  .observe({ type: 'layout-shift', buffered: true });"""
+
+
+def test_nothing_shifts_when_it_is_drawn(chromium: Browser, address: str) -> None:
+    for width in (WIDE, PHONE):
+        context = chromium.new_context(viewport={"width": width, "height": 640})
+        opened = context.new_page()
+        opened.add_init_script(COUNT_SHIFTS)
+        opened.goto(address + PAGE)
+        opened.locator("#laboratory [data-picture]").nth(2).wait_for()
+        opened.evaluate("new Promise((done) => setTimeout(done, 300))")
+        assert opened.evaluate("shift") < 0.05
+        context.close()
 
 
 def test_without_scripts_there_is_a_table(chromium: Browser, address: str) -> None:
