@@ -83,7 +83,9 @@ def settings(book: Path, address: str | None) -> str:
     config = yaml.safe_load((book / "_config.yml").read_text(encoding="utf-8"))
     if address:
         config["repository"]["url"] = address
-        config["parse"]["myst_substitutions"]["install"] = f"`%pip install tutorial-utils[chapters]@git+{address}`"
+        config["parse"]["myst_substitutions"]["install"] = (
+            f"`%pip install tutorial-utils[chapters,notebook]@git+{address}`"
+        )
     else:
         config |= {"repository": {"url": ""}, "launch_buttons": {}}
         config["html"] |= {"use_repository_button": False, "use_issues_button": False}
