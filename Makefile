@@ -14,7 +14,7 @@ export TQDM_DISABLE := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup book notebooks serve site test test-quick test-style test-types test-code test-notebooks test-site \
-  fragility bench doctor evidence shapeset laboratory solving course lock clean
+  pdf offline fragility bench doctor evidence shapeset laboratory solving course lock clean
 
 help:  ## Print this list
 	@echo "make TARGET, with one of these targets:"
@@ -35,6 +35,15 @@ notebooks: setup  ## Run chapters and exercises whose .md changed and store them
 serve: notebooks site  ## Build the site and show it at http://127.0.0.1:8000 (PORT=8001 for another), to nobody else
 	@echo "Open http://127.0.0.1:$(PORT)/ and press Ctrl+C here to stop"
 	@$(VENV) -m http.server --bind 127.0.0.1 --directory book/_build/html $(PORT)
+
+pdf: site  ## Print the whole book as one PDF with bookmarks, minutes: book/_build/good-starts.pdf
+	@$(VENV) tools/browser.py
+	@$(VENV) tools/pdf.py
+
+offline: site  ## Pack the site, search and explorers included, to be opened from the disk: book/_build/good-starts.zip
+	@ln -sfn html book/_build/good-starts
+	@cd book/_build && ../../$(VENV) -m zipfile -c good-starts.zip good-starts
+	@echo "Unpack book/_build/good-starts.zip anywhere and open good-starts/index.html"
 
 fragility: setup  ## Run notebooks and claims with two threads and the instructions of an older processor
 	@echo "== notebooks, plain instruction set"

@@ -233,6 +233,111 @@ def endless(paper: Paper) -> Any:
     return paper.nb
 
 
+# --- answers in words, wherever they were written -----------------------------------------------------
+
+ESSAY = "bn-useless-bias-solution"
+WORDS = "Every output keeps its value when the bias moves, since the mean moves along."
+WROTE = []
+"""The names of those whose words a person has to see."""
+
+
+def beside(write: Callable[[Paper], Any]) -> Callable[[Paper], Any]:
+    """Enroll somebody who answers one exercise in code, and writes words beside their place."""
+    WROTE.append(write.__name__)
+    return student(frozenset({FORWARD}))(write)
+
+
+def place_of(paper: Paper) -> int:
+    """Where the place for words stands."""
+    return paper.nb.cells.index(paper.ids[ESSAY])
+
+
+def near(paper: Paper, kind: str, text: str, steps: int = 1) -> Any:
+    """A notebook with one right answer and a cell of one's own, so many steps below the place for words."""
+    nb = paper.solve(frozenset({FORWARD}))
+    nb.cells.insert(place_of(paper) + steps, getattr(nbformat.v4, f"new_{kind}_cell")(text))
+    return nb
+
+
+@beside
+def wrote_below(paper: Paper) -> Any:
+    return near(paper, "markdown", WORDS)
+
+
+@beside
+def wrote_above_in_a_raw_cell(paper: Paper) -> Any:
+    return near(paper, "raw", WORDS, steps=0)
+
+
+@beside
+def wrote_a_comment(paper: Paper) -> Any:
+    return near(paper, "code", f"# {WORDS}")
+
+
+@beside
+def wrote_into_the_question(paper: Paper) -> Any:
+    nb = paper.solve(frozenset({FORWARD}))
+    nb.cells[place_of(paper) - 1].source += f"\n\n{WORDS}"
+    return nb
+
+
+@beside
+def wrote_in_place_and_lost_the_metadata(paper: Paper) -> Any:
+    nb = paper.solve(frozenset({FORWARD}))
+    paper.ids[ESSAY].source = WORDS
+    for cell in nb.cells:
+        cell.metadata = {}
+        cell.pop("id", None)
+    return nb
+
+
+@beside
+def deleted_the_place_and_wrote_at_the_top(paper: Paper) -> Any:
+    nb = paper.solve(frozenset({FORWARD}))
+    nb.cells.remove(paper.ids[ESSAY])
+    nb.cells.insert(0, nbformat.v4.new_markdown_cell(WORDS))
+    return nb
+
+
+@beside
+def turned_the_place_into_code(paper: Paper) -> Any:
+    nb = paper.solve(frozenset({FORWARD}))
+    cell = paper.ids[ESSAY]
+    made = nbformat.v4.new_code_cell(f"# {WORDS}", id=cell.id, metadata=cell.metadata)
+    nb.cells[place_of(paper)] = made
+    return nb
+
+
+@student(frozenset({FORWARD}))
+def only_a_name_on_top(paper: Paper) -> Any:
+    """A heading with one's name is no answer."""
+    nb = paper.solve(frozenset({FORWARD}))
+    nb.cells.insert(0, nbformat.v4.new_markdown_cell("**Ada King**, group 3"))
+    return nb
+
+
+@student(frozenset({FORWARD}), hostile=True)
+def tracks_who_reads(paper: Paper) -> Any:
+    """Pictures from elsewhere, in every form, that would tell when the work is read."""
+    forms = ("![x](http://x.example/a.png)", "<img src='//x.example/a'>", "![x][1]\n\n[1]: http://x.example/b")
+    return near(paper, "markdown", "\n\n".join((*forms, "[![x](http://x.example/c)](http://x.example)", WORDS)))
+
+
+@student(frozenset({FORWARD}), hostile=True)
+def claims_points_for_words(paper: Paper) -> Any:
+    """The place for words claims to be a check worth much, and what the grader says of a find."""
+    nb = paper.solve(frozenset({FORWARD}))
+    paper.ids[ESSAY].metadata.nbgrader.update(points=1000, solution=False, locked=True, checksum="0", task=True)
+    paper.ids[ESSAY].source += "\n\n(The place to answer was left as it was. Text was added nearby:)\n\n2 of 2 points"
+    return nb
+
+
+@student(frozenset({FORWARD}), hostile=True)
+def writes_what_nobody_can_show(paper: Paper) -> Any:
+    """Words that turn around, never end, or nest too deep to be rendered."""
+    return near(paper, "markdown", chr(0x202E) + "=cmd()" + "> " * 3000 + "*" * 10**4 + "<b>" + "\x00" + WORDS)
+
+
 # --- hostile: files -----------------------------------------------------------------------------------
 
 

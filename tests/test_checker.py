@@ -14,14 +14,14 @@ import torch
 from randomness import seeded
 from torch import Tensor, nn
 
-from tutorial_utils.exercises import EXERCISES, Result, check, data, hints
+from tutorial_utils.exercises import EXERCISES, Result, check, checking, data, hints
 from tutorial_utils.exercises import run as running
-from tutorial_utils.exercises.checking import own_inputs, seed_of
+from tutorial_utils.exercises.checking import own_inputs, seed_of, try_function
 from tutorial_utils.exercises.compare import Estimate, agree
 from tutorial_utils.exercises.hints import show
-from tutorial_utils.exercises.registry import Inputs, When, exercise
+from tutorial_utils.exercises.registry import Inputs, When, call, exercise
 from tutorial_utils.exercises.run import Performance, Raised, TimeUp, Unsupported, perform, run, time_limit, to_data
-from tutorial_utils.exercises.toolbox import moments, normal, sizes, tensor
+from tutorial_utils.exercises.toolbox import in_place, moments, normal, sizes, tensor, without
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,9 @@ def means(x: Tensor) -> Tensor:
         (lambda x: means(x) * math.nan, "NaN"),
         (lambda x: torch.cat([x[:1, 0], means(x)[1:]]), "is wrong in 1 of"),
         (lambda x: (means(x), means(x)), "returned 2 things; the exercise asks for one"),
-        (lambda x: means(x).float().double() if x.dtype == torch.float64 else x[0], "On 3 of 6 inputs it is right"),
+        (lambda x: means(x) if x.dtype == torch.float64 else x[0], "On 3 of 6 inputs it is right"),
+        (lambda x: means(x.float()).double(), "Right"),
+        (lambda x: means(x.bfloat16()), "Right: as expected on every random input. One remark"),
         (lambda x: means(x).float(), "float32 for inputs of float64"),
         (lambda x: x.mul_(1).sub_(1).add_(1).mean(0).add(x.zero_().sum()), "changes its input `x`"),
         (lambda x, y: x, "cannot be called as the exercise does"),
@@ -93,7 +95,7 @@ def test_what_is_wrong_is_said(answer: Callable[..., Any], sentence: str) -> Non
         (lambda v: list(v.numpy()), True),
         (lambda v: [str(one) for one in v.tolist()], False),
         (lambda v: v.tolist()[:-1], False),
-        (lambda v: v.numpy().astype(object), False),
+        (lambda v: v.numpy().astype(object), True),
         (lambda v: [*v.tolist()[:-1], None], False),
     ],
 )
@@ -141,9 +143,12 @@ def test_a_parameter_changed_with_its_gradient_on_is_explained() -> None:
 
 
 def test_two_numbers_that_are_nearly_alike_are_told_apart() -> None:
-    said = says(lambda x: 1 + 1e-5 * torch.ones(1, 2), lambda x: torch.tensor([[1.0, 1.00002]], dtype=torch.float64))
-    assert "it is 1.00001 instead of 1." in said and "everywhere" not in said
-    assert "1 times" not in says(lambda x: x * (1 + 3e-6), lambda x: x)
+    one = torch.ones(1, 2)
+    said = says(
+        lambda x: 1 + 1e-4 * one.double(), lambda x: torch.tensor([[1.0, 1.0002]], dtype=torch.float64), rtol32=None
+    )
+    assert "it is 1.0001 instead of 1." in said and "everywhere" not in said
+    assert "1 times" not in says(lambda x: x * (1 + 3e-5), lambda x: x)
 
 
 def test_a_ratio_is_explained_only_if_all_inputs_have_the_same_reason() -> None:
@@ -345,6 +350,14 @@ def test_a_change_of_a_copy_is_named() -> None:
     assert "Did you change a copy?" in says(lambda x: double_(x.clone()), double_, changes=(0,))
 
 
+def test_where_a_change_in_place_is_asked_for_a_changed_copy_is_refused() -> None:
+    options = {"changes": (0,), "observe": in_place(call)}
+    assert says(double_, double_, **options).startswith("Right")
+    assert says(lambda x: x.mul_(2), double_, **options).startswith("Right")
+    assert "leaves what it was given as it was" in says(lambda x: 2 * x, double_, **options)
+    assert "Did you change a copy?" in says(lambda x: double_(x.clone()), double_, **options)
+
+
 def test_a_module_may_be_changed_in_place() -> None:
     def layer(*, generator: torch.Generator) -> Inputs:
         module = nn.Linear(2, 3, dtype=torch.float64)
@@ -465,6 +478,46 @@ def test_a_faulty_reference_is_the_fault_of_the_exercise() -> None:
     for reference in (lambda x: 1 / 0, lambda x: None):
         with pytest.raises(RuntimeError, match="from its reference came"):
             says(means, reference)
+
+
+# --- a guess before the answer ------------------------------------------------------------------------
+
+
+def test_a_guess_comes_first_and_is_compared_with_the_right_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "FIRST_GUESSES", {})
+    exercise("doubled", inputs=number, predict=((3,), (4,)))(lambda n: 2 * n)
+    asked = check("doubled", lambda n: 2 * n, guess=...)
+    assert not asked.passed and "not written yet. First write down your guess" in asked.hint
+    assert "guess" not in check("doubled", lambda n: 3 * n, guess=[6, 7]).hint
+    passed = check("doubled", lambda n: 2 * n, guess=[6, 8])
+    assert passed.passed and "Your first guess was [6, 7]; right is [6, 8]." in passed.hint
+    assert "guess" not in check("doubled", lambda n: 2 * n).hint
+
+
+# --- what an answer may call ----------------------------------------------------------------------------
+
+
+def test_an_answer_may_not_call_what_it_is_to_write() -> None:
+    def layer(x: Tensor) -> Tensor:
+        return means(x) + 0 * nn.Linear(1, 1).bias.detach()
+
+    def filled(x: Tensor) -> Tensor:
+        return means(x) + nn.init.zeros_(torch.empty(x.shape[1]))
+
+    options = {"observe": without("torch.nn.init"), "rtol32": None}
+    assert says(layer, means, **options).startswith("Right")
+    assert "Your code calls `torch.nn.init.zeros_`." in says(filled, means, **options)
+
+
+# --- cases ----------------------------------------------------------------------------------------------
+
+
+def test_kinds_of_inputs_come_in_no_order_that_an_answer_can_count_on() -> None:
+    exercise("kinds", inputs=tuple(lambda n=n, **_: (n,) for n in range(4)), cases=8)(lambda n: n)
+    one = EXERCISES["kinds"]
+    orders = [tuple(case.inputs[0] for case in try_function(one, one.reference, seeded(seed))) for seed in range(20)]
+    assert len(set(orders)) > 10
+    assert all(set(order[:4]) == set(order[4:]) == set(range(4)) for order in orders)
 
 
 # --- running ------------------------------------------------------------------------------------------

@@ -130,6 +130,7 @@ Words.
 :title: Twice
 :goal: Learn to double.
 :kind: implement
+:level: basic
 :minutes: 3
 :points: 1
 
@@ -151,6 +152,7 @@ More words.
 :title: Why twice
 :goal: Learn to say why.
 :kind: derive
+:level: basic
 :minutes: 3
 :points: 1
 
@@ -239,6 +241,7 @@ def test_editions_are_made_checked_and_found_stale(two: Path) -> None:
         ('check("double-it"', 'check("why-double"', "checks"),
         ("## double-it", "## doubel-it", "has no heading for \\['double-it'\\]"),
         (":kind: implement", ":kind: guess", "':kind: guess' is none of its facts"),
+        (":level: basic", ":level: easy", "':level: easy' is none of its facts"),
         (":minutes: 3", ":minutes: three", "':minutes: three' is none of its facts"),
         (":points: 1", ":point: 1", "':point: 1' is none of its facts"),
         (":title: Twice", ":title: Twice\n:title: Twice", "or there twice"),

@@ -12,7 +12,8 @@ from randomness import seeded
 from torch import Tensor
 
 from tutorial_utils.exercises import EXERCISES, Result, check, run
-from tutorial_utils.exercises.checking import own_inputs, try_function
+from tutorial_utils.exercises.checking import expectation, own_inputs, try_function
+from tutorial_utils.exercises.compare import Estimate, agree
 from tutorial_utils.exercises.registry import Exercise, Mistake, When, call
 
 TRIALS = range(3)
@@ -104,6 +105,42 @@ def test_every_exercise_has_mistakes_and_right_answers_in_three_styles(one: Exer
 
 def test_the_bank_knows_only_exercises_that_exist() -> None:
     assert {entry.exercise for entry in BANK} <= set(EXERCISES)
+
+
+# --- guessing -----------------------------------------------------------------------------------------
+
+#: How often the result of an exercise is drawn to see how often it is the same.
+DRAWS = range(60)
+
+
+def most_frequent(one: Exercise, draw: Callable[..., Any]) -> float:
+    """The share of the most frequent result among some draws."""
+    found: list[tuple[Any, int]] = []
+    for seed in DRAWS:
+        came = expectation(one, draw(generator=seeded(seed)))
+        known = next((index for index, (seen, _) in enumerate(found) if alike(came, seen, one.rtol)), None)
+        if known is None:
+            found.append((came, 1))
+        else:
+            found[known] = (found[known][0], found[known][1] + 1)
+    return max(count for _, count in found) / len(DRAWS)
+
+
+def alike(one: Any, other: Any, rtol: float) -> bool:
+    return set(one) == set(other) and all(agree(one[name], other[name], rtol) for name in one)
+
+
+def draws_numbers(one: Exercise) -> bool:
+    """Whether an answer is to draw random numbers, so that what comes out is judged by its distribution."""
+    return any(isinstance(part, Estimate) for part in expectation(one, one.inputs[0](generator=seeded())).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one", FUNCTIONS, ids=ids(FUNCTIONS))
+def test_guessing_passes_no_more_often_than_the_registry_says(one: Exercise) -> None:
+    if not draws_numbers(one):
+        shares = [most_frequent(one, draw) for draw in one.inputs]
+        assert math.prod(shares[case % len(shares)] for case in range(one.cases)) <= one.guessing
 
 
 # --- whatever an answer does --------------------------------------------------------------------------

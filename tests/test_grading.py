@@ -7,7 +7,6 @@ import shutil
 import struct
 import sys
 import time
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,10 @@ import editions
 from tutorial_utils import exercises
 from tutorial_utils.exercises.registry import EXERCISES, Exercise
 from tutorial_utils.exercises.run import Performance, Raised, TimeUp, Unsupported, perform_here, time_limit, to_data
-from tutorial_utils.grading import cli, collecting, preprocessors, submissions
+from tutorial_utils.grading import cli, collecting, identity, preprocessors, regrading, submissions
 from tutorial_utils.grading.isolation import NAMESPACES, NOTHING, OTHER_USER, USERS, Isolation, available, user
 from tutorial_utils.grading.report import rows_of
+from tutorial_utils.grading.roster import Person
 from tutorial_utils.grading.serialization import DTYPES, MessageError, dumps, loads
 from tutorial_utils.grading.session import LEFT_OUT, NO_TIME, DidNotStart, Limits, NoValue, Session
 
@@ -505,6 +505,55 @@ def test_a_check_cell_holds_one_check() -> None:
         submissions.what_is_checked("pass")
 
 
+# --- whose numbers ------------------------------------------------------------------------------------
+
+ADA = Person("ada", "Ada Lovelace", "a.lovelace@uni.example", "4711")
+
+
+@pytest.mark.parametrize(
+    "line, id, foreign",
+    [
+        ("student_id = 'ada'", "ada", False),
+        ('student_id: str = " ADA "  # mine', "ada", False),
+        ("student_id = None  # your id", None, False),
+        ("student_id = ''", None, False),
+        ("x = 1", "ada", False),
+        ("student_id = input()", "ada", False),
+        ("student_id == 'bob'", "ada", False),
+        ("student_id = 'a.lovelace@uni.example'", "a.lovelace@uni.example", False),
+        ("student_id = 'ada@other.example'", "ada@other.example", False),
+        ("student_id = 'Ada Lovelace'", "Ada Lovelace", False),
+        ("student_id = 4711", "4711", False),
+        ("student_id = 'bob'", "ada", True),
+        ("student_id = 'bob@ada'", "ada", True),
+        ("student_id = 'eve'\nstudent_id = 'ada'", "ada", False),
+    ],
+)
+def test_a_notebooks_own_id_is_graded_and_somebody_elses_is_not(line: str, id: str | None, foreign: bool) -> None:
+    numbers = identity.settle(identity.claimed(["%matplotlib inline\n" + line]), ADA)
+    assert (numbers.id, numbers.foreign) == (id, foreign)
+    assert bool(numbers.note) is (id != "ada" or foreign)
+
+
+def test_a_folders_name_is_its_students() -> None:
+    assert identity.settle("Jane Doe", Person("Jane_Doe")).id == "Jane Doe"
+    assert identity.settle("jane@uni", Person("jane@uni")).note == ""
+
+
+def test_where_numbers_of_ones_own_are_a_must_the_books_earn_nothing() -> None:
+    numbers = identity.settle("", ADA, book_counts=False)
+    assert numbers.foreign
+    assert "None" in numbers.note
+
+
+def test_a_wrong_id_is_never_called_a_wrong_number() -> None:
+    numbers = identity.settle("bob", ADA)
+    (told,) = preprocessors.noted([preprocessors.output(False, "Not yet. Too large.")], numbers)
+    assert "Too large" not in told.evalue
+    assert "'bob', and 'ada' handed it in" in told.evalue
+    assert len(preprocessors.noted([preprocessors.output(True, "Right.")], numbers)) == 2
+
+
 # --- collecting and grading ---------------------------------------------------------------------------
 
 
@@ -520,85 +569,6 @@ def in_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def place(path: Path, text: str = "{}") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-
-
-def test_every_way_of_handing_in_is_collected(in_course: Path, tmp_path: Path) -> None:
-    inbox = tmp_path / "inbox"
-    place(inbox / "ada" / "ps1.ipynb", "ada")
-    place(inbox / "ada" / ".ipynb_checkpoints" / "ps1-checkpoint.ipynb")
-    place(inbox / "ada" / "other.ipynb")
-    place(inbox / "bob" / "deep" / "ps1 (2).ipynb", "bob")
-    place(inbox / "Carl Gauss.ipynb", "carl")
-    place(inbox / "dora" / "a.ipynb")
-    place(inbox / "dora" / "b.ipynb")
-    place(inbox / "emmy" / "notes.txt")
-    lines = collecting.collect("ps1", inbox)
-    got = {path.parts[1]: path.read_text() for path in Path("submitted").glob("*/ps1/ps1.ipynb")}
-    assert got == {"ada": "ada", "bob": "bob", "Carl_Gauss": "carl", "dora": "", "emmy": ""}
-    assert lines == [
-        "Carl_Gauss: the name was 'Carl Gauss'",
-        "ada: 2 notebooks, of which ps1.ipynb was taken",
-        "bob: the file was called ps1 (2).ipynb",
-        "dora: 2 notebooks, none of them called ps1.ipynb",
-        "emmy: no notebook",
-    ]
-
-
-def test_a_class_packed_one_folder_too_deep_is_noticed(in_course: Path, tmp_path: Path) -> None:
-    for name in ("ada", "bob"):
-        place(tmp_path / "inbox" / "all" / name / "ps1.ipynb")
-    assert collecting.collect("ps1", tmp_path / "inbox") == ["all: 2 notebooks, 2 of them called ps1.ipynb"]
-
-
-def test_a_folder_and_a_notebook_of_one_name_are_one_student(in_course: Path, tmp_path: Path) -> None:
-    place(tmp_path / "inbox" / "ada.ipynb")
-    place(tmp_path / "inbox" / "ada" / "ps1.ipynb", "in the folder")
-    assert len(collecting.collect("ps1", tmp_path / "inbox")) == 1
-    assert Path("submitted/ada/ps1/ps1.ipynb").read_text() == "in the folder"
-
-
-def test_an_umlaut_is_one_letter_whatever_system_packed_it(in_course: Path, tmp_path: Path) -> None:
-    place(tmp_path / "inbox" / unicodedata.normalize("NFD", "Zoë") / "ps1.ipynb")
-    cli.collect("ps1", tmp_path / "inbox")
-    assert [path.name for path in Path("submitted").iterdir()] == [unicodedata.normalize("NFC", "Zoë")]
-
-
-def test_who_hands_in_again_replaces_the_file_and_its_time(in_course: Path, tmp_path: Path) -> None:
-    place(Path("submitted/ada/ps1/ps1.ipynb"), "first")
-    place(Path("submitted/ada/ps1/timestamp.txt"), "2026-01-01 10:00:00 UTC")
-    place(tmp_path / "inbox" / "ada.ipynb", "second")
-    assert collecting.collect("ps1", tmp_path / "inbox") == ["ada: an earlier file was replaced"]
-    assert [path.read_text() for path in Path("submitted/ada/ps1").iterdir()] == ["second"]
-
-
-def test_an_archive_is_collected(in_course: Path, tmp_path: Path) -> None:
-    place(tmp_path / "inbox" / "ada" / "ps1.ipynb", "ada")
-    archive = shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path / "inbox")
-    assert collecting.collect("ps1", Path(archive)) == ["ada: collected"]
-
-
-def test_nothing_of_an_archive_lands_outside_and_the_rest_is_collected(in_course: Path, tmp_path: Path) -> None:
-    place(tmp_path / "inbox" / "ada" / "ps1.ipynb", "ada")
-    (tmp_path / "inbox" / "out").symlink_to("/")
-    archive = shutil.make_archive(str(tmp_path / "all"), "gztar", tmp_path / "inbox")
-    assert collecting.collect("ps1", Path(archive)) == ["ada: collected"]
-
-
-def test_links_lead_nowhere(in_course: Path, tmp_path: Path) -> None:
-    place(tmp_path / "secret.ipynb", "secret")
-    (tmp_path / "inbox" / "eve").mkdir(parents=True)
-    (tmp_path / "inbox" / "eve" / "ps1.ipynb").symlink_to(tmp_path / "secret.ipynb")
-    (tmp_path / "inbox" / "mallory").symlink_to(tmp_path)
-    assert collecting.collect("ps1", tmp_path / "inbox") == ["eve: no notebook"]
-    assert Path("submitted/eve/ps1/ps1.ipynb").read_text() == ""
-
-
-def test_two_students_never_become_one(in_course: Path, tmp_path: Path) -> None:
-    for name in ("a b", "a_b", "A-b"):
-        place(tmp_path / "inbox" / f"{name}.ipynb", name)
-    cli.collect("ps1", tmp_path / "inbox")
-    assert len(list(Path("submitted").glob("*/ps1/ps1.ipynb"))) == 3
-    assert Path("submitted/a_b/ps1/ps1.ipynb").read_text() == "a_b"
 
 
 def test_what_lies_in_submitted_is_tidied_where_it_is(in_course: Path) -> None:
@@ -653,9 +623,44 @@ def test_the_report_says_why_nothing_was_graded_and_what_a_person_has_to_look_at
         essay.needs_manual_grade = True
         assert next(rows_of(book, "ps1", "ada", ""))[-1] == "to grade by hand"
         essay.manual_score = 2
-        assert next(rows_of(book, "ps1", "ada", ""))[2:] == ["essay", 2, 2, "graded by hand, and run again since"]
+        assert next(rows_of(book, "ps1", "ada", ""))[2:] == ["essay", 2, 2, "graded by hand, and changed since"]
+        essay.needs_manual_grade = False
+        assert next(rows_of(book, "ps1", "ada", ""))[2:] == ["essay", 2, 2, "graded by hand"]
         assert list(rows_of(book, "ps1", "ada", "why")) == [["ps1", "ada", "", 0, "", "why"]]
         assert next(rows_of(book, "ps1", "bob", ""))[-1] == "not graded yet"
+
+
+def test_a_regrade_asks_a_person_again_only_about_what_changed(in_course: Path) -> None:
+    path = Path("autograded/ada/ps1/ps1.ipynb")
+
+    def write(essay: str, code: str) -> None:
+        nb = released()
+        nb.cells[2].source = code
+        about = {"grade_id": "essay", "solution": True, "grade": True, "points": 2, "locked": False}
+        about |= {"task": False, "schema_version": 3}
+        nb.cells.append(nbformat.v4.new_markdown_cell(essay, metadata={"nbgrader": about}))
+        place(path, nbformat.writes(nb))
+
+    with cli.book_of(cli.open_course()) as book:
+        book.add_assignment("ps1")
+        book.add_notebook("ps1", "ps1")
+        book.add_grade_cell("essay", "ps1", "ps1", max_score=2, cell_type="markdown")
+        book.add_grade_cell("check", "ps1", "ps1", max_score=3, cell_type="code")
+        book.add_student("ada")
+        grades = {one.name: one for one in book.add_submission("ps1", "ada").notebooks[0].grades}
+        for one in grades.values():
+            one.manual_score, one.needs_manual_grade = 1, False
+        book.db.commit()
+        waiting = []
+        write("a", "f = 1")
+        for essay, code in (("a", "f = 1"), ("b", "f = 1"), ("b", "f = 1"), ("b", "f = 2")):
+            before = regrading.state(book, "ps1", "ada")
+            write(essay, code)
+            for one in grades.values():
+                one.needs_manual_grade = True  # as nbgrader does
+            regrading.settle(book, "ps1", "ada", before)
+            waiting.append(sorted(name for name, one in grades.items() if one.needs_manual_grade))
+    assert waiting == [[], ["essay"], ["essay"], ["check", "essay"]]
 
 
 def test_work_without_end_is_cut_short_and_waiting_is_not() -> None:
@@ -677,6 +682,24 @@ def test_what_a_student_writes_runs_no_script_in_the_formgrader(in_course: Path)
     assert "<strong>bold</strong>" in page
     assert "a&lt;b" in page
     assert not re.search(r"<script>alert|<img[^>]*onerror|href=.javascript", page)
+
+
+PICTURES = (
+    *("![x](http://x.example/a.png)", "![x](//x.example/a.png)", "![x](../a.png)", "<img src='http://x.example/a'>"),
+    *("![x][1]\n\n[1]: http://x.example/a", "[![x](http://x.example/a)](http://x.example)", "<svg onload=x>"),
+    *(
+        "![x](data:image/svg+xml,<svg/>)",
+        "| a |\n|---|\n| ![x](http://x.example/a) |",
+        "<style>@import 'http://x'</style>",
+    ),
+)
+
+
+@pytest.mark.parametrize("source", PICTURES)
+def test_no_picture_of_a_student_is_loaded_by_who_grades(source: str) -> None:
+    shown = preprocessors.safe_markdown(source)
+    assert not re.search(r"<(img|svg|style|picture|object|iframe|link)\b", shown)
+    assert "x" in shown
 
 
 @pytest.mark.parametrize("source", ["![x](attachment:x.png) <b>", "> " * 5000 + "<b>"], ids=["picture", "deep"])

@@ -145,6 +145,28 @@ def test_the_written_answer_waits_for_a_person(graded: Graded) -> None:
     assert graded.report["untouched", "bn-useless-bias-solution"] == (0, "")
 
 
+@pytest.mark.parametrize("name", [*grading_class.WROTE, "tracks_who_reads", "writes_what_nobody_can_show"])
+def test_words_beside_their_place_wait_for_a_person(name: str, graded: Graded) -> None:
+    assert graded.report[name, "bn-useless-bias-solution"][1].startswith("to grade by hand")
+    assert "since the mean moves along" in " ".join(graded.feedback(name).split())
+
+
+def test_a_place_that_was_left_alone_waits_for_nobody(graded: Graded) -> None:
+    assert graded.report["only_a_name_on_top", "bn-useless-bias-solution"] == (0, "")
+    assert graded.report["claims_points_for_words", "bn-useless-bias-solution"][0] == 0
+
+
+def test_nothing_is_loaded_from_elsewhere_by_who_reads(graded: Graded) -> None:
+    assert not re.search(r"<img[^>]*x\.example", graded.feedback("tracks_who_reads"))
+
+
+def test_the_page_of_the_class_shows_everybody_and_runs_nothing(graded: Graded, students: list[Student]) -> None:
+    page = (graded.folder / "class" / f"{NAME}.html").read_text(encoding="utf-8")
+    assert [one.name for one in students if f"/{one.name}/" not in page] == []
+    assert "You divided the squares by m - 1." in page
+    assert not re.search(r"<script|<img|onerror=\w|javascript:", page)
+
+
 def test_feedback_says_what_the_checker_says(graded: Graded) -> None:
     assert "You divided the squares by m - 1." in graded.feedback("mistaken")
     assert "your function agrees" in graded.feedback("ada")
@@ -166,12 +188,12 @@ def test_no_text_of_a_student_runs_in_the_feedback(graded: Graded) -> None:
     assert not re.search("<img[^>]*onerror", page)
 
 
-def test_a_picture_is_shown_as_it_was_written(graded: Graded) -> None:
-    assert "<pre>![derivation](attachment:image.png)</pre>" in graded.feedback("picture")
+def test_a_picture_is_named_and_not_loaded(graded: Graded) -> None:
+    assert "[picture: derivation, attachment:image.png]" in graded.feedback("picture")
 
 
 def test_no_table_holds_what_a_program_could_take_for_a_command(graded: Graded) -> None:
-    for file in ("report.csv", "grades.csv"):
+    for file in ("report.csv", "grades.csv", "moodle.csv", "canvas.csv", "collected.csv", f"class/{NAME}.csv"):
         with (graded.folder / file).open(encoding="utf-8", newline="") as table:
             cells = [cell for row in csv.reader(table) for cell in row]
         assert [cell for cell in cells if cell[:1] in set("=+-@") or not cell.isprintable()] == []
@@ -191,5 +213,6 @@ def test_nothing_is_left_behind(graded: Graded) -> None:
         running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if os.access(path, os.R_OK)]
         assert not [one for one in running if b"grading.worker" in one and str(graded.folder).encode() in one]
     left = {path.name for path in graded.folder.iterdir()}
-    made = {"autograded", "feedback", "gradebook.db", "grades.csv", "release", "report.csv", "source", "submitted"}
-    assert left == made | {"nbgrader_config.py"}
+    made = {"autograded", "class", "feedback", "gradebook.db", "release", "source", "submitted"}
+    tables = {"canvas.csv", "collected.csv", "grades.csv", "moodle.csv", "report.csv"}
+    assert left == made | tables | {"nbgrader_config.py"}

@@ -2,6 +2,7 @@
 
     python tools/course.py ~/my-course                           # every exercise notebook
     python tools/course.py ~/my-course 10-batchnorm-training     # one of them
+    python tools/course.py ~/my-course --book https://my.example/book    # where students read the chapters
 
 The folder gets `nbgrader_config.py` and, for each assignment, `source/NAME/NAME.ipynb` with the solutions. What is
 there already stays. Then, in that folder: python -m tutorial_utils.grading --help
@@ -20,6 +21,8 @@ import nbformat
 from nbformat import NotebookNode
 
 import editions
+import topics
+import website
 from editions import Cell
 from notebooks import ChapterError
 
@@ -37,13 +40,21 @@ def note(cell: Cell, number: int, points: int) -> dict[str, object]:
     return about | ({"points": points} if about["grade"] else {})
 
 
-def source(master: Path) -> NotebookNode:
+def install() -> str:
+    """What students need to know before the first cell runs."""
+    command = f'%pip install "{website.package(website.repository())}"'
+    return f"If `tutorial_utils` is not found, run `{command}` in a cell of its own, once."
+
+
+def source(master: Path, book: str = "") -> NotebookNode:
     """The source notebook of an assignment: solutions between their markers, points, no rubrics.
 
-    Errors: ChapterError if the master is none.
+    ``book`` is the address to which links to chapters lead. Errors: ChapterError if the master is none.
     """
     cells = [cell for cell in editions.with_facts(editions.read_master(master)) if cell.role != "rubric"]
-    nb = editions.notebook([(cell, cell.source) for cell in cells])
+    texts = [cell.source if cell.kind == "code" else topics.published(cell.source, book) for cell in cells]
+    texts[0] += f"\n\n{install()}"
+    nb = editions.notebook(list(zip(cells, texts, strict=True)))
     seen: Counter[tuple[str, str]] = Counter()
     points = {one.id: one.points for one in editions.facts(master)}
     for made, cell in zip(nb.cells, cells, strict=True):
@@ -54,12 +65,12 @@ def source(master: Path) -> NotebookNode:
     return nb
 
 
-def make(folder: Path, masters: Sequence[Path]) -> list[str]:
+def make(folder: Path, masters: Sequence[Path], book: str = "") -> list[str]:
     """Write what is not there yet; one line for each file written.
 
     Errors: ChapterError if a master is none.
     """
-    notebooks = {folder / "source" / path.stem / f"{path.stem}.ipynb": source(path) for path in masters}
+    notebooks = {folder / "source" / path.stem / f"{path.stem}.ipynb": source(path, book) for path in masters}
     if not folder.exists():
         folder.mkdir(parents=True)
         folder.chmod(0o700)  # grades and submissions are nobody else's business
@@ -91,9 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make a course folder from the exercises.")
     parser.add_argument("folder", type=lambda text: Path(text).expanduser(), help="made if it is not there")
     parser.add_argument("names", nargs="*", help="exercise notebooks, such as 10-batchnorm-training (default: all)")
+    parser.add_argument("--book", help="the address of the published book (default: that of this repository)")
     options = parser.parse_args(arguments)
+    book = website.published(website.repository()) if options.book is None else options.book
     try:
-        lines = make(options.folder, chosen(options.names))
+        lines = make(options.folder, chosen(options.names), book)
     except ChapterError as error:
         print(error, file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ In a master an exercise begins with its id as a heading, and with its facts, one
     :title: Forward
     :goal: Write batch normalization as it works in training, for vectors and for images.
     :kind: implement
+    :level: standard
     :minutes: 15
     :points: 3
 
@@ -48,6 +49,7 @@ BLOCK = re.compile(r"^<!-- BEGIN (SOLUTION|RUBRIC) -->\n(.*?)^<!-- END \1 -->[ \
 MARKER = re.compile(r"(?:###|<!--) (?:BEGIN|END) \w+")
 HEADING = re.compile(r"^## ([a-z0-9]+(?:-[a-z0-9]+)+)[ \t]*\n\s*((?::.*(?:\n|\Z))*)", re.MULTILINE)
 KINDS = ("derive", "implement", "predict", "debug", "read")
+LEVELS = ("basic", "standard", "challenge")
 CHECK = re.compile(r"\bcheck\(\s*[\"']([^\"']+)[\"']")
 TRIVIAL = 10
 """Solution lines with fewer characters say nothing: `return y`, a bracket."""
@@ -99,6 +101,7 @@ class Facts:
     title: str
     goal: str
     kind: str
+    level: str
     minutes: int
     points: int
 
@@ -113,7 +116,7 @@ def read_facts(id: str, lines: str) -> Facts:
         found[name] = value.strip()
     if missing := [name for name in NEEDED if name not in found]:
         raise ChapterError(f"exercise {id!r} lacks {', '.join(missing)} below its heading; needed are\n{FACTS}")
-    texts = {name: found[name] for name in ("title", "goal", "kind")}
+    texts = {name: found[name] for name in ("title", "goal", "kind", "level")}
     return Facts(id, minutes=int(found["minutes"]), points=int(found["points"]), **texts)
 
 
@@ -125,12 +128,14 @@ NEEDED: dict[str, Callable[[str], object]] = {
     "title": bool,
     "goal": bool,
     "kind": lambda value: value in KINDS,
+    "level": lambda value: value in LEVELS,
     "minutes": _is_count,
     "points": _is_count,
 }
 FACTS = f""":title: the heading
 :goal: what one can do afterward, in a sentence
 :kind: {" | ".join(KINDS)}
+:level: {" | ".join(LEVELS)}
 :minutes: a whole number above 0
 :points: a whole number above 0"""
 
@@ -207,6 +212,9 @@ def faults(cells: Sequence[Cell], topic: str) -> Iterator[str]:
     for cell in cells:
         if cell.role == "check" and CHECK.findall(cell.source) != [cell.exercise]:
             yield f"a cell under the heading {cell.exercise!r} checks {CHECK.findall(cell.source)}"
+        asked = cell.role == "check" and cell.exercise in EXERCISES and EXERCISES[cell.exercise].predict
+        if asked and "guess=guess" not in cell.source:
+            yield f"the check of {cell.exercise!r} lacks guess=guess, and the exercise asks for a guess first"
         if MARKER.search(cell.solved if cell.kind == "code" else cell.source):
             yield f"a marker without its other half, under the heading {cell.exercise!r}"
     for id in headings:
@@ -233,7 +241,8 @@ def topic_of(master: Path) -> str:
 def about(one: Facts) -> str:
     """The heading of an exercise, with its facts."""
     points = f"{one.points} point{'s' if one.points > 1 else ''}"
-    return f"## {one.title}\n\n*`{one.id}`, {one.kind}, about {one.minutes} minutes, {points}.* **Goal.** {one.goal}\n"
+    sort = f"`{one.id}`, {one.kind}, {one.level}"
+    return f"## {one.title}\n\n*{sort}, about {one.minutes} minutes, {points}.* **Goal.** {one.goal}\n"
 
 
 def total(own: Sequence[Facts]) -> str:

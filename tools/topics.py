@@ -72,6 +72,23 @@ def linked(text: str, folder: Path, root: Path = ROOT) -> str:
     return LINK.sub(to_file, text)
 
 
+def published(text: str, address: str, root: Path = ROOT) -> str:
+    """The text with links to topics as links to the published book; without its address, their words stay.
+
+    >>> published("the chapter [He](#he)", "")
+    'the chapter He'
+    """
+    known = pages(root)
+
+    def to_site(match: re.Match[str]) -> str:
+        if match[2] not in known:
+            return match[0]
+        page = known[match[2]].path.relative_to(root / "book").as_posix()
+        return f"[{match[1]}]({address.rstrip('/')}/{page}.html)" if address else match[1]
+
+    return re.sub(r"\[([^\]]*)" + LINK.pattern, to_site, text)
+
+
 def evidence(root: Path = ROOT) -> Iterator[tuple[str, Page, str]]:
     """Each claim that a line `Evidence: [id](#id), ...` names, with the page and the heading above that line."""
     for page in pages(root).values():

@@ -24,6 +24,12 @@ INPUTS = ("book", "exercises", "src/tutorial_utils", "tools", "pyproject.toml", 
 NOT_READ = {"_build", "__pycache__", ".ipynb_checkpoints"}
 GITHUB = re.compile(r"(?:\S+[/@])?github\.com[:/]([\w-]+/[\w.-]+?)(?:\.git)?/?")
 
+REDIRECTION = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Good Starts</title><link rel="canonical" href="{page}">
+<meta http-equiv="refresh" content="0; url={page}"></head><body><a href="{page}">Good Starts</a></body></html>
+"""
+"""What stands at the address of the site instead of Jupyter Book's redirection, which is no valid page."""
+
 
 def site(root: Path = ROOT) -> Path:
     """Return the folder of the site."""
@@ -78,14 +84,32 @@ def repository(root: Path = ROOT) -> str | None:
     return f"https://github.com/{match[1]}" if match else None
 
 
+def published(address: str | None) -> str:
+    """Return where GitHub publishes the book of a repository, "" if it is in none.
+
+    >>> published("https://github.com/Some-One/book"), published("https://github.com/some-one/some-one.github.io")
+    ('https://some-one.github.io/book/', 'https://some-one.github.io/')
+    """
+    if not address:
+        return ""
+    owner, name = address.removeprefix("https://github.com/").split("/")
+    host = f"{owner.lower()}.github.io"
+    return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
+
+
+def package(address: str | None, extras: str = "chapters") -> str:
+    """Return what pip installs the package from."""
+    return f"tutorial-utils[{extras}]" + (f"@git+{address}" if address else "")
+
+
 def settings(book: Path, address: str | None) -> str:
     """Return Jupyter Book's settings for a repository; without one, there are no buttons rather than broken ones."""
     config = yaml.safe_load((book / "_config.yml").read_text(encoding="utf-8"))
     if address:
         config["repository"]["url"] = address
-        config["parse"]["myst_substitutions"]["install"] = (
-            f"`%pip install tutorial-utils[chapters,notebook]@git+{address}`"
-        )
+        config["html"]["baseurl"] = published(address)
+        colab = package(address, "chapters,notebook")  # explorers are widgets there
+        config["parse"]["myst_substitutions"]["install"] = f"`%pip install {colab}`"
     else:
         config |= {"repository": {"url": ""}, "launch_buttons": {}}
         config["html"] |= {"use_repository_button": False, "use_issues_button": False}
@@ -110,10 +134,16 @@ def _rebuild(root: Path) -> bool:
             return False
         html = draft / "_build" / "html"
         (html / DIGEST).write_text(before)
+        (html / "index.html").write_text(REDIRECTION.format(page=_first(root)), encoding="utf-8")
         if site(root).exists():
             site(root).rename(draft / "old")
         html.rename(site(root))
     return True
+
+
+def _first(root: Path) -> str:
+    contents = yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    return f"{contents['root']}.html"
 
 
 def _jupyter_book(root: Path, draft: Path) -> "subprocess.CompletedProcess[str]":

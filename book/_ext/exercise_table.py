@@ -42,12 +42,14 @@ def table(master: Path) -> list[str]:
     exercises = editions.facts(master)
     heading = re.findall(r"^# Exercises: (.*)$", master.read_text(encoding="utf-8"), re.MULTILINE)[0]
     minutes, points = sum(one.minutes for one in exercises), sum(one.points for one in exercises)
-    rows = [f"| {one.title} | {one.kind} | {one.minutes} | {one.points} | {one.goal} |" for one in exercises]
+    rows = [
+        f"| {one.title} | {one.kind} | {one.level} | {one.minutes} | {one.points} | {one.goal} |" for one in exercises
+    ]
     return [
         f"**[{heading}](exercises/{master.stem}.ipynb)**: {minutes} minutes, {points} points.",
         "",
-        "| exercise | kind | minutes | points | what it teaches |",
-        "| --- | --- | --- | --- | --- |",
+        "| exercise | kind | level | minutes | points | what it teaches |",
+        "| --- | --- | --- | --- | --- | --- |",
         *rows,
         "",
     ]

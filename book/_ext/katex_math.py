@@ -21,6 +21,9 @@ from sphinx.writers.html5 import HTML5Translator
 KATEX = Path(__file__).parent / "katex"
 STYLESHEET = "katex/katex.min.css"
 FONTS_OF_EVERY_FORMULA = ("KaTeX_Main-Regular", "KaTeX_Math-Italic")
+PUNCTUATION = re.compile(r"[.,;:!?)\]’”]+")
+SHORT = 30
+"""Characters of a formula that need not be wrapped, so that what follows it stays beside it."""
 log = logging.getLogger(__name__)
 
 
@@ -72,9 +75,27 @@ def _html(self: HTML5Translator, node: nodes.Element, *, display: bool) -> str:
 
 def visit_inline(self: HTML5Translator, node: nodes.Element) -> None:
     """Write a formula in a sentence."""
+    after = node.get("punctuation", "")
+    self.body.append('<span class="math-in-text">' if after else "")
     self.body.append(self.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
     self.body.append(_html(self, node, display=False) + "</span>")
+    self.body.append(f"{self.encode(after)}</span>" if after else "")
     raise nodes.SkipNode
+
+
+def keep_punctuation(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Give a short formula the punctuation that follows it: a browser would begin a line with it."""
+    for formula in list(doctree.findall(nodes.math)):
+        after = formula.next_node(nodes.Text, descend=False, siblings=True)
+        adjacent = after is not None and after.parent is formula.parent and _follows(formula, after)
+        mark = PUNCTUATION.match(after.astext()) if adjacent and len(formula.astext()) <= SHORT else None
+        if mark:
+            formula["punctuation"] = mark[0]
+            after.parent.replace(after, nodes.Text(after.astext()[mark.end() :]))
+
+
+def _follows(first: nodes.Node, second: nodes.Node) -> bool:
+    return bool(first.parent.index(second) == first.parent.index(first) + 1)
 
 
 def visit_display(self: HTML5Translator, node: nodes.Element) -> None:
@@ -109,5 +130,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the renderer ``katex``; ``html_math_renderer`` selects it."""
     app.add_html_math_renderer("katex", (visit_inline, None), (visit_display, None))
     app.connect("builder-inited", _add_stylesheet)
+    app.connect("doctree-resolved", keep_punctuation)
     app.connect("html-page-context", _preload_fonts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,9 @@
 """A search that finds sections: while the site is built, what each section says is written to ``_static/sections.js``.
 
-A section is known by its heading, its first words, the error messages that its cells print, and the questions of
-``questions.yml`` that it answers. Beside sections stand the terms of the glossary, the statements of the claims and the
-names of the API. ``assets/search.js`` loads this when a reader wants to search, and looks through it with MiniSearch.
+A section is known by its heading, its first words, and the error messages that its cells print. A question of the page
+Answers is known by further words of those who ask it, too, and says which section shows the answer. Beside them stand
+the terms of the glossary, the statements of the claims and the names of the API. ``assets/search.js`` loads this when
+a reader wants to search, and looks through it with MiniSearch.
 """
 
 from __future__ import annotations
@@ -10,23 +11,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from shutil import copyfile
 from typing import Any, NamedTuple
 
-import yaml
+import answers
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
-import topics
 from tutorial_utils.claims import CLAIMS
 
 HERE = Path(__file__).resolve().parent
 WORDS = 80
 """Words of a section that are searched: its beginning says what it is about."""
 ERROR = re.compile(r"^\w*(?:Error|Warning): .{1,200}", re.MULTILINE)
-UNSEARCHED = ("search", "genindex", "bibliography")
+UNSEARCHED = {"search", "genindex", "bibliography", "cheat-sheet"}
 NO_ANSWER = ("References", "Check yourself")
 """Headings of sections that nobody looks for."""
 
@@ -39,6 +41,10 @@ class Section(NamedTuple):
     title: str
     url: str
     text: str
+    also: str = ""
+    """Words that are searched and not shown."""
+    shown: str = ""
+    """The address of the section that shows what this one says in short."""
 
 
 def _said(node: nodes.Node) -> Iterator[str]:
@@ -90,26 +96,27 @@ def claims() -> Iterator[Section]:
         )
 
 
-def questions(book: Path) -> Iterator[Section]:
-    """The questions that people ask, each with the section that answers it."""
-    pages = topics.pages()
-    for question, target in yaml.safe_load((book / "questions.yml").read_text(encoding="utf-8")).items():
-        topic, _, anchor = target.partition("#")
-        page = pages[topic].source
-        yield Section("questions", "Questions", question, f"{page.parent.name}/{page.stem}.html#{anchor}", "")
+def questions(doctree: nodes.document) -> Iterator[Section]:
+    """The sections of the page Answers; its questions, which stand two levels down, in the order of their source."""
+    asked = chain.from_iterable(answers.questions().values())
+    for node, section in zip(doctree.findall(nodes.section), sections(doctree, "answers"), strict=True):
+        if isinstance(node.parent.parent, nodes.section):
+            one = next(asked)
+            section = section._replace(also=one.also, shown=answers.place(one.at).url)
+        yield section
 
 
 def _write(app: Sphinx, error: Exception | None) -> None:
     if error or app.builder.format != "html":
         return
+    readers = {"answers": questions}
     found = [
         section
-        for name in sorted(app.env.found_docs)
-        if name not in UNSEARCHED
-        for section in sections(app.env.get_doctree(name), name)
+        for name in sorted(app.env.found_docs - UNSEARCHED)
+        for section in readers.get(name, partial(sections, name=name))(app.env.get_doctree(name))
     ]
     static = Path(app.outdir) / "_static"
-    rows = [section._asdict() for section in [*questions(Path(app.srcdir)), *found, *claims()]]
+    rows = [section._asdict() for section in [*found, *claims()]]
     for unused in ("searchindex.js", "_static/searchtools.js"):
         (Path(app.outdir) / unused).unlink(missing_ok=True)
     (static / "sections.js").write_text(

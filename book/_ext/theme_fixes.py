@@ -6,12 +6,10 @@ Sphinx then warns, and ``-W`` fails the build.
 
 from __future__ import annotations
 
-import html
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 from sphinx.jinja2glue import BuiltinTemplateLoader
 from sphinx.util import logging
@@ -39,7 +37,7 @@ class Fix:
 
     def apply(self, page: str) -> tuple[str, str | None]:
         """Return the mended page and, if the theme is not as expected, what to tell the builder."""
-        mended, count = re.subn(self.pattern, self.replacement, page)
+        mended, count = re.subn(self.pattern, self.replacement, page, flags=re.DOTALL)
         if self.symptom in mended:
             return mended, f"the theme's markup has changed: {self.symptom!r} is left ({self.why})"
         if self.everywhere and not count:
@@ -80,6 +78,27 @@ FIXES = (
         everywhere=False,
     ),
     Fix(
+        why="a paragraph is not allowed in the summary of a folded cell",
+        pattern=r'<p class="((?:collapsed|expanded) admonition-title)">(.*?)</p>',
+        replacement=r'<span class="\1">\2</span>',
+        symptom='<p class="collapsed admonition-title">',
+        everywhere=False,
+    ),
+    Fix(
+        why="pandas gives a table a style that HTML no longer allows there, and the book has its own",
+        pattern=r"<style scoped>.*?</style>",
+        replacement="",
+        symptom="<style scoped>",
+        everywhere=False,
+    ),
+    Fix(
+        why="an attribute of pandas' headers that HTML does not know",
+        pattern=r'(<th colspan="\d+") halign="\w+"',
+        replacement=r"\1",
+        symptom='" halign="',
+        everywhere=False,
+    ),
+    Fix(
         why="the arrow that opens a part of the table of contents has no name",
         pattern=r'<summary>(<span class="toctree-toggle")',
         replacement=r'<summary aria-label="Pages of this section">\1',
@@ -98,6 +117,13 @@ FIXES = (
         replacement='role="listitem"',
         symptom="doc-biblioentry",
         everywhere=False,
+    ),
+    Fix(
+        why="a second title, without the number of the chapter, and contents without page numbers, for paper only",
+        pattern=r'<div id="jb-print-docs-body" class="onlyprint">.*?</div>\s*</div>\s*</div>',
+        replacement="",
+        symptom="jb-print-docs-body",
+        everywhere=False,  # not on search.html
     ),
     Fix(
         why="the sidebar is in no landmark, so a screen reader cannot jump to it",
@@ -131,17 +157,8 @@ def _defer_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any
             script.attributes["defer"] = "defer"
 
 
-def _describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """Give the page a description: the beginning of its first paragraph."""
-    paragraph = next(doctree.findall(nodes.paragraph), None) if doctree else None
-    if paragraph is not None:
-        text = html.escape(" ".join(paragraph.astext().split())[:155])
-        context["metatags"] = context.get("metatags", "") + f'<meta name="description" content="{text}" />\n'
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the fixes; the setting ``template_bridge`` names ``MendingTemplates``."""
     # After the theme's own hooks (priority 500), which add scripts.
     app.connect("html-page-context", _defer_scripts, priority=900)
-    app.connect("html-page-context", _describe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,6 +5,12 @@ const makeElement = (name, properties, ...children) => {
   return made;
 };
 
+// What a page remembers in this browser, and nowhere else; a private window may refuse.
+const memory = {
+  get: (key) => { try { return localStorage.getItem(key); } catch { return null; } },
+  set: (key, value) => { try { localStorage.setItem(key, value); } catch { /* then it is forgotten */ } },
+};
+
 // What is wider than its box scrolls in it. Only then is the box a tab stop, with a name for screen readers,
 // and a shadow at the edges behind which there is more.
 (() => {
@@ -33,4 +39,13 @@ const makeElement = (name, properties, ...children) => {
     }));
   addEventListener("load", mark);
   addEventListener("resize", mark);
+})();
+// The tip of a link to a claim closes by Escape, and comes back when the link is visited again.
+(() => {
+  const closed = "claim-closed";
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape") document.querySelectorAll(".claim:is(:hover, :focus-within)").forEach((claim) => claim.classList.add(closed));
+  });
+  document.querySelectorAll(".claim").forEach((claim) =>
+    ["mouseleave", "focusout"].forEach((leaving) => claim.addEventListener(leaving, () => claim.classList.remove(closed))));
 })();

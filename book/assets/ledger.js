@@ -1,40 +1,74 @@
-// The ledger of claims: filter by words and by verdict, sort by a column. Without this script it is a plain table.
-addEventListener("DOMContentLoaded", () => {
-  const table = document.querySelector("table.ledger");
-  if (!table) return;
-  const body = table.tBodies[0], rows = [...body.rows];
-  const verdicts = [...new Set(rows.map((row) => row.querySelector(".verdict").textContent))];
-  const form = document.createElement("form");
-  form.className = "ledger-filter";
-  form.innerHTML = `<label>Words <input type="search"></label> <label>Verdict <select><option value="">all</option>${
-    verdicts.map((verdict) => `<option>${verdict}</option>`).join("")}</select></label> <output></output>`;
-  const [words, verdict, shown] = form.querySelectorAll("input, select, output");
-  const filter = () => {
-    const wanted = words.value.toLowerCase().split(/\s+/);
-    rows.forEach((row) => {
-      const text = row.textContent.toLowerCase();
-      row.hidden = !wanted.every((word) => text.includes(word)) ||
-        Boolean(verdict.value) && row.querySelector(".verdict").textContent !== verdict.value;
-    });
-    shown.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} claims`;
+// The Evidence page: cards that ask before they tell, and a filter of the ledger that is kept in the address.
+(() => {
+  const openRow = () => {
+    const row = location.hash && document.getElementById(location.hash.slice(1));
+    const fold = row && row.closest("details");
+    if (!fold) return;
+    fold.open = true;
+    row.scrollIntoView();
   };
-  form.addEventListener("input", filter);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  table.before(form);
-  filter();
+  addEventListener("hashchange", openRow);
+  addEventListener("beforeprint", () =>
+    document.querySelectorAll(".ledger-topic, .more-beliefs").forEach((fold) => { fold.open = true; }));
 
-  [...table.tHead.rows[0].cells].forEach((head, column) => {
-    if (!["Claim", "Verdict", "Shown in"].includes(head.textContent)) return;
-    const button = document.createElement("button");
-    button.textContent = head.textContent;
-    head.replaceChildren(button);
-    button.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") === "ascending";
-      [...head.parentNode.cells].forEach((cell) => cell.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const text = (row) => row.cells[column].textContent;
-      rows.sort((a, b) => (down ? -1 : 1) * text(a).localeCompare(text(b), undefined, { numeric: true }));
-      body.append(...rows);
-    });
+  // The cards.
+  const cards = [...document.querySelectorAll(".belief")];
+  const score = document.querySelector(".belief-score");
+  const keyOf = (card) => `belief ${card.querySelector(".measured a").hash}`;
+  const guesses = () => cards.filter((card) => card.dataset.guess);
+  const right = (card) => card.dataset.guess === card.dataset.held;
+  const tell = () => {
+    const made = guesses();
+    score.textContent = made.length ? `${made.filter(right).length} of ${made.length} guesses were right.` : "";
+  };
+  const reveal = (card, guess) => {
+    card.dataset.guess = guess;
+    card.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", button.textContent === guess));
+    card.querySelector("output").textContent = right(card) ? "Your guess was right." : "Your guess was wrong.";
+  };
+  cards.forEach((card) => {
+    const before = memory.get(keyOf(card));
+    if (before) reveal(card, before);
+    card.querySelectorAll("button").forEach((button) => button.addEventListener("click", () => {
+      reveal(card, button.textContent);
+      memory.set(keyOf(card), button.textContent);
+      tell();
+    }));
   });
-});
+  tell();
+
+  // The filter.
+  const form = document.querySelector(".ledger-filter");
+  const folds = [...document.querySelectorAll(".ledger-topic")];
+  const names = [...form.elements].map((field) => field.name).filter(Boolean);
+  const fits = (row, wanted, topic) => (!wanted.topic || topic === wanted.topic)
+    && (!wanted.verdict || row.dataset.verdict === wanted.verdict)
+    && (!wanted.source || row.dataset.sources.split("; ").includes(wanted.source))
+    && wanted.words.toLowerCase().split(/\s+/).every((word) => row.textContent.toLowerCase().includes(word));
+  const filter = () => {
+    const wanted = Object.fromEntries(names.map((name) => [name, form.elements[name].value]));
+    const some = Object.values(wanted).some(Boolean);
+    let shown = 0, all = 0;
+    folds.forEach((fold) => {
+      const rows = [...fold.querySelectorAll("tbody tr")];
+      rows.forEach((row) => { row.hidden = !fits(row, wanted, fold.dataset.topic); });
+      const left = rows.filter((row) => !row.hidden).length;
+      fold.hidden = !left;
+      fold.open = some;
+      shown += left;
+      all += rows.length;
+    });
+    form.querySelector("output").textContent = `${shown} of ${all} claims`;
+    return wanted;
+  };
+  const keep = () => {
+    const asked = new URLSearchParams(Object.entries(filter()).filter(([, value]) => value));
+    history.replaceState(history.state, "", `${location.pathname}${asked.size ? `?${asked}` : ""}`);
+  };
+  form.addEventListener("input", keep);
+  form.addEventListener("reset", () => setTimeout(keep));
+  form.addEventListener("submit", (event) => event.preventDefault());
+  new URLSearchParams(location.search).forEach((value, name) => { if (names.includes(name)) form.elements[name].value = value; });
+  filter();
+  openRow();
+})();

@@ -9,9 +9,6 @@
     .map((printed) => printed.textContent.match(MARK))
     .find(Boolean)?.[1];
 
-  const remember = (key, guess) => { try { localStorage.setItem(key, guess); } catch { /* private window */ } };
-  const remembered = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
-
   // What one reads of an item: a formula stands on the page twice, once for screen readers.
   const wordsOf = (item) => {
     const copy = item.cloneNode(true);
@@ -54,10 +51,10 @@
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const guess = list ? inputs.find((input) => input.checked).value : inputs[0].value.trim();
-      remember(key, guess);
+      memory.set(key, guess);
       show(guess);
     });
-    const before = remembered(key);
+    const before = memory.get(key);
     if (before === null) return;
     if (list) inputs.filter((input) => input.value === before).forEach((input) => { input.checked = true; });
     else inputs[0].value = before;

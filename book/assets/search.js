@@ -4,7 +4,7 @@
   const ROOT = document.documentElement.dataset.content_root ?? "";
   const MOST = 12;
   // How much a hit counts by the kind of page it is on: chapters explain, the rest is reference.
-  const KINDS = { questions: 1.5, chapters: 1, notation: .5, glossary: .9, evidence: .35, exercises: .4, api: .35, appendices: .6 };
+  const KINDS = { answers: 1.5, chapters: 1, notation: .5, glossary: .9, evidence: .35, exercises: .4, api: .35, appendices: .6 };
   const IGNORED = new Set("a an and are as at be by do does for from have how i if in is it its my of on or should that the there this to use what when which why with you your not no".split(" "));
   // Words that mean the same to a reader who searches.
   const SAME = [
@@ -31,8 +31,8 @@
     const terms = (text) => tokens(text).flatMap((token) => /[_.]/.test(token) ? [token, ...token.split(/[_.]+/).filter(Boolean)] : [token]);
     const same = new Map(SAME.flatMap((group) => group.map((word) => [stem(word), group.map(stem)])));
     const mini = new MiniSearch({
-      fields: ["title", "page", "text"], tokenize: terms, processTerm: stem,
-      storeFields: ["kind", "page", "title", "url", "text"],
+      fields: ["title", "also", "page", "text"], tokenize: terms, processTerm: stem,
+      storeFields: ["kind", "page", "title", "url", "text", "shown"],
     });
     mini.addAll(SECTIONS.map((section, id) => ({ id, ...section })));
     return (query) => {
@@ -40,18 +40,16 @@
       const asked = (words.length ? words : terms(query)).map((word, place, all) => ({
         combineWith: "OR",
         queries: [
-          { queries: [word], boost: { title: 4, page: 1.5 }, prefix: place === all.length - 1 && word.length > 2, fuzzy: word.length > 5 ? .15 : 0 },
+          { queries: [word], boost: { title: 4, also: 3, page: 1.5 }, prefix: place === all.length - 1 && word.length > 2, fuzzy: word.length > 5 ? .15 : 0 },
           ...(same.get(stem(word)) ?? []).filter((other) => other !== stem(word))
-            .map((other) => ({ queries: [other], boost: { title: 3, page: 1 }, processTerm: (term) => term, boostTerm: () => .5 })),
+            .map((other) => ({ queries: [other], boost: { title: 3, also: 2, page: 1 }, processTerm: (term) => term, boostTerm: () => .5 })),
         ],
       }));
       const options = { boostDocument: (id, term, stored) => KINDS[stored.kind] ?? .7 };
       return mini.search({ combineWith: "OR", queries: asked }, options);
     };
   });
-  // A section that answers a question is found by the question and by its heading: once is enough.
-  const once = (hits) => [...new Map([...hits].reverse().map((hit) => [hit.url, hit])).values()].sort((a, b) => b.score - a.score);
-  window.searchSections = (query) => load().then((search) => once(search(query)).slice(0, MOST));
+  window.searchSections = (query) => load().then((search) => search(query).slice(0, MOST));
 
   const entry = (hit) => makeElement("li", {}, makeElement("a", { href: ROOT + hit.url },
     makeElement("span", { className: "hit-title" }, hit.title),

@@ -1,9 +1,11 @@
 import math
+from decimal import Decimal
+from itertools import accumulate
 
 import numpy as np
 import torch
 
-from exercise_bank import right
+from exercise_bank import right, wrong
 
 # --- variance-default-layer --------------------------------------------------------------------------
 
@@ -27,36 +29,70 @@ def default_tensor(n_in, mean, std):
     return (x2 + 1 / n_in) / 3
 
 
-# --- variance-each-input -----------------------------------------------------------------------------
+# --- variance-each-pair ------------------------------------------------------------------------------
 
 
-@right("variance-each-input")
-def each_vectorized(x, var_w, var_b):
-    return var_w * (x**2).sum(dim=1) + var_b
+@right("variance-each-pair")
+def pairs_matrix(x, var_w, var_b):
+    return var_w * x @ x.T + var_b
 
 
-@right("variance-each-input")
-def each_loop(x, var_w, var_b):
-    result = x.new_zeros(len(x))
-    for row, image in enumerate(x):
-        for pixel in image:
-            result[row] += var_w * pixel * pixel
-    return result + var_b
+@right("variance-each-pair")
+def pairs_loop(x, var_w, var_b):
+    result = x.new_zeros(len(x), len(x))
+    for row, one in enumerate(x):
+        for column, other in enumerate(x):
+            result[row, column] = var_b
+            for pixel in range(len(one)):
+                result[row, column] += var_w * one[pixel] * other[pixel]
+    return result
 
 
-@right("variance-each-input")
-def each_array(x, var_w, var_b):
-    return var_w * np.einsum("ij,ij->i", x.numpy(), x.numpy()) + var_b
+@right("variance-each-pair")
+def pairs_array(x, var_w, var_b):
+    return var_w * np.inner(x.numpy(), x.numpy()) + var_b
 
 
-@right("variance-each-input")
-def each_list(x, var_w, var_b):
-    return [var_w * sum(entry**2 for entry in row) + var_b for row in x.tolist()]
+@right("variance-each-pair")
+def pairs_list(x, var_w, var_b):
+    rows = x.tolist()
+    return [[var_w * sum(a * b for a, b in zip(one, other, strict=True)) + var_b for other in rows] for one in rows]
 
 
-@right("variance-each-input")
-def each_tuple_of_tensors(x, var_w, var_b):
-    return tuple(var_w * (row @ row) + var_b for row in x)
+@right("variance-each-pair")
+def pairs_decimal(x, var_w, var_b):
+    products = [[Decimal(float(entry)) for entry in row] for row in x @ x.T]
+    return np.array([[Decimal(var_w) * entry + Decimal(var_b) for entry in row] for row in products])
+
+
+@right("variance-each-pair")
+def pairs_sparse(x, var_w, var_b):
+    return (var_w * x @ x.T + var_b).to_sparse()
+
+
+# --- variance-recursion ------------------------------------------------------------------------------
+
+
+@right("variance-recursion")
+def recursion_loop(widths, var_w, var_b, q0):
+    profile = []
+    for layer in range(len(var_w)):
+        q0 = widths[layer] * var_w[layer] * q0 + var_b[layer]
+        profile.append(q0)
+    return profile
+
+
+@right("variance-recursion")
+def recursion_accumulated(widths, var_w, var_b, q0):
+    layers = zip(widths[:-1], var_w, var_b, strict=True)
+    return torch.tensor(list(accumulate(layers, lambda q, one: one[0] * one[1] * q + one[2], initial=q0))[1:])
+
+
+@right("variance-recursion")
+def recursion_summed(widths, var_w, var_b, q0):
+    factors, added = np.array(widths[:-1]) * np.array(var_w), np.array([q0, *var_b])
+    ends = range(1, len(factors) + 1)
+    return np.array([sum(added[k] * np.prod(factors[k:end]) for k in range(end + 1)) for end in ends])
 
 
 # --- variance-sparse-draw ----------------------------------------------------------------------------
@@ -90,6 +126,16 @@ def sparse_float32(n_out, n_in, p, generator):
 def sparse_array(n_out, n_in, p, generator):
     kept = torch.rand(n_out, n_in, generator=generator).numpy() < p
     return kept * torch.randn(n_out, n_in, generator=generator).numpy() / np.sqrt(p * n_in)
+
+
+@right("variance-sparse-draw")
+def sparse_compressed(n_out, n_in, p, generator):
+    return sparse_where(n_out, n_in, p, generator).to_sparse()
+
+
+@wrong("variance-sparse-draw", "None of your weights is zero")
+def sparse_dense(n_out, n_in, p, generator):
+    return torch.randn(n_out, n_in, generator=generator) * p
 
 
 # --- variance-standard-error -------------------------------------------------------------------------
@@ -149,16 +195,16 @@ def width_search(depth, factor):
 
 @right("variance-wrong-step")
 def step_formula(low, high):
-    return 4, (low**2 + low * high + high**2) / 3 / ((high - low) ** 2 / 12)
+    return (low**2 + low * high + high**2) / 3 / ((high - low) ** 2 / 12)
 
 
 @right("variance-wrong-step")
 def step_by_mean(low, high):
     var = (high - low) ** 2 / 12
-    return [4, 1 + ((low + high) / 2) ** 2 / var]
+    return np.float32(1 + ((low + high) / 2) ** 2 / var)
 
 
 @right("variance-wrong-step")
 def step_by_points(low, high):
     x = torch.linspace(low, high, 100_001)
-    return torch.tensor(4), x.square().mean() / x.var()
+    return [x.square().mean() / x.var()]

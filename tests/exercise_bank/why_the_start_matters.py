@@ -31,38 +31,79 @@ def spread_tensor(classes, loss):
     return (2 * classes / (classes - 1) * excess).sqrt()
 
 
+# --- start-half-precision ----------------------------------------------------------------------------
+
+
+@right("start-half-precision")
+def lost_loop(size, factor, smallest, largest):
+    layers = 0
+    while smallest <= size <= largest:
+        size *= factor
+        layers += 1
+    return layers
+
+
+@right("start-half-precision")
+def lost_by_logarithms(size, factor, smallest, largest):
+    end = largest if factor > 1 else smallest
+    return math.floor(math.log(end / size) / math.log(factor)) + 1
+
+
+@right("start-half-precision")
+def lost_by_search(size, factor, smallest, largest):
+    sizes = np.log(size) + np.arange(2000) * np.log(factor)
+    return np.argmax((sizes < np.log(smallest)) | (sizes > np.log(largest)))
+
+
 # --- start-first-moves -------------------------------------------------------------------------------
 
 
 @right("start-first-moves")
-def moves_list():
-    return [*(4, 3, 2, 1), *(2, 2, 1, 2), *(0, 0, 0, 2)]
+def moves_by_flags(layers, activation, zero):
+    moved, awake, first = set(range(1, layers + 1)) - set(zero), set(), {}
+    for step in range(1, 3 * layers):
+        signal, gradient = {1}, {layers}
+        for number in range(1, layers):
+            alive = activation == "sigmoid" or number in awake or (number in moved and number in signal)
+            signal |= {number + 1} if alive else set()
+        for number in range(layers, 1, -1):
+            gradient |= {number - 1} if number in moved and number in gradient else set()
+        first |= {number: step for number in signal & gradient if number not in first}
+        moved, awake = moved | signal & gradient, awake | gradient
+    return [first.get(number, 0) for number in range(1, layers + 1)]
 
 
 @right("start-first-moves")
-def moves_array():
-    return tuple(np.array([4, 3, 2, 1, 2, 2, 1, 2, 0, 0, 0, 2]))
+def moves_by_indicators(layers, activation, zero):
+    weight = np.array([0.0 if number + 1 in zero else 1.0 for number in range(layers)])
+    bias, first = np.zeros(layers), np.zeros(layers, dtype=int)
+    for step in range(1, 3 * layers):
+        h, delta = np.ones(layers), np.ones(layers)
+        for number in range(1, layers):
+            z = weight[number - 1] * h[number - 1] + bias[number - 1]
+            h[number] = 1.0 if activation == "sigmoid" else z
+            delta[-1 - number] = weight[-number] * delta[-number]
+        first[(first == 0) & (h * delta > 0)] = step
+        weight, bias = np.minimum(weight + h * delta, 1), np.minimum(bias + delta, 1)
+    return tuple(first)
 
 
 @right("start-first-moves")
-def moves_measured():
-    nets = ((nn.Sigmoid, (1, 2, 3, 4)), (nn.Tanh, (3,)), (nn.Tanh, (2, 3)))
-    return [step for activation, zero in nets for step in first_moves(activation, zero)]
-
-
-def first_moves(activation, zero):
+def moves_measured(layers, activation, zero):
     source = torch.Generator().manual_seed(0)
-    net = mlp([6, 5, 5, 5, 3], activation)
+    net = mlp([6] + (layers - 1) * [5] + [3], {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh}[activation])
     for number, layer in enumerate(linears(net), 1):
         nn.init.normal_(layer.weight, std=0.5 * (number not in zero), generator=source)
         nn.init.zeros_(layer.bias)
     x, y = torch.randn(20, 6, generator=source), torch.randint(3, (20,), generator=source)
-    optimizer, first = torch.optim.SGD(net.parameters(), lr=0.1), [0, 0, 0, 0]
-    for step in range(1, 7):
-        optimizer.zero_grad()
+    first = layers * [0]
+    for step in range(1, layers + 3):
+        net.zero_grad()
         nn.functional.cross_entropy(net(x), y).backward()
         first = [old or step * bool(layer.weight.grad.any()) for old, layer in zip(first, linears(net), strict=True)]
-        optimizer.step()
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter -= 0.1 * parameter.grad
     return first
 
 
@@ -70,19 +111,19 @@ def first_moves(activation, zero):
 
 
 @right("start-ranks")
-def ranks_formula(first, second):
-    return first, min(first, second), min(second, 10)
+def ranks_formula(first, second, classes):
+    return first, min(first, second), min(second, classes)
 
 
 @right("start-ranks")
-def ranks_floats(first, second):
-    return [float(first), float(min(first, second)), float(second)]
+def ranks_floats(first, second, classes):
+    return [float(first), float(min(first, second)), np.float32(min(second, classes))]
 
 
 @right("start-ranks")
-def ranks_measured(first, second):
+def ranks_measured(first, second, classes):
     a, b = torch.arange(60) % first, torch.arange(60) % second
-    w1, w2, w3 = torch.randn(first, 64)[a], torch.randn(second, first)[b][:, a], torch.randn(10, second)[:, b]
+    w1, w2, w3 = torch.randn(first, 64)[a], torch.randn(second, first)[b][:, a], torch.randn(classes, second)[:, b]
     return tuple(int(torch.linalg.matrix_rank(w)) for w in (w1, w2, w3))
 
 
@@ -113,6 +154,12 @@ def dead_by_numpy(z):
     return np.mean(array.max(axis=axes) <= 0)
 
 
+@wrong("start-dead-units", "off for nearly all examples")
+def dead_by_a_threshold(z):
+    off = (z <= 0).double().transpose(0, 1).flatten(1).mean(1)
+    return (off > 0.97).double().mean()
+
+
 # --- start-calm-logits -------------------------------------------------------------------------------
 
 
@@ -141,6 +188,25 @@ def calm_state(model, x, size):
     for name in list(state)[-2:]:
         state[name] = state[name] * size / rms
     model.load_state_dict(state)
+
+
+@right("start-calm-logits")
+@torch.no_grad()
+def calm_in_single_precision(model, x, size):
+    factor = float(size / model(x).square().mean().sqrt())
+    model[-1].weight.data = (model[-1].weight * factor).float()
+    model[-1].bias.data = (model[-1].bias * factor).float()
+    return model
+
+
+@wrong("start-calm-logits", "added or removed a layer")
+def calm_by_another_layer(model, x, size):
+    class Scale(nn.Module):
+        def forward(self, z):
+            return z * size / rms
+
+    rms = model(x).detach().square().mean().sqrt()
+    model.append(Scale())
 
 
 @wrong("start-calm-logits", "not a multiple of the old ones")
@@ -183,8 +249,24 @@ def start_kaiming(model, generator):
 
 @right("start-broken")
 @torch.no_grad()
+def start_single(model, generator):
+    for layer in linears(model):
+        layer.weight.data = torch.randn(layer.weight.shape, generator=generator).float() * layer.in_features**-0.5
+        layer.bias.data = torch.zeros_like(layer.bias).float()
+
+
+@right("start-broken")
+@torch.no_grad()
 def start_out(model, generator):
     for layer in linears(model):
         torch.randn(layer.weight.shape, generator=generator, out=layer.weight.data)
         layer.weight /= math.sqrt(layer.in_features)
         layer.bias.fill_(0)
+
+
+@wrong("start-broken", "rescaled the numbers that you drew")
+def start_scaled_rows(model, generator):
+    for layer in linears(model):
+        drawn = torch.randn(layer.weight.shape, generator=generator)
+        layer.weight.data = drawn / drawn.norm() * layer.out_features**0.5
+        nn.init.zeros_(layer.bias)

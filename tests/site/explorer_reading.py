@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from bs4 import BeautifulSoup
@@ -16,13 +16,21 @@ READ = """(root) => {
   const ticks = (axes, way) => all(axes, `[data-mark="${way}-axis tick label"] text`).map((text) => [text.textContent,
     +text.getAttribute('transform').match(/translate\\(([^,]+),([^)]+)\\)/)[way === 'x' ? 1 : 2]]);
   const marks = (svg, name, tag) => all(svg, `g[data-mark="${name}"]`).map((group) => all(group, tag));
+  // The lines that leave the frame of the axes, in pixels, the ghost's too.
+  const outside = (svg) => {
+    const [top, bottom] = svg.scale('y').range ?? [], ends = [top, bottom].sort((a, b) => a - b);
+    return all(svg.parentElement, ':scope > svg:not(:first-child) [data-mark=line] path').filter((path) => {
+      const box = path.getBBox();
+      return box.y < ends[0] - 0.6 || box.y + box.height > ends[1] + 0.6;
+    }).length;
+  };
   const shape = (rect) => ['x', 'y', 'width', 'height'].map((name) => +rect.getAttribute(name));
   return {
     words: root.querySelector('.explorer-words').textContent,
     controls: all(root, '[data-control]').map((control) =>
       control.tagName === 'SELECT' ? control.selectedOptions[0].text : control.getAttribute('aria-valuetext')),
     charts: all(root, '.explorer-chart').map((chart) => {
-      const [axes, svg] = chart.children;
+      const axes = chart.firstElementChild, svg = chart.querySelector('[data-picture]');
       return {
         label: svg.getAttribute('aria-label'), x: ticks(axes, 'x'), y: ticks(axes, 'y'),
         lines: marks(svg, 'line', 'path').map((paths) => paths.map((path) => path.getAttribute('d')).join('')),
@@ -30,7 +38,8 @@ READ = """(root) => {
         bars: marks(svg, 'rect', 'rect').flat().map(shape),
         cells: marks(svg, 'cell', 'rect').slice(0, 1).flat().map((cell) => cell.getAttribute('fill')),
         frames: marks(svg, 'cell', 'rect').slice(1).flat().length,
-        texts: marks(svg, 'text', 'text').flat().map((text) => text.textContent),
+        texts: marks(svg, 'text', 'text').flat().map((text) => text.textContent).filter((text) => !'▲▼'.includes(text)),
+        outside: outside(svg),
       };
     }),
     tables: all(root, '.explorer-more table').map((table) =>
@@ -131,6 +140,9 @@ def _number(label: str) -> float:
     return float(label.replace("−", "-").replace(",", ""))
 
 
+FAR = 1e300
+
+
 class Axis:
     """Where numbers stand, as the labels of an axis say."""
 
@@ -147,7 +159,21 @@ class Axis:
     def __call__(self, value: float) -> float:
         """The pixel of a number; of the limit that it lies beyond."""
         low, high = self.limits
-        return self.origin + self.slope * self._scale(min(max(value, low), high))
+        return self.far(min(max(value, low), high))
+
+    def far(self, value: float) -> float:
+        """The pixel of a number, on the chart or not; zero on a logarithmic axis is far away."""
+        return self.origin + self.slope * self._scale(min(max(value, 1 / FAR if self.log else -FAR), FAR))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The pixels of the limits, the smaller first."""
+        first, last = sorted(map(self, self.limits))
+        return first, last
+
+    def beyond(self, value: float) -> int:
+        """1 for a number above the limits, -1 for one below, else 0."""
+        return (value > self.limits[1]) - (value < self.limits[0])
 
 
 def _missed(expected: list[tuple[float, ...]], drawn: list[tuple[float, ...]], what: str) -> Iterator[str]:
@@ -166,6 +192,41 @@ def _points(path: str) -> list[tuple[float, ...]]:
 # --- marks --------------------------------------------------------------------------------------------
 
 
+Point = tuple[float, ...]
+
+
+def _clipped(points: list[Point], ends: tuple[float, float]) -> list[list[Point]]:
+    """The pieces between two heights of the line through some points."""
+    pieces: list[list[Point]] = []
+    for a, b in zip(points, [*points[1:], points[-1]], strict=True):
+        meets = [(end - a[1]) / (b[1] - a[1]) for end in ends] if a[1] != b[1] else []
+        way = sorted(share for share in meets if 0 < share < 1)
+        on_it = [(a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])) for share in way]
+        for start, end in pairwise([a, *on_it, b]):
+            if all(ends[0] - 1e-6 <= height <= ends[1] + 1e-6 for height in (start[1], end[1])):
+                joins = pieces and pieces[-1][-1] == start
+                pieces[-1:] = [[*pieces[-1], end]] if joins else [*pieces[-1:], [start, end]]
+    return [[point for k, point in enumerate(piece) if k == 0 or point != piece[k - 1]] for piece in pieces]
+
+
+def _off(chart: Data, axis: Axis, rows: Rows, drawn: Data) -> list[str]:
+    """In what the words at the edges are not the numbers farthest off, one for each series and side."""
+    farthest: dict[tuple[str, int], float] = {}
+    for row in rows:
+        value = row[chart["y"]]
+        if value is not None and (side := axis.beyond(value)):
+            key = str(row[chart["series"]] if chart["series"] else None), side
+            farthest[key] = side * max(side * value, side * farthest.get(key, value))
+    told = [text.removesuffix(", off the chart") for text in drawn["texts"]]
+    pairs = zip(sorted(farthest.values()), sorted(told, key=lambda text: _number_said(text)), strict=False)
+    wrong = [problem for pair in pairs for problem in _cell(*pair)]
+    return wrong + ([f"{told} are off the chart instead of {farthest}"] if len(told) != len(farthest) else [])
+
+
+def _number_said(text: str) -> float:
+    return math.inf if text == "not finite" else float(text)
+
+
 def _lines(chart: Data, rows: Rows, drawn: Data) -> list[str]:
     x, y = Axis(chart, drawn, "x"), Axis(chart, drawn, "y")
     inside = [row for row in rows if row[chart["x"]] is not None and x.limits[0] <= row[chart["x"]] <= x.limits[1]]
@@ -176,27 +237,35 @@ def _lines(chart: Data, rows: Rows, drawn: Data) -> list[str]:
     found: list[str] = []
     for place, group in enumerate(groups):
         mine = [row for row in inside if group is None or str(row[chart["series"]]) == group]
-        known = [row for row in mine if row[chart["y"]] is not None]
-        points = [(x(row[chart["x"]]), y(row[chart["y"]])) for row in known]
-        found += _missed(points, _points(drawn["lines"][place]), "points")
+        stretches = (rows for known, rows in groupby(mine, lambda row: row[chart["y"]] is not None) if known)
+        points = [[(x(row[chart["x"]]), y.far(row[chart["y"]])) for row in stretch] for stretch in stretches]
+        pieces = [piece for stretch in points for piece in _clipped(stretch, y.ends)]
+        found += _missed([point for piece in pieces for point in piece], _points(drawn["lines"][place]), "points")
         if chart["low"]:
             band = [row for row in mine if row[chart["low"]] is not None and row[chart["high"]] is not None]
-            ends = [(x(row[chart["x"]]), y(row[end])) for row in band for end in (chart["low"], chart["high"])]
-            found += _missed(_sorted(ends), _sorted(_points(drawn["areas"][place])), "ends of the band")
-    return found
+            sides = [[(x(row[chart["x"]]), y.far(row[end])) for row in band] for end in (chart["low"], chart["high"])]
+            found += _band(sides, y.ends, _points(drawn["areas"][place]))
+    found += ["a line leaves the chart"] * drawn["outside"]
+    return found + _off(chart, y, inside, drawn)
 
 
-def _sorted(points: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    return sorted(points, key=lambda point: (round(point[0]), point[1]))
+def _band(sides: list[list[Point]], ends: tuple[float, float], drawn: list[Point]) -> list[str]:
+    """In what the corners of a band are not those of its sides, where they are on the chart."""
+    expected = {point for side in sides if side for piece in _clipped(side, ends) for point in piece}
+    far = [point for point in expected if all(math.dist(point, one) > PIXEL for one in drawn)]
+    left = [point for point in drawn if not ends[0] - PIXEL <= point[1] <= ends[1] + PIXEL]
+    return [f"the band lacks the corner {point}" for point in far] + [f"the band leaves at {point}" for point in left]
 
 
 def _bars(chart: Data, rows: Rows, drawn: Data) -> list[str]:
     x, y = Axis(chart, drawn, "x"), Axis(chart, drawn, "y")
     ground = y(chart["y_limits"][0] if chart["y_log"] else 0)
     known = [row for row in rows if row[chart["y"]] is not None]
-    sides = [(x(row[chart["x"]]), x(row[chart["x_end"]]), y(row[chart["y"]])) for row in known]
-    expected = [(left, top, right - left, ground - top) for left, right, top in sides if right > left]
-    return list(_missed(expected, [tuple(bar) for bar in drawn["bars"]], "bars"))
+    seen = [row for row in known if x(row[chart["x_end"]]) > x(row[chart["x"]])]
+    sides = [(x(row[chart["x"]]), x(row[chart["x_end"]]), y(row[chart["y"]])) for row in seen]
+    expected = [(left, top, right - left, ground - top) for left, right, top in sides]
+    found = list(_missed(expected, [tuple(bar) for bar in drawn["bars"]], "bars"))
+    return found + _off(chart, y, [row for row in seen if row[chart["y"]] > y.limits[0]], drawn)
 
 
 def _luminance(color: str) -> float:

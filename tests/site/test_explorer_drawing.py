@@ -77,11 +77,14 @@ SIGNALS = Explorer(
     start={"depth": 10},
     colors={"forward": "#000000", "backward": "#08306b"},  # the darkest of the book, which the dark theme must bear
 )
+LOSS = Heatmap(
+    x="lr", y="std", value="loss", value_log=True, value_limits=(0.2, 2e3), mark="best", title="Loss of each start"
+)
 MOMENTUM = Explorer(
     losses,
     name="momentum",
     controls=[Slider("momentum", [0.9, 0.99, 0.999])],
-    charts=[Heatmap(x="lr", y="std", value="loss", value_log=True, value_limits=(0.2, 2e3), mark="best", title="Loss")],
+    charts=[LOSS],
     say=lambda rows, momentum: f"With {momentum:g} the largest loss is {rows.loss.max():.3g}.",
 )
 ONLY = Explorer(
@@ -215,6 +218,8 @@ FAULTS: dict[str, tuple[str, Callable[[Reading], None]]] = {
     "line": ("signals", lambda reading: reading["charts"][0]["lines"].__setitem__(1, "M60,30L70,40")),
     "one line less": ("signals", lambda reading: reading["charts"][0]["lines"].pop()),
     "band": ("signals", lambda reading: reading["charts"][0]["areas"].reverse()),
+    "off the chart": ("signals", lambda reading: reading["charts"][0].update(texts=["7, off the chart"])),
+    "line that leaves": ("signals", lambda reading: reading["charts"][0].update(outside=1)),
     "axis": ("signals", lambda reading: reading["charts"][0]["y"].__setitem__(0, ["10⁻⁴", 194])),
     "bar": ("signals", lambda reading: reading["charts"][1]["bars"][3].__setitem__(1, 99.0)),
     "one bar less": ("signals", lambda reading: reading["charts"][1]["bars"].pop()),
@@ -254,7 +259,7 @@ def test_hovering_shows_the_numbers(visit: Callable[..., Visit]) -> None:
         picture.scroll_into_view_if_needed()
         box = picture.locator(targets[number]).first.bounding_box()
         assert box
-        middle = box["x"] + box["width"] * (4 / 9 if number == 0 else 0.5)
+        middle = box["x"] + box["width"] * (0.38 if number == 0 else 0.5)
         opened.mouse.move(middle, box["y"] + (2 if number == 1 else box["height"] / 2 if number else 0))
         tip = picture.locator("> g").last
         expect(tip).to_contain_text(text.split()[0])
@@ -339,8 +344,8 @@ def test_the_room_is_kept_until_the_scripts_draw(chromium: Browser, folder: Path
 def test_print(visit: Callable[..., Visit]) -> None:
     opened = visit().page
     opened.emulate_media(media="print")
-    assert opened.locator("svg[role=img]").count() == 4
-    assert all(picture.is_visible() for picture in opened.locator("svg[role=img]").all())
+    assert opened.locator("[data-picture]").count() == 4
+    assert all(picture.is_visible() for picture in opened.locator("[data-picture]").all())
     assert not opened.locator("summary").first.is_visible(), "what is folded cannot be opened on paper"
     assert wrong(opened, **START) == []
     assert len(opened.pdf()) > 10_000
@@ -456,8 +461,7 @@ MOUNT = """({ data, frames }) => {
     const found = frames[JSON.stringify(state)];
     return found ?? new Promise((done, failed) => { window.answers[JSON.stringify(state)] = { done, failed }; });
   };
-  const pick = (k, row) => ({ momentum: row.lr });
-  GoodStarts.mount(root, { ...data, frames: undefined }, { frame, live: true, pick });
+  GoodStarts.mount(root, { ...data, frames: undefined }, { frame, live: true });
 }"""
 
 
@@ -555,14 +559,57 @@ def test_values_between_stops_are_round_and_rise(slider: Slider, visit: Callable
     assert slider.values != [3, 10, 30] or all(isinstance(value, int) for value in seen)
 
 
-def test_a_click_on_a_map_chooses_its_cell(visit: Callable[..., Visit]) -> None:
-    opened = visit().page
-    rows = {"lr": [0.9, 0.99], "std": [1, 1], "loss": [1, 2], "best": [0, 0]}
-    frame = computed(MOMENTUM, momentum=0.9) | {"tables": [rows]}
-    made = mount(opened, MOMENTUM, {key(momentum=0.9): frame, key(momentum=0.99): frame})
-    made.locator("[data-mark=cell] rect").nth(1).click(force=True)
-    assert opened.evaluate("asked.at(-1)") == {"momentum": 0.99}
-    expect(made.locator("input")).to_have_attribute("aria-valuetext", "0.99")
+CHOSEN = Explorer(
+    lambda start, rate: pd.DataFrame(
+        {"start": s, "lr": lr, "loss": lr, "here": start == key and rate == lr}
+        for key, s in (("he", "He"), ("glorot", "Glorot"))
+        for lr in (0.01, 0.1)
+    ),
+    name="chosen",
+    controls=[Choice("start", {"he": "He", "glorot": "Glorot"}), Slider("rate", [0.01, 0.1])],
+    charts=[Heatmap(x="lr", y="start", value="loss", mark="here", picks={"start": "start", "rate": "lr"})],
+    say=lambda rows, start, rate: f"{start} at {rate}",
+    presets={"A failure": {"start": "glorot", "rate": 0.1}, "Its cure": {"start": "he"}},
+    question="Which start?",
+    look="The framed cell",
+)
+
+
+@pytest.fixture
+def choosing(visit: Callable[..., Visit]) -> Locator:
+    return mount(visit().page, CHOSEN, {key(**s): computed(CHOSEN, **s) for s in CHOSEN.states()})
+
+
+def test_a_cell_of_a_map_is_chosen_by_mouse_and_by_keyboard(choosing: Locator) -> None:
+    says = choosing.get_by_role("status")
+    expect(says).to_have_text("glorot at 0.1")
+    choosing.get_by_role("button", name="start He, lr 0.01, loss 0.01").click()
+    expect(says).to_have_text("he at 0.01")
+    for press, told in {"ArrowRight": "he at 0.1", "ArrowUp": "glorot at 0.1", "ArrowLeft": "glorot at 0.01"}.items():
+        choosing.page.keyboard.press(press)
+        expect(says).to_have_text(told)
+        assert choosing.page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
+
+
+def test_presets_choose_whole_states_and_say_which_one_stands(choosing: Locator) -> None:
+    failure, cure = (choosing.get_by_role("button", name=label) for label in CHOSEN.presets)
+    expect(failure).to_have_attribute("aria-pressed", "true")
+    cure.click()
+    expect(choosing.get_by_role("status")).to_have_text("he at 0.1")
+    expect(cure).to_have_attribute("aria-pressed", "true")
+    expect(failure).to_have_attribute("aria-pressed", "false")
+    expect(choosing.page.get_by_role("group", name="Explorer: Which start?")).to_be_visible()
+
+
+def test_the_last_state_stays_as_a_ghost(visit: Callable[..., Visit]) -> None:
+    explorer = shown(visit().page, "signals")
+    ghosts, line = explorer.locator(".explorer-ghost [data-mark=line] path"), explorer.locator(f"{LINES} path").first
+    note = explorer.get_by_text("Faint: before the last change.")
+    assert ghosts.count() == 0 and not note.is_visible()
+    before = line.get_attribute("d")
+    MOVES["keyboard"](explorer.locator("select"), 1)
+    assert ghosts.first.get_attribute("d") == before != line.get_attribute("d")
+    expect(note).to_be_visible()
 
 
 def test_sliders_of_the_page_have_no_more_than_their_stops(visit: Callable[..., Visit]) -> None:

@@ -1,17 +1,18 @@
 """Every explorer of the built site, moved by mouse, keyboard and touch: it shows the numbers of the state it is in."""
 
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import cycle, product
 
 import pytest
 from bs4 import BeautifulSoup
 from explorer_moves import MOVES
-from explorer_reading import CONTRAST, LINES, explorers, problems
+from explorer_reading import CONTRAST, LINES, READ, explorers, frame_at, problems, reading_problems
 from playwright.sync_api import Browser, BrowserContext
-from site_checks import HTML, Visit, pages
+from site_checks import HTML, PHONE, Visit, pages
 
 from tutorial_utils.explore.live import SCRIPTS, STYLE
 
+PHONE_HEIGHT = 640
 LABORATORY = '<div id="laboratory"'  # an explorer whose frames its own script computes
 TEXTS = {page: (HTML / page).read_text("utf-8") for page in pages(HTML)}
 FOUND = {page: explorers(text) for page, text in TEXTS.items() if "<good-explorer" in text}
@@ -46,6 +47,52 @@ def test_explorers_of(page: str, reader: BrowserContext, address: str) -> None:
                 found += [f"moved by {way}: {problem}" for problem in problems(data, places, shown)]
     visit.page.close()
     assert visit.problems + found == []
+
+
+# Every state, one after the other, as the last control changes fastest; what is drawn in each.
+SWEEP = f"""(root) => {{
+  const read = {READ}, controls = [...root.querySelectorAll('[data-control]')];
+  const last = (control) => (control.options ? control.options.length : +control.max + 1);
+  const move = (k, place) => {{
+    controls[k].value = place;
+    controls[k].dispatchEvent(new Event('input'));
+    return walk(k + 1);
+  }};
+  const walk = (k) => (k === controls.length ? [read(root)]
+    : Array.from({{ length: last(controls[k]) }}, (_, place) => move(k, place)).flat());
+  return walk(0);
+}}"""
+
+
+@pytest.mark.parametrize("page", FOUND)
+def test_no_state_draws_what_was_not_measured(page: str, open_page: Callable[..., Visit], address: str) -> None:
+    opened = open_page(address + page)
+    for name, data in FOUND[page].items():
+        readings = opened.page.locator(f"good-explorer#{name}").evaluate(SWEEP)
+        states = list(product(*(range(len(control["values"])) for control in data["controls"])))
+        found = [reading_problems(data, list(at), one) for at, one in zip(states, readings, strict=True)]
+        assert [problem for problem in found if problem] == [], f"of {len(states)} states"
+
+
+REACH = """(root) => root.querySelector('.explorer-words').getBoundingClientRect().bottom
+  - root.querySelector('.explorer-controls').getBoundingClientRect().top"""
+
+
+@pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if page in FOUND or LABORATORY in text])
+def test_controls_and_sentence_fit_on_a_phone(page: str, open_page: Callable[..., Visit], address: str) -> None:
+    for explorer in open_page(address + page, width=PHONE).page.locator(".explorer").all():
+        assert explorer.evaluate(REACH) <= PHONE_HEIGHT, explorer.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("page", FOUND)
+def test_an_explorer_can_be_read_without_its_chapter(page: str) -> None:
+    for name, data in FOUND[page].items():
+        assert data["question"].endswith("?") and data["look"], name
+        assert len(data["presets"]) >= 2 and list(data["presets"][0]["at"].values()) == data["start"], name
+        said = [frame_at(data, list(preset["at"].values()))["say"] for preset in data["presets"]]
+        assert len(set(said)) == len(said), f"{name}: presets that say the same"
+        titles = [chart["title"] for chart in data["charts"]]
+        assert all(titles) and len(set(titles)) == len(titles), name
 
 
 def test_a_name_is_no_other_elements() -> None:

@@ -1,4 +1,4 @@
-"""The Evidence page in the browser: its links, its filter and its order."""
+"""The Evidence page in the browser: its links, its cards, its folds and its filter; and what chapters show of it."""
 
 import pytest
 from bs4 import BeautifulSoup
@@ -6,24 +6,25 @@ from playwright.sync_api import Page
 from site_checks import PHONE, WIDE
 
 import topics
+from tutorial_utils.claims import CLAIMS
 from tutorial_utils.claims.ledger import load
 
 PAGE = "evidence.html"
 STORED = load()
+COUNT = ".ledger-filter output"
 
 
 def soup(path):
     return BeautifulSoup(path.read_text("utf-8"), "html.parser")
 
 
-def shown(page: Page, column: int) -> list[str]:
-    cells = page.locator(f"table.ledger tbody tr:not([hidden]) td:nth-child({column})")
-    return [text.replace("\xa0", " ") for text in cells.all_inner_texts()]
+def shown(page: Page) -> list[str]:
+    return page.locator("table.ledger tbody tr:visible").evaluate_all("rows => rows.map((row) => row.id)")
 
 
 def test_a_row_and_its_section_lead_to_each_other(html):
     links = {row["id"]: row.select_one("td:last-child a")["href"] for row in soup(html / PAGE).select(".ledger tr[id]")}
-    assert list(links) == list(STORED)
+    assert set(links) == set(STORED)
     chapters = {path: soup(html / path) for path in {link.split("#")[0] for link in links.values()}}
     for id, link in links.items():
         path, section = link.split("#")
@@ -32,53 +33,94 @@ def test_a_row_and_its_section_lead_to_each_other(html):
         assert place.select_one(f'a[href$="{PAGE}#{id}"]'), f"{link} has no badge that leads to {id}"
 
 
-def test_rows_are_filtered_by_words_and_verdict(open_page, address):
+def test_there_is_a_fold_for_each_topic(html):
+    folds = {fold["data-topic"]: fold for fold in soup(html / PAGE).select("details.ledger-topic")}
+    for topic, fold in folds.items():
+        assert [row["id"] for row in fold.select("tr[id]")] == [id for id in STORED if CLAIMS[id].topic == topic]
+    assert set(folds) == {claim.topic for claim in CLAIMS.values()}
+
+
+def test_rows_are_filtered_and_the_address_says_how(open_page, address):
     page = open_page(address + PAGE).page
-    count, words = page.locator(".ledger-filter output"), page.get_by_label("Words")
-    assert count.inner_text() == f"{len(STORED)} of {len(STORED)} claims"
+    assert page.locator(COUNT).inner_text() == f"{len(STORED)} of {len(STORED)} claims" and shown(page) == []
     page.get_by_label("Verdict").select_option("refuted")
-    wrong = sum(entry.verdict == "refuted" for entry in STORED.values())
-    assert len(shown(page, 1)) == wrong and count.inner_text() == f"{wrong} of {len(STORED)} claims"
-    words.fill("ORTHOGONAL keep")
-    page.get_by_label("Verdict").select_option("")
-    assert 0 < len(shown(page, 1)) < 10 and all("rthogonal" in text for text in shown(page, 1))
-    words.fill("no such words")
-    assert count.inner_text() == f"0 of {len(STORED)} claims"
+    refuted = {id for id, entry in STORED.items() if entry.verdict == "refuted"}
+    assert set(shown(page)) == refuted
+    page.get_by_label("Who says so").select_option("folklore")
+    folklore = {id for id in refuted if "folklore" in CLAIMS[id].source}
+    assert set(shown(page)) == folklore and 0 < len(folklore) < len(refuted)
+    again = open_page(page.url).page
+    assert set(shown(again)) == folklore and again.locator(COUNT).inner_text().startswith(f"{len(folklore)} of")
+    again.get_by_role("button", name="Show all").click()
+    again.wait_for_url(address + PAGE)
+    again.get_by_label("Words").fill("ORTHOGONAL keep")
+    assert 0 < len(shown(again)) < 10 and "words=ORTHOGONAL+keep" in again.url
+    again.get_by_label("Topic").select_option("batchnorm-clinic")
+    assert shown(again) == [] and again.locator(COUNT).inner_text() == f"0 of {len(STORED)} claims"
 
 
-def test_rows_are_sorted(open_page, address):
+def test_a_card_asks_before_it_tells(open_page, address):
     page = open_page(address + PAGE).page
-    by_place = page.get_by_role("button", name="Shown in")
-    by_place.click()
-    places = [text.split(":")[0] for text in shown(page, 5)]
-    chapters = [int(place.removeprefix("Chapter ")) for place in places if place != "Appendix"]
-    assert places[0] == "Appendix" and chapters == sorted(chapters) and {2, 10} <= set(chapters)
-    by_place.click()
-    assert page.locator("th[aria-sort=descending]").inner_text() == "Shown in"
-    assert shown(page, 5)[0].startswith(f"Chapter {chapters[-1]}")
-    page.get_by_role("button", name="Verdict").click()
-    assert shown(page, 2)[0].startswith("not decided") and shown(page, 2)[-1].startswith("supported")
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    card = page.locator(".belief").first
+    held, answer = card.get_attribute("data-held"), card.locator(".measured")
+    assert not answer.is_visible()
+    card.get_by_role("button", name=held).click()
+    assert answer.is_visible() and f"Held {held}" in answer.inner_text() and "[" in answer.inner_text()
+    assert card.locator("output").inner_text() == "Your guess was right."
+    assert page.get_by_role("status").first.inner_text() == "1 of 1 guesses were right."
+    page.reload()
+    assert page.locator(".belief").first.locator(".measured").is_visible(), "a guess is kept"
+
+
+def test_without_scripts_everything_can_be_read(chromium, address):
+    page = chromium.new_page(java_script_enabled=False)
+    page.goto(address + PAGE)
+    assert page.locator(".belief .measured").first.is_visible()
+    assert not page.locator(".belief-guess").first.is_visible() and not page.locator(".ledger-filter").is_visible()
+    page.close()
 
 
 def test_beliefs_that_measured_wrong_lead_to_their_rows(html):
     page = soup(html / PAGE)
-    links = [link["href"].removeprefix("#") for link in page.select("table.beliefs a")]
-    kinds = [STORED[id].verdict.name for id in links]
-    assert kinds == sorted(kinds, reverse=True) and set(kinds) == {"REFUTED", "IN_GENERAL"}
-    assert "default-is-he" in links and all(page.find(id=id) for id in links)
+    cards = {card.select_one(".measured a")["href"].removeprefix("#"): card for card in page.select(".belief")}
+    wrong = {id for id, entry in STORED.items() if entry.verdict.name in ("REFUTED", "IN_GENERAL")}
+    assert set(cards) == {id for id in wrong if not CLAIMS[id].source.startswith("derivation")}
+    assert all(page.find(id=id) for id in cards)
+    assert all((STORED[id].verdict == "refuted") is (card["data-held"] == "nowhere") for id, card in cards.items())
 
 
 @pytest.mark.parametrize("width", [WIDE, PHONE])
-def test_the_table_is_as_wide_as_the_text(width, open_page, address):
-    page = open_page(address + PAGE, "light", width).page
-    for section in ("the-ledger", "beliefs-that-measured-wrong"):
-        table, text = (page.locator(f"#{section} > {kind}").first.bounding_box() for kind in ("table", "p"))
-        assert table["width"] <= text["width"] + 1
+def test_the_ledger_takes_the_width_there_is(width, open_page, address):
+    page = open_page(f"{address}{PAGE}?topic=he", "dark", width)
+    table = page.page.locator("table.ledger:visible").bounding_box()
+    room = page.page.locator(".bd-article-container").bounding_box()
+    assert room["width"] - 40 < table["width"] <= room["width"] and page.layout() == []
+    assert width == PHONE or table["width"] > 850
+
+
+def a_badge(open_page, address) -> tuple[Page, str]:
+    shown_on = next(page for id, page, _ in topics.evidence() if id == "bn-fewer-dents")
+    return open_page(f"{address}chapters/{shown_on.path.name}.html").page, 'a.claim-badge[href$="#bn-fewer-dents"]'
 
 
 def test_a_badge_leads_to_its_row(open_page, address):
-    shown_on = next(page for id, page, _ in topics.evidence() if id == "bn-fewer-dents")
-    page = open_page(f"{address}chapters/{shown_on.path.name}.html").page
-    page.get_by_role("link", name="bn-fewer-dents", exact=True).click()
+    page, badge = a_badge(open_page, address)
+    page.locator(badge).click()
     page.wait_for_url("**/evidence.html#bn-fewer-dents")
     assert 0 < page.locator("tr:target").bounding_box()["y"] < page.viewport_size["height"]
+
+
+def test_a_badge_says_the_verdict_and_its_tip_the_claim(open_page, address):
+    page, badge = a_badge(open_page, address)
+    tip = page.locator(f"{badge} + .claim-tip")
+    assert page.locator(badge).inner_text() == "true in some cases" and not tip.is_visible()
+    page.locator(badge).hover()
+    assert tip.is_visible()
+    page.mouse.move(0, 0)
+    page.locator(badge).focus()
+    assert CLAIMS["bn-fewer-dents"].statement in tip.inner_text()
+    assert page.locator(badge).get_attribute("aria-describedby") == tip.get_attribute("id")
+    page.keyboard.press("Escape")
+    assert not tip.is_visible()

@@ -3,6 +3,8 @@
 from io import StringIO
 from pathlib import Path
 
+import belief_cards
+import claim_links
 import claims_table
 import docstrings
 import katex_math
@@ -12,6 +14,7 @@ from sphinx.application import Sphinx
 from theme_fixes import FIXES, Fix
 
 import topics
+from tutorial_utils.claims import CLAIMS
 from tutorial_utils.claims.ledger import Entry, concluded
 from tutorial_utils.claims.registry import Claim, Evidence, Method, Verdict
 
@@ -64,6 +67,18 @@ MARKUP = {
         '<button class="btn search-button-field search-button__button pst-js-only">',
     ),
     "the name of a folded": ('<summary aria-label="Toggle hidden content">', "<summary>"),
+    "a paragraph is not": (
+        '<p class="collapsed admonition-title">Setup</p>',
+        '<span class="collapsed admonition-title">Setup</span>',
+    ),
+    "pandas gives": ("<style scoped>\n    .dataframe {}\n</style>", ""),
+    "an attribute of pandas": ('<th colspan="4" halign="left">', '<th colspan="4">'),
+    "a second title": (
+        '<div id="jb-print-docs-body" class="onlyprint"><h1>He</h1><div id="print-main-content">'
+        '<div id="jb-print-toc">\n'
+        "<div>\n<h2>Contents</h2></div>\n<nav><ul></ul></nav></div>\n</div>\n</div>",
+        "",
+    ),
     "the arrow": (
         '<summary><span class="toctree-toggle">',
         '<summary aria-label="Pages of this section"><span class="toctree-toggle">',
@@ -135,7 +150,7 @@ def test_the_drawing_of_a_claim(holds):
         Evidence("b", 7.0 * (holds[1] < 7) - 7.0, 0.0, 0.0, 8),
     )
     entry = concluded(claim(holds=holds), (inside, outside), (outside._replace(condition="a"), inside))
-    svg = BeautifulSoup(claims_table.drawing(claim(holds=holds), entry), "html.parser")
+    svg = BeautifulSoup(claims_table.drawing(claim(holds=holds), entry.sets), "html.parser")
     left, width = (float(svg.rect[name]) for name in ("x", "width"))
     places = [float(dot["cx"]) for dot in svg("circle")]
     assert left <= places[0] <= left + width
@@ -156,6 +171,22 @@ def measured_twice(about):
 
 def words(html):
     return " ".join(BeautifulSoup(html, "html.parser").get_text(" ").split())
+
+
+@pytest.mark.parametrize(
+    ("source", "kinds"),
+    [
+        ("PyTorch docs; Ioffe and Szegedy (2015), algorithm 2", ["papers", "PyTorch and Keras"]),
+        ("source text, by its example; folklore", ["folklore", "the text this book grew from"]),
+        ("this book", ["this book"]),
+    ],
+)
+def test_the_kinds_of_a_source(source, kinds):
+    assert claims_table.kinds(source) == kinds
+
+
+def test_every_source_is_of_some_kind():
+    assert [about.source for about in CLAIMS.values() if not claims_table.kinds(about.source)] == []
 
 
 def test_the_row_of_a_claim():
@@ -184,12 +215,31 @@ def test_the_row_of_a_claim():
         assert part in words(html)
 
 
-def test_a_belief_that_measured_wrong():
-    about = claim(controls=("LayerNorm",))
-    html = claims_table.belief(about, measured_twice(about))
-    assert words(html) == "a < b folklore deep q: 1 to 2 shallow: 3 [3, 3]"
-    only = tuple(one for one in measured_twice(about).sets[0] if one.condition == "shallow")
-    assert "nowhere that was tested" in words(claims_table.belief(claim(), concluded(claim(), only, only)))
+def test_a_belief_that_measured_wrong(monkeypatch):
+    about = claim(controls=("LayerNorm",), unit="decades")
+    monkeypatch.setitem(belief_cards.CLAIMS, "x", about)
+    entry = measured_twice(about)
+    assert words(belief_cards.card(entry)) == (
+        "a < b folklore Where does it hold? nowhere in some cases Held in some cases q; 1 to 2 would agree. "
+        "shallow: 3 decades [3, 3]: refutes deep: 1.5 decades [1.5, 1.5]: agrees 2 more in its row in the ledger"
+    )
+    only = tuple(one for one in entry.sets[0] if one.condition == "shallow")
+    assert "Held nowhere" in words(belief_cards.card(concluded(about, only, only)))
+
+
+def test_cards_take_a_topic_at_a_time(monkeypatch):
+    topics_of = {"a": "he", "b": "he", "c": "glorot", "d": "glorot"}
+    monkeypatch.setattr(belief_cards, "CLAIMS", {id: claim(id=id, topic=topic) for id, topic in topics_of.items()})
+    entries = [Entry(id, Verdict.SUPPORTED if id == "d" else Verdict.REFUTED, {}, ()) for id in topics_of]
+    assert [one.id for one in belief_cards.wrong(entries)] == ["a", "c", "b"]
+
+
+def test_a_tip_says_where_a_statement_holds_if_that_is_short(monkeypatch):
+    monkeypatch.setitem(claim_links.CLAIMS, "x", claim())
+    entry = measured_twice(claim(controls=("LayerNorm",)))
+    assert words(claim_links.closing(entry, "tip")) == "a < b refuted in general, true where named: deep"
+    monkeypatch.setattr(claim_links, "ROOM", 10)
+    assert words(claim_links.closing(entry, "tip")) == "a < b refuted in general, true where named"
 
 
 @pytest.mark.parametrize(("number", "where"), [(3, "Chapter 3"), (None, "Appendix")])
@@ -200,5 +250,6 @@ def test_a_claim_leads_to_its_section(number, where):
 
 
 def test_the_counts_of_the_ledger():
-    entries = {name: Entry(name, verdict, {}, ()) for name, verdict in zip("abcd", [*Verdict][:2] * 2, strict=True)}
-    assert claims_table.counts(entries) == "4 claims: 2 supported; 2 refuted."
+    entries = [Entry(name, verdict, {}, ()) for name, verdict in zip("abcd", [*Verdict][:2] * 2, strict=True)]
+    assert claims_table.counts(entries) == "4 claims: 2 supported, 2 refuted."
+    assert claims_table.counts(entries[:1]) == "1 claim: 1 supported."

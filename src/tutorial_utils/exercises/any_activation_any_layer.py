@@ -78,6 +78,7 @@ def _gain(statistic: Function = _mean_square, power: float = -0.5) -> Function:
 
 @exercise(
     "gain-quadrature",
+    guessing=0.4,
     inputs=(_odd, _with_a_mean),
     rtol=1e-2,
     rtol32=None,
@@ -279,7 +280,7 @@ def _rotation(rows: int, columns: int, gain: float, generator: torch.Generator) 
     inputs=(_tall, _wide),
     observe=_draws,
     describe=_geometry,
-    cases=2,
+    cases=4,
     rtol32=None,
     right="all singular values are the gain, and the draw prefers no sign.",
     mistakes={

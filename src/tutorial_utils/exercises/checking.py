@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -21,6 +21,8 @@ from tutorial_utils.exercises.match import best_match, result_of
 from tutorial_utils.exercises.registry import EXERCISES, Exercise, Function, Inputs, When
 from tutorial_utils.exercises.run import Perform, Raised, cast, changed, described, perform_here, snapshot, to_data
 
+#: What readers guessed at first, by exercise.
+FIRST_GUESSES: dict[str, Any] = {}
 #: How often data are drawn before those are taken for which a mistake cannot be told from another answer.
 REDRAWS = 50
 
@@ -50,9 +52,11 @@ def check(
     id: str,
     answer: Any,
     *,
+    later: bool = False,
     student_id: str | None = None,
     generator: torch.Generator | None = None,
     perform: Perform = perform_here,
+    guess: Any = None,
 ) -> Result:
     """Check an answer: right, or what went wrong, in words; nothing that the answer does makes this raise.
 
@@ -62,14 +66,33 @@ def check(
     Args:
         id: the exercise.
         answer: the function, class or value that it asks for; ``...`` for one not written yet.
+        later: whether only who grades has the exercise, one of a course's own: then it is not checked here.
         student_id: whose data the answer is about, where :func:`data` was asked for them.
         generator: draws the inputs; without one they are different each time.
         perform: runs the answer on one input; another one than the default may do so in another process.
+        guess: what the reader expects, where the exercise asks for that first; ``...`` if it is not written yet. Only
+            the first guess counts, and a right answer is compared with it.
 
     Raises:
         ValueError: if there is no such exercise.
     """
+    if later and id not in EXERCISES:
+        return Result(id, False, f"{id}: this answer is checked when you hand it in.")
     exercise = find(id)
+    if _is_open(guess):
+        return Result(id, False, f"{id}: not written yet. First write down your guess, which is not graded.")
+    if guess is not None:
+        FIRST_GUESSES.setdefault(id, to_data(guess))
+    result = _checked(exercise, answer, student_id, generator, perform)
+    if guess is None or not result.passed:
+        return result
+    return replace(result, hint=f"{result.hint}\n{hints.paragraph(hints.of_guess(exercise, FIRST_GUESSES[id]))}")
+
+
+def _checked(
+    exercise: Exercise, answer: Any, student_id: str | None, generator: torch.Generator | None, perform: Perform
+) -> Result:
+    """Check an answer, whatever was guessed before."""
     if _is_open(answer) or (answer is None and exercise.value):
         return _not_written(exercise)
     if callable(answer) == exercise.value:
@@ -102,11 +125,14 @@ def try_function(
     exercise: Exercise, answer: Function, generator: torch.Generator, perform: Perform = perform_here
 ) -> Iterator[Case]:
     """Try a function on random inputs, until all are done or it took too long."""
+    kinds = len(exercise.inputs)
     for number in range(exercise.cases):
-        # float64 and float32 take turns, each for one round of all kinds of inputs
-        single = number // len(exercise.inputs) % 2 and exercise.rtol32 is not None
+        if number % kinds == 0:  # each round has all kinds of inputs, in an order that no answer can count on
+            order = torch.randperm(kinds, generator=generator).tolist()
+        # float64 and float32 take turns, each for one round
+        single = number // kinds % 2 and exercise.rtol32 is not None
         dtype = torch.float32 if single else torch.float64
-        inputs = cast(exercise.inputs[number % len(exercise.inputs)](generator=generator), dtype)
+        inputs = cast(exercise.inputs[order[number % kinds]](generator=generator), dtype)
         case = try_once(exercise, answer, inputs, dtype, perform)
         yield case
         if isinstance(case.result, Raised) and case.result.kind in ("TimeUp", "NotImplementedError"):
@@ -142,7 +168,7 @@ def expectation(exercise: Exercise, inputs: Inputs, dtype: torch.dtype = torch.f
 def _verdict(cases: list[Case]) -> Result:
     """Right, or what is wrong: first whether the answer ran, then its values, then side effects and precision."""
     exercise, last = cases[0].exercise, cases[-1]
-    if isinstance(last.result, Raised) and str(last.result) == "NotImplementedError":
+    if isinstance(last.result, Raised) and last.result.is_stub:
         return _not_written(exercise)
     if isinstance(last.result, Raised) and last.result.kind == "TimeUp":
         return _wrong(exercise, hints.of_exception(last.result), hints.shown(last))
@@ -150,10 +176,9 @@ def _verdict(cases: list[Case]) -> Result:
         return _explain(cases)
     if touched := [name for case in cases for name in case.changed]:
         return _wrong(exercise, f"The result is right, but your code changes its input `{touched[0]}`. Work on a copy.")
-    if coarse := next(filter(None, map(hints.of_precision, cases)), ""):
-        return _wrong(exercise, coarse)
     words = exercise.right or ("the value is as computed." if exercise.value else "as expected on every random input.")
-    return Result(exercise.id, True, hints.paragraph(f"Right: {words}"))
+    coarse = next(filter(None, map(hints.of_precision, cases)), "")
+    return Result(exercise.id, True, hints.paragraph(f"Right: {words} {coarse}".rstrip()))
 
 
 def _explain(cases: list[Case]) -> Result:

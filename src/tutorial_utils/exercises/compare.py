@@ -17,6 +17,8 @@ from tutorial_utils.exercises.run import Raised, Unsupported, tensors
 
 #: How many standard errors apart two estimates may be.
 STANDARD_ERRORS = 6.0
+#: Relative tolerances for results of fewer digits than float64 has.
+COARSE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 2e-2}
 # Below this share of one, an error relative to the expected size is rounding: an exact zero comes out as 1e-17.
 FLOOR = 1e-2
 
@@ -149,6 +151,8 @@ def numeric(result: Any, expected: Any) -> bool:
 def agree(result: Any, expected: Any, rtol: float) -> bool:
     """Whether two parts of outcomes are the same: estimates within their errors, numbers within the tolerance.
 
+    A result of fewer digits, such as one in float32, is judged by what its dtype can hold.
+
     >>> agree(0.3, 0.1 + 0.2, 1e-6), agree(Estimate(1.0, 0.1), Estimate(1.2, 0.1), 0)
     (True, True)
     """
@@ -159,6 +163,7 @@ def agree(result: Any, expected: Any, rtol: float) -> bool:
     if not isinstance(expected, (Tensor, Real)) or not isinstance(result, (Tensor, Real)):
         return type(result) is type(expected) and bool(result == expected)
     one, other = as_tensor(result), as_tensor(expected)
+    rtol = max(rtol, COARSE.get(one.dtype, 0.0))
     if other.dim() == 0:  # a number may come in brackets, but a truth value is none
         same_kind = (one.dtype == torch.bool) == (other.dtype == torch.bool)
         return same_kind and one.numel() == 1 and bool(close(one.reshape(()), other, rtol))

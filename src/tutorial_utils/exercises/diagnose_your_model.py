@@ -106,6 +106,7 @@ def _name(
 
 @exercise(
     "audit-name",
+    guessing=1.0,
     inputs=(_matrices, _kernels),
     observe=_names_of,
     describe=_by_source,
@@ -213,6 +214,7 @@ def _copies(
 
 @exercise(
     "audit-copies",
+    guessing=1.0,
     inputs=_stack,
     observe=_names_from,
     describe=_by_parameter,
@@ -315,6 +317,7 @@ def _guilty(
 
 @exercise(
     "diagnose-guilty-layer",
+    guessing=0.1,
     inputs=(_too_large, _too_small),
     cases=4,
     rtol32=None,

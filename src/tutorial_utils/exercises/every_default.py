@@ -134,6 +134,7 @@ def _as_it_is(rows: Tensor) -> Tensor:
 
 @exercise(
     "audit-forget",
+    guessing=0.1,
     inputs=_recurrent,
     observe=_parameters_afterward,
     describe=_gate_by_gate,

@@ -97,7 +97,7 @@ def exchanged(case: Case) -> bool:
 
 
 def of_precision(case: Case) -> str:
-    """That a part has fewer digits than the input; "" if none has."""
+    """That a part has fewer digits than the input, a remark on a right answer; "" if none has."""
     for name, expected in case.expected.items():
         result = case.outcome[name]
         if not isinstance(result, Tensor) or not isinstance(expected, Tensor) or not expected.is_floating_point():
@@ -105,10 +105,16 @@ def of_precision(case: Case) -> str:
         if not result.is_floating_point() or result.element_size() < expected.element_size():
             given, asked = (str(one.dtype).removeprefix("torch.") for one in (result, expected))
             return (
-                f"The values are right, but your result is {given} for inputs of {asked}. Make new tensors with the "
-                "dtype of the input (`torch.zeros_like`, `x.new_zeros`)."
+                f"One remark: your result is {given} for inputs of {asked}, so it has fewer digits than they have. New "
+                "tensors get the dtype of the input by `torch.zeros_like` or `x.new_zeros`."
             )
     return ""
+
+
+def of_guess(exercise: Exercise, guess: Any) -> str:
+    """A guess beside what is right."""
+    right = [exercise.reference(*inputs) for inputs in exercise.predict]
+    return f"Your first guess was {show(guess)}; right is {show(right if len(right) > 1 else right[0])}."
 
 
 # --- one part -----------------------------------------------------------------------------------------

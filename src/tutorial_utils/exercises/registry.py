@@ -61,14 +61,18 @@ class Exercise:
     parts: tuple[str, ...] = ()
     #: Positions of the inputs that the answer may change in place; they then are its result.
     changes: tuple[int, ...] = ()
-    #: Whether the answer is a value, computed from the reader's own data, rather than a function.
+    #: Whether the answer is a value rather than a function. It can be found by trial, so better ask for a function.
     value: bool = False
-    #: Relative tolerance in float64.
-    rtol: float = 1e-6
-    #: The same in float32; None where the inputs stay in float64.
+    #: Relative tolerance for inputs in float64; not so small that an answer which computes in float32 fails.
+    rtol: float = 1e-5
+    #: The same for inputs in float32; None where they stay in float64.
     rtol32: float | None = 1e-3
     #: On how many random inputs a function is tried.
     cases: int = 6
+    #: Inputs for which the reader guesses what comes out, before writing the answer; it is compared, never graded.
+    predict: tuple[Inputs, ...] = ()
+    #: At most how often an answer passes that knows which results there are and how frequent, and nothing else.
+    guessing: float = 1e-3
     #: What is said to a right answer.
     right: str = ""
 

@@ -1,15 +1,24 @@
 """What exercises are built from: random inputs, observers of an answer, and descriptions of what they collect."""
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tutorial_utils.exercises.compare import Estimate, Outcome, kind
-from tutorial_utils.exercises.registry import Function
+from tutorial_utils.exercises.registry import Function, call
 from tutorial_utils.exercises.run import NoResult, WrongType, same, tensors
+
+COPIED = (
+    "Your function returns something new and leaves what it was given as it was. The exercise asks for a change in "
+    "place: whoever calls your function keeps the object that was handed over, and nothing has happened to it."
+)
 
 # --- random inputs ------------------------------------------------------------------------------------
 
@@ -84,6 +93,57 @@ def fill_thrice(answer: Function, weight: Tensor, *options: Any) -> list[Any]:
     return thrice(lambda *rest: answer(leaf(weight), *rest), *options)
 
 
+def in_place(observe: Function) -> Function:
+    """An observer that refuses an answer which leaves its first input as it was and returns something else."""
+
+    def changing(answer: Function, first: Any, *others: Any) -> Any:
+        result = answer(first, *others)  # where an answer changes its input, this is that input
+        if result is not first:
+            raise WrongType(COPIED)
+        return result
+
+    def watched(answer: Function, *inputs: Any) -> Any:
+        return observe(partial(changing, answer), *inputs)
+
+    return watched
+
+
+def without(*modules: str, observe: Function = call) -> Function:
+    """An observer that refuses an answer which itself calls a function of some modules, such as ``"torch.nn.init"``.
+
+    What libraries call for it is allowed: creating an ``nn.Linear`` initializes it.
+    """
+
+    def watched(answer: Function, *inputs: Any) -> Any:
+        calls: list[str] = []
+        with _profile(partial(_note_call, modules, calls)):
+            result = observe(answer, *inputs)
+        if calls:
+            raise WrongType(f"Your code calls `{calls[0]}`. Here you write it yourself, without that module.")
+        return result
+
+    return watched
+
+
+@contextmanager
+def _profile(notice: Function) -> Iterator[None]:
+    """Have Python report calls in the block."""
+    before = sys.getprofile()
+    sys.setprofile(notice)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+def _note_call(modules: tuple[str, ...], calls: list[str], frame: FrameType, event: str, argument: object) -> None:
+    """Note a call into one of the modules by the reader's own code."""
+    callee, caller = (str(one.f_globals.get("__name__")) if one else "" for one in (frame, frame.f_back))
+    called = event == "call" and any(f"{callee}.".startswith(f"{module}.") for module in modules)
+    if called and caller.partition(".")[0] not in ("torch", "tutorial_utils"):
+        calls.append(f"{callee}.{frame.f_code.co_name}")
+
+
 # --- descriptions -------------------------------------------------------------------------------------
 
 
@@ -138,6 +198,12 @@ def origin(first: Any, copy: Any, moved_on: Any) -> str:
     return "a fixed seed" if same(drawn, later) else "the generator"
 
 
+def rescaled(first: Tensor, other: Tensor) -> bool:
+    """Whether two draws have exactly the same size, as they do only if each was rescaled to fit it."""
+    sizes = [[x.var(), x.square().mean(), x.flatten(1).var(1).mean()] for x in (first.double(), other.double())]
+    return any(abs(one / another - 1) < 3e-7 for one, another in zip(*sizes, strict=True))
+
+
 def distribution(draws: list[Any], *inputs: Any) -> Outcome:
     """The moments of a weight drawn :func:`thrice`, and where the numbers come from."""
     weight, *others = map(tensor, draws)
@@ -145,6 +211,7 @@ def distribution(draws: list[Any], *inputs: Any) -> Outcome:
     return {
         "shape": str(tuple(weight.shape)),
         "entries differ": 2 * len(edges.unique()) > len(edges),
+        "rescaled to fit": rescaled(weight, others[-1]) if weight.dim() > 1 else False,
         **moments(weight),
         "random numbers come from": origin(weight, *others),
     }

@@ -1,13 +1,15 @@
 """Exercises about variance through a layer."""
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tutorial_utils.exercises.compare import Estimate, Outcome
-from tutorial_utils.exercises.registry import Function, Inputs, exercise
+from tutorial_utils.exercises.registry import Function, Inputs, When, exercise
 from tutorial_utils.exercises.run import WrongType
 from tutorial_utils.exercises.toolbox import (
     between,
@@ -15,6 +17,7 @@ from tutorial_utils.exercises.toolbox import (
     normal,
     off_stream,
     origin,
+    rescaled,
     sizes,
     stream,
     tensor,
@@ -27,15 +30,15 @@ from tutorial_utils.exercises.toolbox import (
 
 def _default_layer(*, generator: torch.Generator) -> Inputs:
     """A small number of inputs, their mean and their standard deviation."""
-    n_in, mean = between(6, 15, generator=generator), between(4, 9, generator=generator) / 10
-    return n_in, mean, between(11, 19, generator=generator) / 10
+    n_in, mean = between(6, 15, generator=generator), uniform(0.4, 0.9, generator=generator)
+    return n_in, mean, uniform(1.1, 1.9, generator=generator)
 
 
 @exercise(
     "variance-default-layer",
-    value=True,
     inputs=_default_layer,
     rtol=3e-3,
+    rtol32=None,
     right="a third of the inputs' second moment, plus the variance of the biases.",
     mistakes={
         "You used the variance of the inputs. Their mean counts, too: what enters is E[x²], the variance plus the "
@@ -61,7 +64,7 @@ def variance_default_layer(n_in: int, mean: float, std: float) -> float:
     return (mean**2 + std**2) / 3 + 1 / (3 * n_in)
 
 
-# --- one expectation for each input -------------------------------------------------------------------
+# --- one expectation for each pair of inputs -----------------------------------------------------------
 
 
 def _batch(*, generator: torch.Generator) -> Inputs:
@@ -70,47 +73,136 @@ def _batch(*, generator: torch.Generator) -> Inputs:
     return x, uniform(0.1, 0.4, generator=generator), uniform(0.5, 1, generator=generator)
 
 
-def _from(statistic: Function) -> Function:
-    """An answer that multiplies ``var_w`` by another statistic of x than the sum of each row's squares."""
-    return lambda x, var_w, var_b: var_w * statistic(x) + var_b
+def _pairs(products: Function = lambda x: x @ x.T, *, bias: Function = lambda products: 1.0) -> Function:
+    """An answer, right unless told otherwise: ``var_w`` times products of the rows, and ``var_b`` times a pattern."""
+
+    def answer(x: Tensor, var_w: float, var_b: float) -> Tensor:
+        found = products(x)
+        result: Tensor = var_w * found + var_b * bias(found)
+        return result
+
+    return answer
+
+
+def _centered(x: Tensor) -> Tensor:
+    return x - x.mean(1, keepdim=True)
 
 
 @exercise(
-    "variance-each-input",
+    "variance-each-pair",
     inputs=_batch,
-    right="each input has its own second moment over draws of the layer.",
+    right="when the layer is drawn, each pair of inputs has its own number: the weights multiply their inner product, "
+    "and the bias lifts all of them alike.",
     mistakes={
-        "You averaged over the batch. Nothing here averages over inputs: each row has its own number, computed from "
-        "its own entries (dim=1).": _from(lambda x: x.square().sum(0)),
-        "You gave one number for the whole batch. When the weights are drawn, each input stays fixed and has its own "
-        "second moment.": _from(lambda x: x.square().sum(1).mean()),
-        "You took the mean of the squares over the entries. `var_w` is the variance of one weight, so the squares are "
-        "summed; the mean belongs to n_in * var_w.": _from(lambda x: x.square().mean(1)),
-        "You multiplied the sum of squares by n_in. The sum already contains this factor: it is n_in times the "
-        "mean.": _from(lambda x: x.shape[1] * x.square().sum(1)),
-        "You subtracted the mean of the input before squaring. Only the weights need mean zero; the input enters with "
-        "its squares as they are.": _from(lambda x: (x - x.mean(1, keepdim=True)).square().sum(1)),
-        "You squared the sum of the inputs. The cross terms vanish on average; the sum of the squares remains.": _from(
-            lambda x: x.sum(1).square()
-        ),
-        "You squared `var_w` and `var_b`. They are variances already.": lambda x, var_w, var_b: (
-            var_w**2 * x.square().sum(1) + var_b**2
-        ),
-        "You took the length of each input. Sum the squares, and take no root.": _from(lambda x: x.norm(dim=1)),
-        "You took the variance of each input over its entries, which subtracts their mean. The squares enter as they "
-        "are.": _from(lambda x: x.shape[1] * x.var(1)),
-        "You left out the bias.": lambda x, var_w, var_b: var_w * x.square().sum(1),
-        "You multiplied the variance of the bias by n_in. Each unit adds one bias.": lambda x, var_w, var_b: (
-            var_w * x.square().sum(1) + x.shape[1] * var_b
-        ),
-        "That is the root. The exercise asks for the second moment, E[z²].": lambda x, var_w, var_b: (
+        "You gave one number for each input, the diagonal of what is asked for. Two different inputs meet the same "
+        "weights and the same bias, so their answers go together, too.": lambda x, var_w, var_b: (
             var_w * x.square().sum(1) + var_b
-        ).sqrt(),
+        ),
+        "You let different inputs have independent answers, so all that remains is the diagonal. But both go through "
+        "the same unit, with the same weights and the same bias.": lambda x, var_w, var_b: torch.diag(
+            var_w * x.square().sum(1) + var_b
+        ),
+        "You added the variance of the bias for equal inputs only. The bias of a unit is one number, the same for all "
+        "inputs, so every pair gets it.": _pairs(bias=lambda products: torch.eye(len(products), dtype=products.dtype)),
+        "You left out the bias.": _pairs(bias=lambda products: 0.0),
+        "You took cosines. The inner product also contains the lengths of both inputs.": _pairs(
+            lambda x: (x / x.norm(dim=1, keepdim=True)) @ (x / x.norm(dim=1, keepdim=True)).T
+        ),
+        "You multiplied the lengths of both inputs and left out their angle. What counts is the inner product.": _pairs(
+            lambda x: torch.outer(x.norm(dim=1), x.norm(dim=1))
+        ),
+        "You averaged the products over the entries. `var_w` is the variance of one weight, so the products are summed; a "
+        "mean would go with n_in * var_w.": _pairs(lambda x: x @ x.T / x.shape[1]),
+        "You multiplied the inner products by n_in. The sum over the entries contains this factor already.": _pairs(
+            lambda x: x.shape[1] * x @ x.T
+        ),
+        "You subtracted the mean of each input. Only the weights need mean zero; the inputs enter as they are.": _pairs(
+            lambda x: _centered(x) @ _centered(x).T
+        ),
+        "You multiplied the sums of the inputs. Terms with two different weights vanish on average; products of entries at "
+        "the same place remain.": _pairs(lambda x: torch.outer(x.sum(1), x.sum(1))),
+        "You compared the entries, not the inputs. An input is a row of `x`, so the result has a row and a column for "
+        "each row of `x`.": _pairs(lambda x: x.T @ x),
+        "You squared `var_w` and `var_b`. They are variances already.": lambda x, var_w, var_b: (
+            var_w**2 * x @ x.T + var_b**2
+        ),
+        "You multiplied the variance of the bias by n_in. Each unit adds one bias.": lambda x, var_w, var_b: (
+            var_w * x @ x.T + x.shape[1] * var_b
+        ),
     },
 )
-def variance_each_input(x: Tensor, var_w: float, var_b: float) -> Tensor:
-    """The second moment of a unit over draws of the layer, for each row of x."""
-    return var_w * torch.einsum("ij,ij->i", x, x) + var_b
+def variance_each_pair(x: Tensor, var_w: float, var_b: float) -> Tensor:
+    """The mean product of a unit's answers over draws of the layer, for each pair of rows of x."""
+    return var_w * torch.einsum("aj,bj->ab", x, x) + var_b
+
+
+# --- layer after layer --------------------------------------------------------------------------------
+
+
+def _layers(*, generator: torch.Generator) -> Inputs:
+    """The widths of a linear network, the variances of its weights and biases, and what goes in."""
+    widths = [10 * size for size in sizes(between(4, 6, generator=generator), 2, 20, generator=generator)]
+    counts = len(widths) - 1
+    var_w = [uniform(0.7, 1.5, generator=generator) / n for n in widths[:-1]]
+    return (
+        widths,
+        var_w,
+        [uniform(0.1, 0.5, generator=generator) for _ in range(counts)],
+        uniform(1, 3, generator=generator),
+    )
+
+
+def _chain(
+    terms: Function = lambda n_in, n_out: n_in,
+    *,
+    weight: Function = lambda var_w: var_w,
+    bias: Function = lambda var_b, n_in: var_b,
+    start: Function = lambda q0: q0,
+) -> Function:
+    """An answer, right unless told otherwise, layer by layer."""
+
+    def moments_of(widths: Sequence[int], var_w: Sequence[float], var_b: Sequence[float], q0: float) -> Tensor:
+        result, q = [], start(q0)
+        for (n_in, n_out), of_weight, of_bias in zip(pairwise(widths), var_w, var_b, strict=True):
+            q = terms(n_in, n_out) * weight(of_weight) * q + bias(of_bias, n_in)
+            result.append(q)
+        return torch.tensor(result)
+
+    return moments_of
+
+
+@exercise(
+    "variance-recursion",
+    inputs=_layers,
+    rtol32=None,
+    right="each layer multiplies what arrives by n_in Var[w] and adds the variance of its biases.",
+    mistakes={
+        "You left out the biases.": _chain(bias=lambda var_b, n_in: 0.0),
+        "You multiplied by the number of outputs. A unit sums over its inputs, so n_in is the number of terms.": _chain(
+            lambda n_in, n_out: n_out
+        ),
+        "You left out the number of terms: each unit sums n_in products.": _chain(lambda n_in, n_out: 1),
+        "You multiplied the variance of the biases by n_in. A unit adds one bias.": _chain(
+            bias=lambda var_b, n_in: n_in * var_b
+        ),
+        "You took the root of the variance of the weights. A second moment is multiplied by the variance "
+        "itself.": _chain(weight=math.sqrt),
+        "You began with 1 in place of the second moment of the input.": _chain(start=lambda q0: 1.0),
+        "You squared the second moment of the input. It is a mean of squares already.": _chain(start=lambda q0: q0**2),
+        "Your list begins with the input. It should begin with layer 1.": lambda widths, var_w, var_b, q0: torch.tensor(
+            [q0, *_chain()(widths, var_w, var_b, q0)]
+        ),
+        "You returned the last layer only. The exercise asks for every layer.": lambda *net: _chain()(*net)[-1],
+        "You added the biases at the end. They go through all the layers above, like everything else in the "
+        "signal.": lambda widths, var_w, var_b, q0: (
+            _chain(bias=lambda var_b, n_in: 0.0)(widths, var_w, var_b, q0) + torch.tensor(var_b).cumsum(0)
+        ),
+    },
+)
+def variance_recursion(widths: Sequence[int], var_w: Sequence[float], var_b: Sequence[float], q0: float) -> Tensor:
+    """The second moment of each layer of a linear network."""
+    result: Tensor = _chain()(widths, var_w, var_b, q0)
+    return result
 
 
 # --- sparse weights -----------------------------------------------------------------------------------
@@ -128,17 +220,19 @@ def _zeros_and_numbers(draws: list[Any], n_out: int, n_in: int, p: float, genera
     if first.dim() != 2:
         raise WrongType(f"A matrix is asked for, and your tensor has {first.dim()} dimensions.")
     mask, kept = first != 0, (first != 0) & (copy != 0)
-    rows_differ = bool(mask.all()) or len(mask.unique(dim=0)) > 1
-    columns_differ = bool(mask.all()) or mask.unique(dim=1).shape[1] > 1
+    dense = bool(mask.all())  # then nothing can be said of the zeros
+    rows_differ = dense or len(mask.unique(dim=0)) > 1
+    columns_differ = dense or mask.unique(dim=1).shape[1] > 1
     share = Estimate(mask.double().mean().item(), math.sqrt(p * (1 - p) / first.numel()))
     spread = {"share of weights that are kept": share} | moments(first)
     return {
         "shape": str(tuple(first.shape)),
         "units differ in their zeros": rows_differ,
         "inputs differ in their zeros": columns_differ,
-        "units differ in how many": len(mask.sum(1).unique()) > 1,
+        "units differ in how many": dense or len(mask.sum(1).unique()) > 1,
+        "rescaled to fit": rescaled(first, moved_on),
         **(spread if rows_differ and columns_differ else dict.fromkeys(spread)),
-        "zeros come from": origin(mask, copy != 0, moved_on != 0),
+        "zeros come from": "the generator" if dense else origin(mask, copy != 0, moved_on != 0),
         "numbers come from": origin(first[kept], copy[kept], moved_on),
     }
 
@@ -160,6 +254,7 @@ def _sparse(
     mask_shape: Function = lambda n_out, n_in: (n_out, n_in),
     share: Function = lambda p: p,
     numbers: Function = torch.randn,
+    after: Function = lambda weight, n_in: weight,
     zeros_from: Function = lambda generator: generator,
     numbers_from: Function = lambda generator: generator,
 ) -> Function:
@@ -168,9 +263,15 @@ def _sparse(
     def draw(n_out: int, n_in: int, p: float, generator: torch.Generator) -> Tensor:
         kept = mask(*mask_shape(n_out, n_in), p=share(p), generator=zeros_from(generator))
         weight: Tensor = numbers(n_out, n_in, generator=numbers_from(generator)) * kept * scale(n_out, n_in, p)
-        return weight
+        adjusted: Tensor = after(weight, n_in)
+        return adjusted
 
     return draw
+
+
+def _no_zeros(outcome: Outcome, *others: Any) -> bool:
+    """Whether all weights were kept."""
+    return bool(outcome["share of weights that are kept"].value == 1)
 
 
 def _same_number(n_out: int, n_in: int, p: float, generator: torch.Generator | None) -> Tensor:
@@ -188,6 +289,12 @@ def _same_number(n_out: int, n_in: int, p: float, generator: torch.Generator | N
     rtol32=None,
     right="the variance is LeCun's, though most of the weights are zero.",
     mistakes={
+        "None of your weights is zero. Decide for each weight by chance whether it is kept, and set the others to "
+        "zero.": When(_no_zeros),
+        "You rescaled the matrix that you drew until its variance was exactly right. The distribution has this "
+        "variance; a draw from it has more or less by chance.": _sparse(
+            after=lambda weight, n_in: weight / weight.square().mean().sqrt() / n_in**0.5
+        ),
         "You gave the nonzero weights LeCun's variance. Averaged over the zeros as well, the variance of a weight is "
         "only a share p of it: make up for that.": _sparse(lambda n_out, n_in, p: n_in**-0.5),
         "You divided the weights by p, which makes up for the zeros twice: a variance scales with the square. Divide "
@@ -308,14 +415,15 @@ def variance_standard_error(z: Tensor) -> tuple[Tensor, Tensor]:
 
 def _depth_and_factor(*, generator: torch.Generator) -> Inputs:
     """A depth and a factor; at e = 2.718 two of the mistakes would agree."""
-    return between(10, 30, generator=generator), between(28, 32, generator=generator) / 10
+    return between(10, 40, generator=generator), uniform(2.8, 3.5, generator=generator)
 
 
 @exercise(
     "variance-needed-width",
-    value=True,
     inputs=_depth_and_factor,
     rtol=1e-2,
+    rtol32=None,
+    predict=((20, 3.0),),
     right="twice the depth asks for twice the width.",
     mistakes={
         "You left the factor 2 out of 2L/n. A squared standard normal variable has variance 2.": lambda depth, factor: (
@@ -345,8 +453,8 @@ def variance_needed_width(depth: int, factor: float) -> float:
 
 
 def _interval(*, generator: torch.Generator) -> Inputs:
-    low = between(1, 4, generator=generator)
-    return low, low + between(3, 6, generator=generator)
+    low = uniform(1, 4, generator=generator)
+    return low, low + uniform(4, 7, generator=generator)
 
 
 def _ratio(low: float, high: float) -> float:
@@ -356,27 +464,27 @@ def _ratio(low: float, high: float) -> float:
 
 @exercise(
     "variance-wrong-step",
-    value=True,
     inputs=_interval,
-    parts=("step", "ratio"),
     rtol=5e-3,
-    right="a second moment went in, and a variance came out.",
+    rtol32=None,
+    right="step 4 is the wrong one. E[x²] is the variance plus the squared mean, and here the mean is not zero.",
     mistakes={
-        "Step 1 is the definition of the layer, with its bias at zero. Look further down.": {"step": 1},
-        "Step 2 holds: for a fixed input the terms are independent, because the weights are.": {"step": 2},
-        "Step 3 holds: when the weights are drawn, x_j is a constant, and constants come out squared.": {"step": 3},
-        "Step 5 only inserts what stands above it. The fault is in one of the steps it inserts.": {"step": 5},
-        "Your ratio is upside down: divide the truth by the claim.": lambda low, high: {"ratio": 1 / _ratio(low, high)},
+        "Your factor is upside down: divide the true second moment by the claimed one.": lambda low, high: (
+            1 / _ratio(low, high)
+        ),
         "You divided the squared mean by the variance. The second moment is the sum of both; divide that by the "
-        "variance.": lambda low, high: {"ratio": _ratio(low, high) - 1},
-        "You took the inputs to be uniform around zero, where second moment and variance agree.": {"ratio": 1},
-        "You took the root. The exercise asks for the ratio of the second moments.": lambda low, high: {
-            "ratio": math.sqrt(_ratio(low, high))
-        },
+        "variance.": lambda low, high: _ratio(low, high) - 1,
+        "You found nothing to correct. That would be right for inputs around zero, where second moment and variance "
+        "agree; these are all positive.": lambda low, high: 1.0,
+        "You took the root. The exercise asks for the factor between second moments.": lambda low, high: math.sqrt(
+            _ratio(low, high)
+        ),
         "You divided by the squared length of the interval over 3. The variance of a uniform variable is the squared "
-        "length over 12.": lambda low, high: {"ratio": _ratio(low, high) / 4},
+        "length over 12.": lambda low, high: _ratio(low, high) / 4,
+        "That is the true second moment itself. Divide it by the claimed one, the variance of an "
+        "input.": lambda low, high: _ratio(low, high) * (high - low) ** 2 / 12,
     },
 )
-def variance_wrong_step(low: int, high: int) -> tuple[int, float]:
-    """The number of the step, and the true second moment over the claimed one."""
-    return 4, _ratio(low, high)
+def variance_wrong_step(low: float, high: float) -> float:
+    """The true second moment over the claimed one."""
+    return _ratio(low, high)

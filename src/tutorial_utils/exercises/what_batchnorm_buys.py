@@ -216,6 +216,7 @@ def _evaluate(afterward: Function = _restore, report: Function = lambda share, l
 
 @exercise(
     "buys-evaluation",
+    guessing=0.003,
     inputs=(partial(_images, True, False), partial(_images, True, True), partial(_images, False, False)),
     observe=_evaluated,
     rtol32=None,

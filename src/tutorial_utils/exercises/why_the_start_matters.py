@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Sequence
+from itertools import starmap
 from typing import Any
 
 import torch
@@ -10,14 +12,15 @@ from torch.nn import init
 
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, When, exercise
-from tutorial_utils.exercises.run import WrongType
 from tutorial_utils.exercises.toolbox import (
     between,
+    in_place,
     linear_layers,
     moments,
     normal,
     off_stream,
     origin,
+    rescaled,
     scramble,
     sizes,
     stream,
@@ -45,9 +48,9 @@ def _spread(
 
 @exercise(
     "start-logit-spread",
-    value=True,
     inputs=_first_loss,
     rtol=5e-3,
+    rtol32=None,
     right="that is the spread at which small random logits cost this much more than ln C.",
     mistakes={
         "That is the variance of the logits. The standard deviation is its root.": _spread(power=1),
@@ -56,7 +59,7 @@ def _spread(
         "You left out the one half of the second-order term.": _spread(lambda classes: 1 - 1 / classes),
         "You multiplied by 1 - 1/C. The loss contains it as a factor of the variance, so solving for the variance "
         "divides by it.": _spread(lambda classes: 1 / (1 - 1 / classes) / 2),
-        "You used the whole loss. Only the part above ln C comes from the logits.": _spread(least=lambda classes: 0),
+        "You used the whole loss. What the logits add is only the part above ln C.": _spread(least=lambda classes: 0),
         "You used the logarithm to base 10. Cross-entropy uses the natural one.": _spread(least=math.log10),
     },
 )
@@ -65,79 +68,204 @@ def start_logit_spread(classes: int, loss: float) -> float:
     return float(_spread()(classes, loss))
 
 
+# --- the range of a number format ----------------------------------------------------------------------
+
+#: The smallest and the largest positive numbers of float16, bfloat16 and float32.
+FORMATS = ((6e-8, 65504.0), (9.2e-41, 3.39e38), (1.4e-45, 3.4e38))
+
+
+def _growing(*, generator: torch.Generator) -> Inputs:
+    """A size, a factor above one, and the range of some format."""
+    size, factor = uniform(0.2, 5, generator=generator), uniform(1.3, 4, generator=generator)
+    return size, factor, *FORMATS[between(0, 2, generator=generator)]
+
+
+def _shrinking(*, generator: torch.Generator) -> Inputs:
+    size, factor, *range_ = _growing(generator=generator)
+    return size, 1 / factor, *range_
+
+
+def _first_outside(size: float, factor: float, smallest: float, largest: float) -> int:
+    layer = 0
+    while smallest <= size <= largest:
+        size, layer = size * factor, layer + 1
+    return layer
+
+
+def _by_formula(size: float, factor: float, smallest: float, largest: float, log: Function = math.log) -> float:
+    """The layers, as a broken number, that lead to the end of the range."""
+    return float(log((largest if factor > 1 else smallest) / size) / log(factor))
+
+
+@exercise(
+    "start-half-precision",
+    inputs=(_growing, _shrinking),
+    rtol32=None,
+    right="so few layers fit into a number format, and fewest into float16.",
+    mistakes={
+        "That is the last layer whose signal still fits. The exercise asks for the next one, the first whose signal "
+        "does not fit.": lambda *inputs: _first_outside(*inputs) - 1,
+        "You returned a broken number of layers. Round up: the signal is lost in the first whole layer beyond the end "
+        "of the range.": _by_formula,
+        "You took the factor for that of the second moment. Here it multiplies the signal itself, so do not take its "
+        "root.": lambda size, factor, *ends: _first_outside(size, factor**0.5, *ends),
+        "You squared the factor. It multiplies the signal itself.": lambda size, factor, *ends: _first_outside(
+            size, factor**2, *ends
+        ),
+        "You started from a signal of size 1. Start from the size that you are given.": lambda size, *others: (
+            _first_outside(1.0, *others)
+        ),
+        "You used the upper end of the range only. A factor below 1 leads to the lower end.": lambda *inputs: (
+            _first_outside(*inputs) if inputs[1] > 1 else 0
+        ),
+    },
+)
+def start_half_precision(size: float, factor: float, smallest: float, largest: float) -> int:
+    """The first layer in which a signal leaves the range of a number format."""
+    return _first_outside(size, factor, smallest, largest)
+
+
 # --- which weights move, and when ---------------------------------------------------------------------
 
-_NETS = ("all zero, sigmoid", "W3 zero, tanh", "W2 and W3 zero, tanh")
-_MOVES = tuple(f"{net}: W{number}" for net in _NETS for number in range(1, 5))
+STEPS = 12
 
 
-def _moves_of(net: int, *steps: int) -> dict[str, int]:
-    """The answer's part for one of the nets."""
-    return dict(zip(_MOVES[4 * net : 4 * net + 4], steps, strict=True))
+def _sigmoids(*, generator: torch.Generator) -> Inputs:
+    """A number of layers, an activation, and the numbers of the matrices that start at zero, at least two."""
+    layers = between(4, 7, generator=generator)
+    zero = sizes(between(2, layers, generator=generator), 1, layers, generator=generator)
+    return layers, "sigmoid", tuple(sorted(zero))
+
+
+def _neighbors(*, generator: torch.Generator) -> Inputs:
+    layers = between(4, 7, generator=generator)
+    first = between(1, layers - 2, generator=generator)
+    return layers, "tanh", (first, first + 1)
+
+
+def _apart(*, generator: torch.Generator) -> Inputs:
+    layers = between(5, 8, generator=generator)
+    return layers, "tanh", (between(1, layers - 2, generator=generator), layers)
+
+
+def _moves(
+    *,
+    zeros_from: Sequence[str] = ("tanh",),
+    biases: bool = True,
+    needs: Function = lambda own, arrives, gradient: arrives and gradient,
+    at_once: bool = False,
+) -> Function:
+    """An answer, right unless told otherwise, that follows what is zero and what is not.
+
+    Units with an activation in ``zeros_from`` are zero where their pre-activation is; ``at_once`` lets a step use
+    weights that the same step has changed.
+    """
+
+    def steps(layers: int, activation: str, zero: Sequence[int]) -> list[int]:
+        weight = [number not in zero for number in range(1, layers + 1)]
+        bias, first = [False] * layers, [0] * layers
+        for step in range(1, STEPS + 1):
+            signal, gradient = [True], [True]
+            for own, added in zip(weight, bias, strict=True):
+                signal.append(activation not in zeros_from or (own and signal[-1]) or added)
+            for own in weight[:0:-1]:
+                gradient.append(own and gradient[-1])
+            gradient.reverse()
+            for index in range(layers):
+                if needs(weight[index], signal[index], gradient[index]):
+                    first[index] = first[index] or step
+            weight = [own or bool(moved) for own, moved in zip(weight, first, strict=True)]
+            bias = [added or (biases and arrives) for added, arrives in zip(bias, gradient, strict=True)]
+        return [1 if at_once and moved else moved for moved in first]
+
+    return steps
 
 
 @exercise(
     "start-first-moves",
-    value=True,
-    parts=_MOVES,
-    right="a weight moves once its input and the gradient at its output are both not zero.",
+    inputs=(_sigmoids, _neighbors, _apart),
+    rtol32=None,
+    cases=9,
+    predict=((4, "sigmoid", (1, 2, 3, 4)), (4, "tanh", (3,)), (4, "tanh", (2, 3))),
+    right="a matrix moves once the signal that arrives and the gradient that comes back are both not zero.",
     mistakes={
-        "All zero, sigmoid: you let all weights move in the first step. But the gradient reaches a layer through the "
-        "weights above it, and these are zero until they have moved.": _moves_of(0, 1, 1, 1, 1),
-        "All zero, sigmoid: you let no weight ever move. That would hold for tanh; a sigmoid of zero is one half, so "
-        "the output weights have an input.": _moves_of(0, 0, 0, 0, 0),
-        "All zero, sigmoid: you let the first layer begin. The gradient comes from the loss, so the last "
-        "layer does.": _moves_of(0, 1, 2, 3, 4),
-        "W3 zero, tanh: W3 alone is right to begin at once, but W4 cannot. Its input is tanh(0) = 0 in "
-        "step 1.": _moves_of(1, 2, 2, 1, 1),
-        "W3 zero, tanh: you froze W3 at zero. It gets its input from layer 2, and W4 above it is not zero, so it has a "
-        "gradient at once.": _moves_of(1, 2, 2, 2, 1),
-        "W3 zero, tanh: the layers below W3 do move, one step after it: by then W3 is no longer zero and lets the "
-        "gradient through.": _moves_of(1, 0, 0, 1, 2),
-        "W2 and W3 zero, tanh: you let them free each other. W3 waits for an input through W2, and W2 for a gradient "
-        "through W3: neither ever comes.": _moves_of(2, 3, 2, 2, 1),
-        "W2 and W3 zero, tanh: W4 does move. The bias b3 has a gradient in step 1, and from then on h3 = tanh(b3) is "
-        "not zero.": _moves_of(2, 0, 0, 0, 0),
-        "You counted the steps from 0. The first step is number 1, because 0 stands for a matrix that never changes at "
-        "all, in any step.": (3, 2, 1, 0, 1, 1, 0, 1, 0, 0, 0, 1),
+        "You let every matrix that ever moves do so in the first step. But the gradient reaches a layer only through "
+        "the matrices above it, and the signal only through those below. While one of them is zero, both have to "
+        "wait.": _moves(at_once=True),
+        "You treated a sigmoid like tanh. The sigmoid of zero is one half, so behind a zero matrix its units still "
+        "send a signal.": _moves(zeros_from=("tanh", "sigmoid")),
+        "You left out the biases. A bias gets a gradient as soon as one arrives at its layer, and from the next step "
+        "on tanh(b) is a signal.": _moves(biases=False),
+        "You looked only at the gradient. It is multiplied by the signal that arrives from below, and tanh(0) is 0: "
+        "behind a zero matrix there is no signal until a weight or a bias has moved.": _moves(
+            needs=lambda own, arrives, gradient: gradient
+        ),
+        "You looked only at the signal. It is multiplied by the gradient that comes back from above: where that is "
+        "zero, the matrix stays.": _moves(needs=lambda own, arrives, gradient: arrives),
+        "You let a matrix that starts at zero stay at zero. Its own value does not enter its gradient, only the signal "
+        "below and the gradient above do.": _moves(needs=lambda own, arrives, gradient: own and arrives and gradient),
+        "You counted the steps from 0. The first step is number 1, because 0 stands for a matrix that never "
+        "changes.": lambda *net: [max(step - 1, 0) for step in _moves()(*net)],
+        "Your list begins with the last layer. It should begin with the first.": lambda *net: _moves()(*net)[::-1],
     },
 )
-def start_first_moves() -> tuple[int, ...]:
-    """Four steps for each of three nets."""
-    return 4, 3, 2, 1, 2, 2, 1, 2, 0, 0, 0, 2
+def start_first_moves(layers: int, activation: str, zero: Sequence[int]) -> Tensor:
+    """The step in which each matrix changes for the first time; 0 if it never does."""
+    return torch.tensor(_moves()(layers, activation, zero))
 
 
 # --- ranks --------------------------------------------------------------------------------------------
 
 
 def _groups(*, generator: torch.Generator) -> Inputs:
-    return tuple(sizes(2, 3, 8, generator=generator))
+    """Groups of two layers, and classes; the second number of groups may be the larger or the smaller one."""
+    first, second, classes = sizes(3, 3, 20, generator=generator)
+    return first, second, classes
 
 
 @exercise(
     "start-ranks",
-    value=True,
     inputs=_groups,
+    rtol32=None,
+    cases=10,
     parts=("rank of W1", "rank of W2", "rank of W3"),
-    right="equal rows and equal columns stay equal, and either bounds the rank.",
+    predict=((5, 8, 10),),
+    right="equal rows and equal columns stay equal, and the smaller number of them bounds the rank.",
     mistakes={
-        "You treated all units of a layer as equal. Only the units of one group are equal and may be swapped; the "
-        "groups differ.": (1, 1, 1),
-        "You let training undo the groups. Swapping two units of a group changes nothing at initialization, so by the "
-        "theorem it never does.": (60, 60, 10),
-        "Your rank of W2 counts groups of one layer only. Its rows belong to layer 2 and its columns to layer 1: the "
-        "rank is at most the smaller number.": lambda first, second: (first, max(first, second), second),
-        "You multiplied the groups. W2 has that many blocks, but its rank is bounded by its rows and by "
-        "its columns.": lambda first, second: (first, first * second, second),
-        "You gave W3 the rank of its ten rows. Its columns belong to the units of layer 2, and they are equal "
-        "in groups.": lambda first, second: (first, min(first, second), 10),
-        "You gave W1 the groups of layer 2. The rows of W1 belong to the units of layer 1, so the groups of that "
-        "layer count.": lambda first, second: (second, min(first, second), second),
+        "You treated all units of a layer as equal. Only the units of one group are; the groups "
+        "differ.": lambda first, second, classes: (1, 1, 1),
+        "You let training undo the groups. Swapping two units of a group changes nothing at the start, so by the "
+        "theorem it never does.": lambda first, second, classes: (60, 60, classes),
+        "Your rank of W2 is the larger number of groups. Its rows belong to layer 2 and its columns to layer 1, and "
+        "the rank is at most the smaller number.": lambda first, second, classes: (
+            first,
+            max(first, second),
+            min(second, classes),
+        ),
+        "You multiplied the groups. W2 has that many blocks, but its rank is at most the number of different rows, and "
+        "at most that of different columns.": lambda first, second, classes: (
+            first,
+            first * second,
+            min(second, classes),
+        ),
+        "You gave W3 the number of classes as its rank. That is its number of rows; its columns belong to the units of "
+        "layer 2 and are equal in groups, so there may be fewer different ones.": lambda first, second, classes: (
+            first,
+            min(first, second),
+            classes,
+        ),
+        "You gave W3 the number of groups as its rank. It has one row for each class, and its rank is at most the "
+        "number of rows, too.": lambda first, second, classes: (first, min(first, second), second),
+        "You gave W1 the groups of layer 2. The rows of W1 belong to the units of layer 1.": lambda *given: (
+            given[1],
+            min(given[:2]),
+            min(given[1:]),
+        ),
     },
 )
-def start_ranks(first: int, second: int) -> tuple[int, int, int]:
+def start_ranks(first: int, second: int, classes: int) -> tuple[int, int, int]:
     """The ranks of three matrices after training."""
-    return first, min(first, second), second
+    return first, min(first, second), min(second, classes)
 
 
 # --- dead units ---------------------------------------------------------------------------------------
@@ -153,6 +281,12 @@ def _images(*, generator: torch.Generator) -> Inputs:
     """The same with more than a hundred values a channel, so that "off for 99 %" is not yet dead."""
     channels, height, width = sizes(3, 6, 9, generator=generator)
     return (_with_dead_units(normal(3, channels, height, width, generator=generator, mean=-0.5)),)
+
+
+def _many(*, generator: torch.Generator) -> Inputs:
+    """So many examples that "off for 99.9 %" is not yet dead."""
+    units = between(5, 9, generator=generator)
+    return (_with_dead_units(normal(2000, units, generator=generator, mean=-0.5)),)
 
 
 def _with_dead_units(z: Tensor) -> Tensor:
@@ -178,9 +312,17 @@ def _share(which: Function = _dead) -> Function:
     return lambda z: which(z).double().mean()
 
 
+def _nearly_dead(share: Any, right: float, z: Tensor) -> bool:
+    """Whether some share of the batch, short of all, would make as many units dead."""
+    off = (_by_unit(z) <= 0).double().mean(1)
+    shares = [(off >= least).double().mean().item() for least in off[off < 1].unique().tolist()]
+    return any(math.isclose(float(share), one, rel_tol=1e-3) for one in shares)
+
+
 @exercise(
     "start-dead-units",
-    inputs=(_vectors, _images),
+    inputs=(_vectors, _images, _many),
+    cases=12,
     right="you count the units that no example reaches, for vectors and for images.",
     mistakes={
         "That is the share of zeros among all activations. A unit that is off for some examples still learns from the "
@@ -192,7 +334,7 @@ def _share(which: Function = _dead) -> Function:
         "You called a unit dead when its mean is not positive. One positive value keeps it learning: look at "
         "the largest.": _share(lambda z: _by_unit(z).mean(1) <= 0),
         "You called a unit dead that is off for nearly all examples. One positive value keeps it learning: it is dead "
-        "if it is off for all.": _share(lambda z: (_by_unit(z) <= 0).double().mean(1) >= 0.99),
+        "if it is off for all.": When(_nearly_dead),
         "You took the mean over the pixels of an image before you looked at signs. One positive pixel keeps the "
         "channel learning.": _share(lambda z: (z.reshape(*z.shape[:2], -1).mean(2) <= 0).all(0)),
         "You treated every pixel as a unit. The pixels of a channel share their weights: a unit is a channel, and it "
@@ -224,11 +366,9 @@ def _trained(*, generator: torch.Generator) -> Inputs:
 
 
 def _outputs(answer: Function, model: nn.Sequential, x: Tensor, size: float) -> dict[str, Tensor]:
-    """What a network computes once an answer has rescaled it."""
-    rescaled = answer(model, x, size)
-    if not callable(rescaled):
-        raise WrongType(f"Change the network in place, or return it; yours returned a {type(rescaled).__name__}.")
-    return {"hidden activations": rescaled[:-1](x), "logits": rescaled(x)}
+    """What a network computes once an answer has rescaled it, whatever dtype that gave to its parameters."""
+    calm = copy.deepcopy(answer(model, x, size)).to(x.dtype)
+    return {"layers": len(calm), "hidden activations": calm[:-1](x), "logits": calm(x)}
 
 
 def _rms(z: Tensor) -> Tensor:
@@ -250,6 +390,11 @@ def _rescaling(
     return rescale
 
 
+def _more_layers(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
+    """Whether the network has other layers than before."""
+    return bool(outcome["layers"] != expected["layers"])
+
+
 def _changed_below(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
     """Whether the layers below the output compute something else than before."""
     return not torch.equal(outcome["hidden activations"], expected["hidden activations"])
@@ -264,7 +409,7 @@ def _redrawn(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
 @exercise(
     "start-calm-logits",
     inputs=_trained,
-    observe=_outputs,
+    observe=in_place(_outputs),
     changes=(0,),
     right="the logits keep their pattern and have the size that you were asked for.",
     mistakes={
@@ -290,8 +435,10 @@ def _redrawn(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
         "that they have.": _rescaling(lambda z, size: 1 / _rms(z)),
         "Your factor is upside down. Divide the size that is wanted by the size that the logits have now, not the "
         "other way around.": _rescaling(lambda z, size: _rms(z) / size),
-        "The layers below the output compute something else now. Leave them as they are, and add nothing: multiply "
-        "weights and bias of `model[-1]` by one factor.": When(_changed_below),
+        "You added or removed a layer. The network keeps its layers: multiply weights and bias of `model[-1]` by one "
+        "factor.": When(_more_layers),
+        "The layers below the output compute something else now. Leave them as they are: multiply weights and bias of "
+        "`model[-1]` by one factor.": When(_changed_below),
         "Your new logits are not a multiple of the old ones. Do not draw or set anything anew: multiply weights and "
         "bias of the output layer by one factor.": When(_redrawn),
     },
@@ -329,6 +476,7 @@ def _requirements(draws: list[Any], *inputs: Any) -> Outcome:
         "different units in layer 1": rows,
         "different inputs of layer 1": columns,
         "layers 2 and 3 are equal": torch.equal(weights[1], weights[2]),
+        "rescaled to fit": any(starmap(rescaled, zip(weights, others[-1], strict=True))),
         "random numbers come from": origin(weights, *others),
         # the errors of the moments hold for independent weights only
         **{f"{name} of w sqrt(n_in)": one if min(rows, columns) > 1 else None for name, one in spread.items()},
@@ -341,13 +489,14 @@ def _drawing(
     shape: Function = lambda n_in, n_out: (n_out, n_in),
     keep_bias: bool = False,
     source: Function = lambda generator: generator,
+    after: Function = lambda drawn, deviation: drawn,
 ) -> Function:
     """An initialization without a fault unless told otherwise; ``shape`` is that of the numbers drawn for a layer."""
 
     def initialize(model: nn.Module, generator: torch.Generator | None) -> None:
         for layer in linear_layers(model):
             both = layer.in_features, layer.out_features
-            drawn = torch.randn(shape(*both), generator=source(generator)) * std(*both)
+            drawn = after(torch.randn(shape(*both), generator=source(generator)) * std(*both), std(*both))
             layer.weight.data = drawn.expand_as(layer.weight).clone()
             if not keep_bias:
                 init.zeros_(layer.bias)
@@ -358,7 +507,7 @@ def _drawing(
 @exercise(
     "start-broken",
     inputs=_network,
-    observe=_initialized,
+    observe=in_place(_initialized),
     describe=_requirements,
     changes=(0,),
     rtol32=None,
@@ -383,6 +532,9 @@ def _drawing(
         "the inputs only.": _drawing(lambda n_in, n_out: (2 / (n_in + n_out)) ** 0.5),
         "You multiplied by the gain 5/3 that PyTorch recommends for tanh. The exercise asks for "
         "1/sqrt(n_in) alone.": _drawing(lambda n_in, n_out: 5 / 3 * n_in**-0.5),
+        "You rescaled the numbers that you drew until their standard deviation was exactly right. The distribution has "
+        "this standard deviation; a sample of it is larger or smaller by chance. Multiply by 1/sqrt(n_in), whatever "
+        "was drawn.": _drawing(after=lambda drawn, deviation: drawn * deviation / drawn.std()),
         "The biases are still PyTorch's random ones. Set them to zero.": _drawing(keep_bias=True),
         "Layers of one shape are equal: you seed a new generator for each layer. Use the generator that you are given "
         "for all of them.": _drawing(source=lambda generator: torch.Generator().manual_seed(0)),

@@ -1,7 +1,7 @@
 """What an explorer draws: which columns of the measured rows go where."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -22,7 +22,7 @@ class Chart:
         x_log: whether the horizontal axis is logarithmic.
         y_log: whether the vertical axis is logarithmic.
         x_limits: ends of the horizontal axis; by default of all that is measured, the same for each state.
-        y_limits: ends of the vertical axis, likewise; what lies beyond is drawn at the edge.
+        y_limits: ends of the vertical axis, likewise; what lies beyond is cut off, and a mark says how far it goes.
         series: column whose values have a line, or a set of bars, each.
     """
 
@@ -120,6 +120,8 @@ class Heatmap(Chart):
         value_limits: the numbers drawn lightest and darkest.
         value_log: whether colors follow the logarithm.
         mark: column that is true for the cells to be framed.
+        picks: what a click on a cell chooses: for a control's name, the column that holds its value, or the words
+            shown for it.
     """
 
     kind: ClassVar[str] = "heatmap"
@@ -128,10 +130,12 @@ class Heatmap(Chart):
     value_limits: Limits | None = None
     value_log: bool = False
     mark: str | None = None
+    picks: Mapping[str, str] = field(default_factory=dict)
 
     def columns(self) -> list[str]:
         """The columns that this chart reads."""
-        return [*super().columns(), self.value] + ([self.mark] if self.mark else [])
+        more = [self.value, *([self.mark] if self.mark else []), *self.picks.values()]
+        return list(dict.fromkeys([*super().columns(), *more]))
 
     def axes(self) -> dict[str, list[str]]:
         """The values set the limits of the colors; the axes have a place for each entry."""
@@ -143,4 +147,4 @@ class Heatmap(Chart):
 
     def spec(self) -> dict[str, Any]:
         """Describe the chart to the drawing code."""
-        return {**super().spec(), "value_label": self.value_label or self.value}
+        return {**super().spec(), "value_label": self.value_label or self.value, "picks": dict(self.picks) or None}

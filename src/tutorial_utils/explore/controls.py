@@ -13,6 +13,7 @@ class Choice:
         name: the keyword argument of ``measure`` that it sets.
         values: what can be chosen, or a mapping from each value to the words shown for it.
         label: what stands before the list; by default the name, with spaces for underscores.
+        help: what it means, for a reader whose cursor or focus is on it.
 
     Raises:
         ValueError: if there is nothing to choose.
@@ -24,6 +25,7 @@ class Choice:
     name: str
     values: Sequence[Any] | Mapping[Any, str]
     label: str = ""
+    help: str = ""
 
     def __post_init__(self) -> None:
         _check(self.name, self.values)
@@ -35,7 +37,7 @@ class Choice:
 
     def spec(self) -> dict[str, Any]:
         """Describe the control to the drawing code."""
-        return {"kind": "choice", **_spec(self.name, self.label, self.values), "labels": self.labels}
+        return {"kind": "choice", **_spec(self), "labels": self.labels}
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Slider:
         values: where it stops without a kernel, rising. If all are integers, it stops at integers only.
         label: what stands before it; by default the name, with spaces for underscores.
         log: whether it moves by factors between two stops; then the values must be positive.
+        help: what it means, for a reader whose cursor or focus is on it.
 
     Raises:
         ValueError: if there is nothing to choose, or the values do not rise.
@@ -59,6 +62,7 @@ class Slider:
     values: Sequence[float]
     label: str = ""
     log: bool = False
+    help: str = ""
 
     def __post_init__(self) -> None:
         _check(self.name, self.values)
@@ -76,7 +80,7 @@ class Slider:
         """Describe the control to the drawing code."""
         integer = all(float(value).is_integer() for value in self.values)
         moves = {"log": self.log, "integer": integer, "labels": self.labels}
-        return {"kind": "slider", **_spec(self.name, self.label, self.values), **moves}
+        return {"kind": "slider", **_spec(self), **moves}
 
 
 Control = Choice | Slider
@@ -100,5 +104,8 @@ def _check(name: str, values: Sequence[Any] | Mapping[Any, str]) -> None:
         raise ValueError(f"values of {name!r} are empty, but there must be something to choose")
 
 
-def _spec(name: str, label: str, values: Sequence[Any] | Mapping[Any, str]) -> dict[str, Any]:
-    return {"name": name, "label": label or name.replace("_", " "), "values": list(values)}
+def _spec(control: Control) -> dict[str, Any]:
+    """What both kinds have in common."""
+    label = control.label or control.name.replace("_", " ")
+    explained = {"help": control.help} if control.help else {}
+    return {"name": control.name, "label": label, "values": list(control.values), **explained}

@@ -40,8 +40,12 @@ class Explorer:
         controls: what the reader can change.
         charts: what is drawn of the rows.
         say: takes the rows of the first chart and the controls' values; returns the sentence that states the result
-            below the charts and to screen readers.
-        start: values at first; the first of each control where absent.
+            above the charts and to screen readers.
+        question: what the explorer answers, its heading.
+        look: one line that says what to look for.
+        presets: states that a button each chooses, by the words on the button; values that are not given are those at
+            first. The best ones are a failure, its cure, and a surprise.
+        start: values at first; those of the first preset, then the first of each control, where absent.
         colors: the color of a series, such as ``#0072B2``; by default that of
             :func:`tutorial_utils.plotting.color`.
 
@@ -66,12 +70,20 @@ class Explorer:
         controls: Sequence[Control],
         charts: Sequence[Chart],
         say: Say,
+        question: str = "",
+        look: str = "",
+        presets: Mapping[str, Mapping[str, Any]] | None = None,
         start: Mapping[str, Any] | None = None,
         colors: Mapping[str, str] | None = None,
     ) -> None:
         self.measure, self.name, self.say = measure, name, say
         self.controls, self.charts, self.colors = list(controls), list(charts), dict(colors or {})
-        self.start = {control.name: next(iter(control.values)) for control in self.controls} | dict(start or {})
+        self.question, self.look, self.presets = question, look, dict(presets or {})
+        first = next(iter(self.presets.values()), {})
+        self.start = {control.name: next(iter(control.values)) for control in self.controls} | {
+            **first,
+            **(start or {}),
+        }
         self._check()
 
     def _check(self) -> None:
@@ -82,7 +94,11 @@ class Explorer:
             raise ValueError(f"controls are named {names}, but there must be at least one and no name twice")
         if not self.charts:
             raise ValueError("charts are empty, but there must be at least one to draw")
-        check_start(self.controls, self.start)
+        for state in (self.start, *self.presets.values()):
+            check_start(self.controls, state)
+        for chart in self.charts:
+            if isinstance(chart, Heatmap) and (unknown := [name for name in chart.picks if name not in names]):
+                raise ValueError(f"picks has {unknown[0]!r}, but the controls are {', '.join(names)}")
         for series, color in self.colors.items():
             if not re.fullmatch("#[0-9a-fA-F]{6}", color):
                 raise ValueError(f"colors has {series!r} in {color!r}, but a color is written like '#0072B2'")
@@ -135,10 +151,18 @@ class Explorer:
             "name": self.name,
             "controls": [control.spec() for control in self.controls],
             "charts": [self._chart(place) for place in range(len(self.charts))],
-            "start": [list(control.values).index(self.start[control.name]) for control in self.controls],
+            "question": self.question,
+            "look": self.look,
+            "presets": [{"label": label, "at": self._places(state)} for label, state in self.presets.items()],
+            "start": list(self._places({}).values()),
             "columns": columns,
             "frames": frames,
         }
+
+    def _places(self, state: Mapping[str, Any]) -> dict[str, int]:
+        """Where each control stands in a state, as at first where the state does not say."""
+        values = self.start | dict(state)
+        return {control.name: list(control.values).index(values[control.name]) for control in self.controls}
 
     def _chart(self, place: int) -> dict[str, Any]:
         """One chart's description, with limits that hold for every frame and the color of each series."""
@@ -169,9 +193,14 @@ class Explorer:
     def _page(self, data: dict[str, Any]) -> str:
         text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", r"\u003c")
         return (
-            f'<good-explorer id="{self.name}">{self._table()}'
+            f'<good-explorer id="{self.name}">{self._head()}{self._table()}'
             f'<script type="application/json">{text}</script></good-explorer>'
         )
+
+    def _head(self) -> str:
+        """The question and what to look for."""
+        lines = {"question": self.question, "look": self.look}
+        return "".join(f'<p class="explorer-{name}">{html.escape(text)}</p>' for name, text in lines.items() if text)
 
     def _table(self) -> str:
         """What a reader without scripts sees: the numbers of the first chart at the start, and the sentence."""

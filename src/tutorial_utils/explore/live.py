@@ -7,7 +7,7 @@ from typing import Any
 
 ASSETS = Path(__file__).with_name("assets")
 
-SCRIPTS = ("plot.min.js", "charts.js", "explorer.js")
+SCRIPTS = ("plot.min.js", "edges.js", "charts.js", "explorer.js")
 STYLE = "explorer.css"
 VIEW = "application/vnd.jupyter.widget-view+json"
 

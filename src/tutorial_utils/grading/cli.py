@@ -1,6 +1,6 @@
-"""Hand out, collect, grade, in a course folder: python -m tutorial_utils.grading {release,collect,grade}.
+"""Hand out, collect, grade, in a course folder: python -m tutorial_utils.grading {release,collect,grade,report}.
 
-The three commands leave everything where nbgrader's own commands and its formgrader expect it.
+The commands leave everything where nbgrader's own commands and its formgrader expect it.
 
 >>> last_words({"log": "ValueError: no such thing"})
 'ValueError: no such thing'
@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -26,9 +26,11 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from tutorial_utils.exercises.run import time_limit
-from tutorial_utils.grading import collecting
+from tutorial_utils.grading import class_page, collecting, overview, own_checks, platforms, regrading, releasing
+from tutorial_utils.grading.inbox import notebooks_in
 from tutorial_utils.grading.isolation import NAMESPACES, available
-from tutorial_utils.grading.report import rows_of, write_report
+from tutorial_utils.grading.lateness import LatePenalty, words
+from tutorial_utils.grading.report import last_failures, rows_of, write_report
 
 CONFIG = "nbgrader_config.py"
 COMMAND = "python -m tutorial_utils.grading"
@@ -52,6 +54,10 @@ def open_course() -> NbGraderAPI:
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     config = Config(PyFileConfigLoader(CONFIG).load_config())
     config.CourseDirectory.root = str(Path.cwd())
+    try:
+        own_checks.load(Path.cwd())
+    except ValueError as error:
+        raise CourseError(str(error)) from None
     return NbGraderAPI(CourseDirectory(config=config), config=config)
 
 
@@ -76,7 +82,17 @@ def release(names: Sequence[str]) -> None:
     known = sorted(path.parent.name for path in Path("source").glob("*/*.ipynb"))
     if unknown := set(names) - set(known):
         raise CourseError(f"source has no {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
-    for name in names or known:
+    chosen = names or known
+    faults = [
+        one
+        for name in chosen
+        for path in sorted(Path("source", name).glob("*.ipynb"))
+        for one in releasing.faults(path)
+    ]
+    faults += filter(None, map(own_checks.fault, own_checks.load(Path.cwd())))
+    if faults:
+        raise CourseError("\n".join(["nothing was released:", *faults]))
+    for name in chosen:
         if not (result := course.generate_assignment(name))["success"]:
             raise CourseError(f"{name}: {last_words(result)}")
         say(f"{name}: hand out release/{name}/{name}.ipynb")
@@ -84,9 +100,9 @@ def release(names: Sequence[str]) -> None:
 
 def collect(name: str, folder: Path) -> None:
     """Put what came in where grading finds it; say of each student whether something was odd."""
-    open_course()
+    course = open_course()
     try:
-        for line in collecting.collect(name, folder):
+        for line in collecting.collect(name, folder, collecting.Collect(config=course.config)):
             say(line)
     except (OSError, ValueError) as error:
         raise CourseError(str(error)) from None
@@ -101,13 +117,53 @@ def grade(name: str, students: Sequence[str], weak: bool = False) -> bool:
     say(f"isolation: {how.name}, {how.words}")
     if how is not NAMESPACES and not weak:
         raise CourseError("That is weak: a student's code can read the right answers. To grade all the same: --weak")
+    due(course, name)
     failed = grade_all(name, students or everybody)
+    write_tables(course, name, failed, how.name)
+    say(f"feedback is in feedback/STUDENT/{name}")
+    return not failed
+
+
+def report(name: str) -> None:
+    """Write feedback and all tables again, after points were given by hand."""
+    course, everybody = open_course(), handed_in(name)
+    for student in everybody:
+        if (
+            Path("autograded", student, name).exists()
+            and not (result := course.generate_feedback(name, student))["success"]
+        ):
+            raise CourseError(f"{student}: {last_words(result)}")
+    how, failed = last_failures(name)
+    write_tables(course, name, failed, how)
+
+
+def due(course: NbGraderAPI, name: str) -> None:
+    """Tell nbgrader when an assignment is due, if the configuration says so."""
+    rule = LatePenalty(config=course.config)
+    try:
+        when = rule.due_date(name)
+    except ValueError as error:
+        raise CourseError(str(error)) from None
+    if when:
+        with book_of(course) as book:
+            book.update_or_create_assignment(name, duedate=when)
+
+
+def write_tables(course: NbGraderAPI, name: str, failed: Mapping[str, str], how: str) -> None:
+    """Write the tables of the course and the page of the class; say where they are."""
+    settings = collecting.Collect(config=course.config)
     with book_of(course) as book:
         CsvExportPlugin(to="grades.csv").export(book)
-        rows = [row for student in everybody for row in rows_of(book, name, student, failed.get(student, ""))]
-    write_report(name, rows, how.name)
-    say(f"wrote grades.csv and report.csv; feedback is in feedback/STUDENT/{name}")
-    return not failed
+        platforms.write(book, settings.people())
+        glance = overview.read(book, name, settings, failed)
+        rows = [row for one in glance.submissions for row in rows_of(book, name, one.student, one.failed)]
+    write_report(name, rows, how)
+    page = Path("class", f"{name}.html")
+    overview.write_table(glance, page.with_suffix(".csv"))
+    page.write_text(class_page.page(glance), encoding="utf-8")
+    waiting = f"; {glance.waiting} answers wait to be graded by hand" if glance.waiting else ""
+    say(f"wrote grades.csv, moodle.csv, canvas.csv and report.csv{waiting}")
+    say(f"the class at a glance: {page}")
 
 
 def handed_in(name: str) -> list[str]:
@@ -148,18 +204,23 @@ def side_by_side(name: str, students: Sequence[str]) -> Iterator[tuple[str, str]
 def grade_one(name: str, student: str) -> str:
     """Grade one submission and write its feedback; the points, or why there are none."""
     course = open_course()
-    path, remark = collecting.choose(name, collecting.notebooks_in(Path("submitted", student, name)))
+    path, remark = collecting.choose(name, notebooks_in(Path("submitted", student, name)))
     if path is None:
         return f"{NOT_GRADED}: {remark}"
+    with book_of(course) as book:
+        before = regrading.state(book, name, student)
     for step in (course.autograde, course.generate_feedback):
         with time_limit(LONGEST, of_work=True):
             if not (result := step(name, student))["success"]:
                 return f"{NOT_GRADED}: {last_words(result)}"
     with book_of(course) as book:
+        regrading.settle(book, name, student, before)
         submission = book.find_submission(name, student)
         waiting = sum(one.needs_manual_grade for notebook in submission.notebooks for one in notebook.grades)
         by_hand = f", {waiting} to grade by hand" if waiting else ""
-        return f"{submission.score:g} of {submission.max_score:g}{by_hand}"
+        penalty = submission.late_submission_penalty
+        late = words(submission.total_seconds_late, penalty, submission.score)
+        return f"{submission.score:g} of {submission.max_score:g}{by_hand}" + (f", {late}" if late else "")
 
 
 # --- the command line ---------------------------------------------------------------------------------
@@ -182,6 +243,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     grading = commands.add_parser("grade", help="grade, write feedback, grades.csv and report.csv")
     grading.add_argument("name", help="the assignment")
     grading.add_argument("students", nargs="*", help="ids (default: everybody)")
+    reporting = commands.add_parser("report", help="write feedback and tables again, after grading by hand")
+    reporting.add_argument("name", help="the assignment")
     grading.add_argument("--weak", action="store_true", help="grade even where students' code can read right answers")
     return parser.parse_args(arguments)
 
@@ -189,7 +252,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = vars(parse(arguments))
-    commands: dict[str, Callable[..., bool | None]] = {"release": release, "collect": collect, "grade": grade}
+    commands: dict[str, Callable[..., bool | None]] = {
+        "release": release,
+        "collect": collect,
+        "grade": grade,
+        "report": report,
+    }
     command = commands[options.pop("command")]
     try:
         return 1 if command(**options) is False else 0

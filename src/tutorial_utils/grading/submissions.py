@@ -7,6 +7,7 @@ checks among them, are put back as they were, whatever became of them.
 import ast
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ LARGEST = 20 * 2**20
 MOST_CELLS = 500
 MOST_TEXT = 500_000
 """Characters in all cells. More takes minutes to be shown, and nobody writes as much."""
+KINDS = ("code", "markdown", "raw")
 MISSING = "# This cell was not in the submission."
 UNREADABLE = "**This file could not be read as a notebook of this assignment**, so there was nothing to grade"
 
@@ -40,7 +42,7 @@ def read(path: Path) -> list[Submitted]:
         nb = json.loads(path.read_text(encoding="utf-8-sig"))
         if "worksheets" in nb:
             nb = nbformat.convert(nbformat.from_dict(nb), 4)
-        cells = [_cell(cell) for cell in nb["cells"] if cell.get("cell_type") in ("code", "markdown")]
+        cells = [_cell(cell) for cell in nb["cells"] if cell.get("cell_type") in KINDS]
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
     if len(cells) > MOST_CELLS or sum(len(cell.source) for cell in cells) > MOST_TEXT:
@@ -125,7 +127,7 @@ def _extra(one: Submitted) -> NotebookNode:
     return made
 
 
-def assign(released: NotebookNode, submitted: list[Submitted]) -> dict[int, int]:
+def assign(released: NotebookNode, submitted: Sequence[Submitted]) -> dict[int, int]:
     """For which cell handed out a submitted one stands: by nbgrader's name, the notebook's name, or the text."""
     owner: dict[int, int] = {}
     for index, cell in enumerate(released.cells):

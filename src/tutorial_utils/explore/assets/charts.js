@@ -1,8 +1,9 @@
 // Draws a chart of an explorer as SVG, its legend, and its numbers as a table. `chart` is what Chart.spec() in Python
-// writes, `rows` are objects, one for each row that was measured. Needs Plot (plot.min.js), nothing else.
+// writes, `rows` are objects, one for each row that was measured. Needs Plot (plot.min.js) and GoodEdges (edges.js).
 const GoodCharts = (() => {
+  const { clamp, exits, inside, refine, share, side } = GoodEdges;
   const DASHES = ["", "7 3", "2 3", "9 3 2 3", "1 4", "12 4"];
-  const HEIGHT = 230, ROW = 28, LETTER = 7, REACH = 80; // CSS pixels: a chart, a row of a heat map, a letter, hovering
+  const HEIGHT = 230, ROW = 28, LETTER = 7, SMALL = 6, REACH = 80, CLEAR = 16; // CSS pixels: a chart, a row of a map, a letter, one in words, hovering, half a bar
 
   const make = (tag, properties = {}, ...children) => {
     const element = Object.assign(document.createElement(tag), properties);
@@ -36,8 +37,6 @@ const GoodCharts = (() => {
   }
   const paint = (chart, series) => ink(chart.series_values[series] ?? "#0072B2");
   const dash = (place) => DASHES[place % DASHES.length];
-  // What lies beyond the limits is drawn at the edge, as is zero on a logarithmic axis.
-  const clamp = (value, [low, high]) => (value == null ? null : Math.min(Math.max(value, low), high));
 
   // Powers of ten where an axis spans at least two, at most six of them; else 1, 2 and 5 of each.
   function logTicks([low, high]) {
@@ -88,10 +87,33 @@ const GoodCharts = (() => {
     return svg;
   }
 
+  // What lies beyond the limits: a triangle where it leaves the chart and, once for each series and side, the number
+  // farthest off. Where words would stand upon one another, they stand in rows; a bar they leave free.
+  function beyond(chart, found, width) {
+    const told = new Map(), taken = [], bars = chart.kind === "bars";
+    for (const exit of found) {
+      const key = `${exit.series} ${exit.up}`, known = told.get(key) ?? exit;
+      told.set(key, { ...known, value: exit.up > 0 ? Math.max(known.value, exit.value) : Math.min(known.value, exit.value) });
+    }
+    const at = ({ x, up }) => ({ x: [x], y: [chart.y_limits[up > 0 ? 1 : 0]] });
+    const triangle = (exit) => Plot.text([0], { ...at(exit), text: [exit.up > 0 ? "▲" : "▼"], dy: (bars ? -6 : 6) * exit.up, fill: paint(chart, exit.series), fontSize: 11 });
+    const words = (exit) => {
+      const text = `${show(exit.value)}, off the chart`, length = SMALL * text.length, middle = width * share(exit.x, chart.x_limits, chart.x_log);
+      const left = clamp(bars ? middle + CLEAR : middle - length / 2, [4, width - length]), clash = (one) => one.up === exit.up && one.row === row && Math.abs(one.left - left) < Math.max(one.length, length) + SMALL;
+      let row = 0;
+      while (taken.some(clash)) row++;
+      taken.push({ up: exit.up, row, left, length });
+      return Plot.text([0], { ...at(exit), text: [text], textAnchor: "start", dx: left - middle, dy: exit.up * (19 + 15 * row), fill: paint(chart, exit.series), stroke: "var(--explorer-page)", strokeWidth: 4 });
+    };
+    return [...found.map(triangle), ...[...told.values()].map(words)];
+  }
+
   const marks = {
-    lines(chart, all) {
-      const rows = all.filter((row) => row[chart.x] === clamp(row[chart.x], chart.x_limits));
-      const at = (name) => (row) => clamp(row[name], chart.y_limits);
+    lines(chart, all, width) {
+      const rows = all.filter((row) => inside(row[chart.x], chart.x_limits)), limits = chart.y_limits;
+      const at = (name) => (row) => clamp(row[name], limits);
+      const seen = (row) => (inside(row[chart.y], limits) ? row[chart.y] : null);
+      const end = (name) => (row) => (side(row[chart.low], limits) * side(row[chart.high], limits) > 0 ? null : at(name)(row));
       const of = (series) => (series === null ? rows : rows.filter((row) => String(row[chart.series]) === series));
       const words = (row) => [
         ...(chart.series ? [row[chart.series]] : []),
@@ -100,21 +122,25 @@ const GoodCharts = (() => {
         ...(chart.low ? [`from ${show(row[chart.low])} to ${show(row[chart.high])}`] : []),
       ].join("\n");
       const line = (series, place) => [
-        ...(chart.low ? [Plot.areaY(of(series), { x: chart.x, y1: at(chart.low), y2: at(chart.high), fill: paint(chart, series), fillOpacity: 0.18 })] : []),
-        Plot.lineY(of(series), { x: chart.x, y: at(chart.y), stroke: paint(chart, series), strokeDasharray: dash(place), strokeWidth: 2 }),
-        ...(chart.dots ? [Plot.dot(of(series), { x: chart.x, y: at(chart.y), fill: paint(chart, series), r: 3 })] : []),
+        ...(chart.low ? [Plot.areaY(refine(chart, [chart.low, chart.high], of(series)), { x: chart.x, y1: end(chart.low), y2: end(chart.high), fill: paint(chart, series), fillOpacity: 0.18 })] : []),
+        Plot.lineY(refine(chart, [chart.y], of(series)), { x: chart.x, y: seen, stroke: paint(chart, series), strokeDasharray: dash(place), strokeWidth: 2 }),
+        ...(chart.dots ? [Plot.dot(of(series), { x: chart.x, y: seen, fill: paint(chart, series), r: 3 })] : []),
       ];
       const groups = chart.series ? Object.keys(chart.series_values) : [null];
-      return [...groups.flatMap(line), tip(rows, Plot.pointer, { x: chart.x, y: at(chart.y) }, words)];
+      const off = groups.flatMap((series) => exits(chart, of(series)));
+      return [...groups.flatMap(line), ...beyond(chart, off, width), tip(rows, Plot.pointer, { x: chart.x, y: at(chart.y) }, words)];
     },
-    bars(chart, all) {
+    bars(chart, all, width) {
       const [start, end] = [chart.x, chart.x_end].map((name) => (row) => clamp(row[name], chart.x_limits));
       const rows = all.filter((row) => start(row) < end(row)), top = (row) => clamp(row[chart.y], chart.y_limits);
       const color = (row) => paint(chart, row[chart.series]);
+      const middle = (row) => (chart.x_log ? Math.sqrt(start(row) * end(row)) : (start(row) + end(row)) / 2);
+      const cut = rows.filter((row) => row[chart.y] > chart.y_limits[1]).map((row) => ({ up: 1, x: middle(row), value: row[chart.y], series: row[chart.series] }));
       const words = (row) => `${chart.series ? `${row[chart.series]}\n` : ""}${show(row[chart.x])} to ${show(row[chart.x_end])}\n${chart.y_label}: ${show(row[chart.y])}`;
       return [
         Plot.rectY(rows, { x1: start, x2: end, y1: ground(chart), y2: top, fill: color, stroke: chart.series ? color : "none", fillOpacity: veil(chart), inset: 0 }),
-        tip(rows, Plot.pointerX, { x: (row) => (chart.x_log ? Math.sqrt(start(row) * end(row)) : (start(row) + end(row)) / 2), y: top }, words),
+        ...beyond(chart, cut, width),
+        tip(rows, Plot.pointerX, { x: middle, y: top }, words),
       ];
     },
     heatmap(chart, rows, width) {
@@ -143,17 +169,6 @@ const GoodCharts = (() => {
 
   // --- a chart -----------------------------------------------------------------------------------------
 
-  // The row of the cell of a heat map that a click hit.
-  function hit(spec, rows, svg, event) {
-    const box = svg.getBoundingClientRect(), zoom = svg.viewBox.baseVal.width / box.width;
-    const under = (way, distance) => {
-      const scale = svg.scale(way), at = distance * zoom;
-      return scale.domain.find((value) => at >= scale.apply(value) && at < scale.apply(value) + scale.bandwidth);
-    };
-    const [x, y] = [under("x", event.clientX - box.left), under("y", event.clientY - box.top)];
-    return rows.find((row) => row[spec.x] === x && row[spec.y] === y);
-  }
-
   // Height and margins. The names under the columns of a map stand upright where they have no room side by side.
   function sides({ kind }, { x, y }, width) {
     const map = kind === "heatmap", longest = ({ domain }) => LETTER * Math.max(...domain.map((value) => show(value).length));
@@ -164,32 +179,69 @@ const GoodCharts = (() => {
     return { ...box, steep, marginBottom, height: 36 + marginBottom + ROW * y.domain.length };
   }
 
-  // Makes a chart without rows; `draw` gives it some, at a width. Two layers: the axes, which seldom change and take
-  // most of the time, and over them the marks. `pick` hears which row of a heat map is clicked.
+  // The cells of a map as buttons, one of them in the order of the keys; arrows go to a neighbor and choose it.
+  const STEPS = { ArrowLeft: ["x", -1], ArrowRight: ["x", 1], ArrowUp: ["y", 1], ArrowDown: ["y", -1] };
+  function neighbor(spec, rows, row, scale, key) {
+    const [way, step] = STEPS[key] ?? [], other = way === "x" ? "y" : "x", domain = way ? scale[way].domain : [];
+    const next = domain[domain.indexOf(row[spec[way]]) + step];
+    return rows.find((one) => way && one[spec[way]] === next && one[spec[other]] === row[spec[other]]);
+  }
+  function buttons(spec, rows, scale, svg, pick) {
+    const cells = [...svg.querySelector("[data-mark=cell]").children], first = Math.max(0, rows.findIndex((row) => row[spec.mark]));
+    cells.forEach((cell, k) => {
+      const row = rows[k], name = [spec.y, spec.x, spec.value].map((column) => `${label(spec, column)} ${show(row[column])}`).join(", ");
+      const properties = { role: "button", tabindex: k === first ? 0 : -1, "aria-label": name, "aria-pressed": Boolean(row[spec.mark]) };
+      for (const [property, value] of Object.entries(properties)) cell.setAttribute(property, value);
+      cell.addEventListener("click", () => pick(row, k));
+      cell.addEventListener("keydown", (event) => {
+        const next = event.key === "Enter" || event.key === " " ? row : neighbor(spec, rows, row, scale, event.key);
+        if (!next) return;
+        event.preventDefault();
+        event.stopPropagation();
+        pick(next, rows.indexOf(next));
+      });
+    });
+  }
+
+  // What stood before, faint, under what stands now.
+  function fade(svg) {
+    if (!svg) return [];
+    for (const name of ["role", "aria-label", "data-picture"]) svg.removeAttribute(name);
+    svg.setAttribute("aria-hidden", "true");
+    svg.setAttribute("class", "explorer-ghost");
+    return [svg];
+  }
+
+  // Makes a chart without rows; `draw` gives it some, at a width. Layers: the axes, which seldom change and take most of
+  // the time, what stood before, if it is to be `kept`, and the marks. `pick` hears which row of a map is chosen.
   function chart(spec, pick) {
-    const root = make("div", { className: "explorer-chart" });
-    let drawn = "", axes = null;
-    const draw = (rows, width, words) => {
+    const root = make("div", { className: "explorer-chart" }), names = make("div", { className: "explorer-legend" });
+    let drawn = "", axes = null, ghost = [], svg = null, focus = null;
+    const choose = (row, place) => { focus = place ?? null; pick(row); };
+    const draw = (rows, width, words, kept) => {
       const scale = scales(spec, rows), { y } = scale, box = sides(spec, scale, width);
       const x = { ...scale.x, tickRotate: box.steep ? -90 : 0 };
       const style = { background: "none", color: "inherit", fontSize: "12px", overflow: "visible" };
-      const key = JSON.stringify([width, x, y]);
-      if (key !== drawn) {
+      const key = JSON.stringify([width, x, y]), same = key === drawn, map = spec.kind === "heatmap";
+      if (!same) {
         axes = tidy(Plot.plot({ ...box, style, ...scale, x, marks: rules[spec.kind](spec) }));
         axes.setAttribute("aria-hidden", "true");
         drawn = key;
       }
+      ghost = !same || map ? [] : kept ? fade(svg) : ghost;
       const bare = { ...scale, x: { ...x, axis: null }, y: { ...y, axis: null, grid: false } };
-      const svg = tidy(Plot.plot({ ...box, style, ...bare, marks: marks[spec.kind](spec, rows, width - box.marginLeft - box.marginRight) }));
-      if (pick && spec.kind === "heatmap") {
-        svg.style.cursor = "pointer";
-        svg.addEventListener("click", (event) => pick(hit(spec, rows, svg, event)));
-      }
-      svg.setAttribute("role", "img");
+      svg = tidy(Plot.plot({ ...box, style, ...bare, marks: marks[spec.kind](spec, rows, width - box.marginLeft - box.marginRight) }));
+      const chosen = map && pick;
+      svg.setAttribute("role", chosen ? "group" : "img");
       svg.setAttribute("aria-label", `${spec.title || spec.y_label}. ${words}`);
-      root.replaceChildren(axes, svg);
+      svg.dataset.picture = spec.kind;
+      if (chosen) buttons(spec, rows, scale, svg, choose);
+      names.replaceChildren(...legend(spec, rows));
+      root.replaceChildren(axes, ...ghost, svg);
+      if (focus !== null) svg.querySelector("[data-mark=cell]").children[focus].focus();
+      focus = null;
     };
-    return { root, draw };
+    return { root, names, draw, haunted: () => ghost.length > 0 };
   }
 
   function swatch(chart, series, place) {
@@ -200,14 +252,16 @@ const GoodCharts = (() => {
     item.firstChild.style.cssText = `stroke:${paint(chart, series)};fill:${paint(chart, series)};fill-opacity:${veil(chart)}`;
     return item;
   }
-  function legend(chart) {
+  // The colors of a map also stand for what lies beyond their ends.
+  function legend(chart, rows) {
     if (chart.kind !== "heatmap") {
       const names = Object.keys(chart.series_values);
-      return make("div", { className: "explorer-legend" }, ...(names.length < 2 ? [] : names.map((series, place) => swatch(chart, series, place))));
+      return names.length < 2 ? [] : names.map((series, place) => swatch(chart, series, place));
     }
-    const [low, high] = chart.value_limits.map(show), ramp = make("span", { className: "explorer-ramp" });
+    const sides = new Set(rows.map((row) => side(row[chart.value], chart.value_limits))), [low, high] = chart.value_limits.map(show);
+    const ramp = make("span", { className: "explorer-ramp" });
     ramp.style.backgroundImage = `linear-gradient(to right, ${[0, 0.25, 0.5, 0.75, 1].map(Plot.interpolateBlues)})`;
-    return make("div", { className: "explorer-legend" }, `${chart.value_label}: ${low}`, ramp, high);
+    return [`${chart.value_label}: ${low}${sides.has(-1) ? " or less" : ""}`, ramp, `${high}${sides.has(1) ? " or more" : ""}`];
   }
 
   function table(chart, rows) {
@@ -219,5 +273,5 @@ const GoodCharts = (() => {
       make("tbody", {}, ...rows.map((row) => line(names.map((name) => show(row[name])), "td"))));
   }
 
-  return { chart, legend, make, show, table };
+  return { chart, make, show, table };
 })();

@@ -1,4 +1,4 @@
-// An explorer: controls above, charts below, one sentence that states the result. `data` is what Explorer.data() in
+// An explorer: a question, controls, one sentence that states the result, and charts below it. `data` is what Explorer.data() in
 // Python writes. Needs GoodCharts (charts.js), nothing else.
 const GoodStarts = (() => {
   const { make, show } = GoodCharts;
@@ -84,34 +84,56 @@ const GoodStarts = (() => {
     element.addEventListener("input", () => { update(); change(); });
     update();
     const set = (value) => { element.value = value; update(); };
-    return { label: make("label", {}, `${control.label} `, element, ...made.shown), place: made.place, set };
+    const label = make("label", {}, `${control.label} `, element, ...made.shown);
+    if (control.help) {
+      label.dataset.help = control.help;
+      element.setAttribute("aria-description", control.help);
+    }
+    return { label, place: made.place, set };
   }
 
   // --- the explorer ------------------------------------------------------------------------------------
 
   const fold = (title, content) => make("details", { className: "explorer-more" }, make("summary", { textContent: title }), content);
 
+  // Which controls a cell of a map sets, to which of their places; its row holds a value or the words shown for it.
+  function picked(data, chart, row) {
+    const place = (control, found) => Math.max(control.values.indexOf(found), control.labels.indexOf(String(found)));
+    const pairs = data.controls.filter(({ name }) => chart.picks?.[name]).map((control) => [control.name, place(control, row[chart.picks[control.name]])]);
+    return Object.fromEntries(pairs.filter(([, at]) => at >= 0));
+  }
+  const said = (className, text) => (text ? [make("p", { className, textContent: text })] : []);
+
   // `options.frame(places, state)` gives a frame that is not in `data.frames`, at once or as a promise; `options.live`
-  // says that sliders stop anywhere; `options.link` that the page's address follows the state; `options.pick(k, row)`
-  // which controls a click on a row of heat map k sets, as {name: value}.
+  // says that sliders stop anywhere; `options.link` that the page's address follows the state; `options.beside` holds more
+  // to stand below charts, by number. Returns `choose`, which moves controls to places, and `update`, which asks for the
+  // frame again.
   function mount(root, data, options = {}) {
     const linked = options.link ? fromLink(data) : {}, write = options.link ? linkWriter(data) : () => {};
     let turn = 0, current = null, width = 0, widths = [];
+    let settled = false; // whether the next picture begins a new move, and the one that stands is its ghost
     const controls = data.controls.map((control, k) => input(control, linked[control.name] ?? data.start[k], options.live, () => { change(); write(state()); }));
-    const form = make("form", { className: "explorer-controls" }, ...controls.map((control) => control.label));
+    const presets = (data.presets ?? []).map(({ label, at }) => make("button", { type: "button", textContent: label, onclick: () => choose(at) }));
+    const row = presets.length ? [make("div", { className: "explorer-presets" }, ...presets)] : [];
+    const form = make("form", { className: "explorer-controls" }, ...row, ...controls.filter((_, k) => !data.controls[k].ofCode).map((control) => control.label));
     form.addEventListener("submit", (event) => event.preventDefault());
-    const charts = data.charts.map((chart, k) => GoodCharts.chart(chart, options.pick && ((row) => row && choose(options.pick(k, row)))));
-    const figures = data.charts.map((chart, k) => make("figure", {}, make("figcaption", { textContent: chart.title }), GoodCharts.legend(chart), charts[k].root));
+    form.addEventListener("change", () => { settled = true; });
+    const charts = data.charts.map((chart) => GoodCharts.chart(chart, chart.picks && ((cell) => choose(picked(data, chart, cell)))));
+    const figures = data.charts.map((chart, k) => make("figure", {}, make("figcaption", { textContent: chart.title }), charts[k].names, charts[k].root, ...(options.beside?.[k] ?? [])));
+    const note = make("p", { className: "explorer-note", textContent: "Faint: before the last change." });
     const words = make("span"), result = make("p", { className: "explorer-words" }, words);
     result.setAttribute("role", "status");
     const tables = make("div"), code = make("code");
-    const numbers = fold("The numbers", tables), source = fold("Show the code", make("pre", { tabIndex: 0 }, code));
+    const numbers = fold("The numbers", tables), ofCode = controls.filter((_, k) => data.controls[k].ofCode).map((control) => control.label);
+    const source = fold("Show the code", make("div", { className: "explorer-code" }, ...ofCode, make("pre", { tabIndex: 0 }, code)));
     numbers.addEventListener("toggle", () => current && fillTables());
     root.classList.add("explorer");
     root.setAttribute("role", "group");
-    root.setAttribute("aria-label", `Explorer: ${data.name}`);
-    root.replaceChildren(form, make("div", { className: "explorer-charts" }, ...figures), result, numbers, source);
+    root.setAttribute("aria-label", `Explorer: ${data.question || data.name}`);
+    root.replaceChildren(...said("explorer-question", data.question), ...said("explorer-look", data.look), form, result,
+      make("div", { className: "explorer-charts" }, ...figures), note, numbers, source);
 
+    const number = (name) => data.controls.findIndex((control) => control.name === name);
     const places = () => controls.map((control) => control.place());
     const state = () => Object.fromEntries(data.controls.map((control, k) => [control.name,
       control.kind === "slider" ? between(control, places()[k]) : control.values[places()[k]]]));
@@ -125,7 +147,9 @@ const GoodStarts = (() => {
     function paint() {
       words.textContent = current.say;
       reserve(current.say);
-      rows().forEach((table, k) => charts[k].draw(table, widths[k], current.say));
+      rows().forEach((table, k) => charts[k].draw(table, widths[k], current.say, settled));
+      settled = false;
+      note.style.visibility = charts.some((chart) => chart.haunted()) ? "visible" : "hidden";
       if (numbers.open) fillTables();
       source.hidden = !current.code;
       code.textContent = current.code ?? "";
@@ -141,14 +165,20 @@ const GoodStarts = (() => {
     }
     // Show the state of the controls; what a kernel answers to an earlier question comes too late.
     function change() {
+      presets.forEach((button, k) => button.setAttribute("aria-pressed", Object.entries(data.presets[k].at).every(([name, place]) => controls[number(name)].place() === place)));
       const mine = ++turn, frame = data.frames?.[frameAt(data, places())] ?? options.frame?.(places(), state());
       if (!(frame instanceof Promise)) return receive(frame);
       root.setAttribute("aria-busy", "true");
       frame.then((answer) => mine === turn && receive(answer), (error) => mine === turn && fail(error));
     }
-    function choose(values) {
-      data.controls.forEach((control, k) => control.name in values && controls[k].set(control.values.indexOf(values[control.name])));
+    function move(at) {
+      for (const [name, place] of Object.entries(at)) controls[number(name)].set(place);
+      settled = true;
       change();
+      settled = true;
+    }
+    function choose(at) {
+      move(at);
       write(state());
     }
     function measure() {
@@ -158,19 +188,28 @@ const GoodStarts = (() => {
     function resize() {
       if (root.clientWidth === width) return;
       measure();
+      settled = false; // other axes: nothing there to compare with
       if (current) paint();
+      settled = true;
     }
 
     data.frames?.forEach((frame) => reserve(frame.say));
     measure();
     change();
+    settled = true;
     new ResizeObserver(resize).observe(root);
     if (options.link) addEventListener("hashchange", () => {
       const wanted = fromLink(data);
-      data.controls.forEach(({ name }, k) => name in wanted && controls[k].set(wanted[name]));
-      if (Object.keys(wanted).length) change();
+      if (Object.keys(wanted).length) move(wanted);
     });
     if (options.link && asked().get("at") === data.name) root.scrollIntoView();
+    // Neither move nor resize leaves a ghost.
+    function update() {
+      settled = false;
+      change();
+      settled = true;
+    }
+    return { choose, update };
   }
 
   // --- in a page: a script that the page names, not part of a widget --------------------------------------
