@@ -16,6 +16,8 @@ import nbformat
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullFormatter
 from nbformat import NotebookNode
 
 from notebook_lint import EXPLORER_PICTURE, code_cells, own_outputs
@@ -70,10 +72,22 @@ def _heatmap(chart: Spec, rows: pd.DataFrame, ax: Axes) -> None:
     table = rows.pivot_table(index=chart["y"], columns=chart["x"], values=chart["value"], sort=False)
     scale = np.log10 if chart["value_log"] else np.asarray
     low, high = scale(chart["value_limits"])
-    ax.imshow(scale(table.to_numpy(float)), cmap="Blues", vmin=low, vmax=high, aspect="auto", origin="lower")
+    shade = np.clip((scale(table.to_numpy(float)) - low) / (high - low), 0, 1)
+    ax.imshow(shade, cmap="Blues", vmin=0, vmax=1, aspect="auto", origin="lower")
+    for (row, column), value in np.ndenumerate(table.to_numpy(float)):
+        ink = "white" if shade[row, column] > 0.6 else "black"
+        ax.text(column, row, f"{value:.2g}", ha="center", va="center", color=ink, fontsize=8)
     for way, names in (("x", table.columns), ("y", table.index)):
         ax.set(**{f"{way}ticks": range(len(names)), f"{way}ticklabels": names})
-    ax.set(xlabel=chart["x_label"], ylabel=f"{chart['y_label']} (color: {chart['value_label']})")
+    ax.set(xlabel=chart["x_label"])
+    ax.grid(visible=False)
+
+
+def _ticks(axis: Axis, low: float, high: float) -> None:
+    """Powers of ten on an axis that spans two of them, else 1, 2 and 5 of each."""
+    short = high < 100 * low
+    axis.set_minor_locator(LogLocator(subs=(2, 5) if short else "auto"))
+    axis.set_minor_formatter("{x:g}" if short else NullFormatter())
 
 
 def _axes(chart: Spec, ax: Axes) -> None:
@@ -81,6 +95,8 @@ def _axes(chart: Spec, ax: Axes) -> None:
     for way in ("x", "y"):
         scale = "log" if chart[f"{way}_log"] else "linear"
         ax.set(**{f"{way}scale": scale, f"{way}lim": chart[f"{way}_limits"], f"{way}label": chart[f"{way}_label"]})
+        if scale == "log":
+            _ticks(getattr(ax, f"{way}axis"), *chart[f"{way}_limits"])
     if len(chart["series_values"]) > 1:
         ax.legend()
 
@@ -93,7 +109,9 @@ def picture(page: str) -> tuple[str, str]:
     data = json.loads(DATA.findall(page)[0])
     frame, charts = start(data), data["charts"]
     with plt.style.context(["default", STYLE]):
-        figure, axes = plt.subplots(1, len(charts), figsize=(WIDTH * len(charts), HEIGHT), squeeze=False)
+        figure, axes = plt.subplots(
+            1, len(charts), figsize=(WIDTH * len(charts), HEIGHT), squeeze=False, layout="constrained"
+        )
         for chart, columns, ax in zip(charts, frame["tables"], axes[0], strict=True):
             DRAW[chart["kind"]](chart, _rows(data, columns), ax)
             if chart["kind"] != "heatmap":

@@ -97,9 +97,9 @@ def published(address: str | None) -> str:
     return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
 
-def package(address: str) -> str:
+def package(address: str, extras: str = "chapters") -> str:
     """Return what pip installs the package from."""
-    return f"tutorial-utils[chapters]@git+{address}"
+    return f"tutorial-utils[{extras}]@git+{address}"
 
 
 def settings(book: Path, address: str | None) -> str:
@@ -108,7 +108,8 @@ def settings(book: Path, address: str | None) -> str:
     if address:
         config["repository"]["url"] = address
         config["html"]["baseurl"] = published(address)
-        config["parse"]["myst_substitutions"]["install"] = f"`%pip install {package(address)}`"
+        colab = package(address, "chapters,notebook")  # explorers are widgets there
+        config["parse"]["myst_substitutions"]["install"] = f"`%pip install {colab}`"
     else:
         config |= {"repository": {"url": ""}, "launch_buttons": {}}
         config["html"] |= {"use_repository_button": False, "use_issues_button": False}

@@ -8,6 +8,7 @@ from bs4 import BeautifulSoup
 from site_checks import HTML, PHONE, WIDE, broken_links, pages
 from theme_fixes import FIXES
 
+import plain_markdown
 import website
 
 PAGES = [page for page in pages(HTML) if page != "404.html"]  # whose links begin at the published address
@@ -45,6 +46,18 @@ def test_the_start_page_leads_to_the_introduction(chromium, address):
 
 def test_links(html):
     assert broken_links(html) == []
+
+
+def test_notebooks_number_equations_as_the_site_does(html):
+    shown, said = {}, {}
+    for page, source in plain_markdown.sources().values():
+        soup = BeautifulSoup(
+            (html / page.path.relative_to(html.parents[1])).with_suffix(".html").read_text("utf-8"), "html.parser"
+        )
+        for block in soup.select("div.math[id]"):
+            shown[block["id"].removeprefix("equation-")] = block.select_one(".eqno").get_text().strip("()#\uf0c1")
+        said |= {label.replace(":", "-"): number for label, number in source.equations.items()}
+    assert shown == said and len(said) > 50
 
 
 def test_no_fix_is_left_to_do(html):

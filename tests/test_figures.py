@@ -1,15 +1,20 @@
 """The schematics of the chapters: one style, small files, colors that mean what they mean in the figures."""
 
+import base64
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from schematics import FOLDER, SIZE, sized
+from figures import STATED, shrink, sized
+from icons import used
+from PIL import Image
 
+import pictures
+from notebooks import ROOT
 from tutorial_utils import plotting, schemes
 
-DRAWINGS = sorted(FOLDER.glob("*.svg"))
+DRAWINGS = sorted((ROOT / "book" / "assets" / "schematics").glob("*.svg"))
 STYLE = re.compile(r"<style>(.*?)</style>", re.S)
 
 
@@ -28,7 +33,7 @@ def test_a_drawing_is_small_has_a_title_and_states_its_size(path: Path) -> None:
     assert root[0].tag.endswith("title") and root[0].text
     width, height = (int(root.attrib[name]) for name in ("width", "height"))
     wide, high = map(int, root.attrib["viewBox"].split()[2:])
-    assert SIZE.search(path.read_text("utf-8")) and height == pytest.approx(width * high / wide, abs=1)
+    assert STATED.search(path.read_text("utf-8")) and height == pytest.approx(width * high / wide, abs=1)
 
 
 @pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.stem)
@@ -47,8 +52,28 @@ def test_colors_mean_what_they_mean_in_the_figures() -> None:
     assert {name: light[name] for name in known} == known
 
 
-def test_a_page_gets_the_size_of_its_schematics(tmp_path: Path) -> None:
-    (tmp_path / "one.svg").write_text('<svg viewBox="0 0 480 200" width="600" height="250">')
-    page = '<p><img alt="A and B" src="../_images/one.svg" /></p><img alt="" src="other.svg" /><img src="a.png" />'
-    attributes = 'loading="lazy" width="600" height="250" alt="A'
-    assert sized(page, tmp_path) == page.replace('alt="A', attributes)
+def test_a_page_gets_the_size_of_its_figures(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("one.svg", "two.png")}
+    files["one.svg"].write_text('<svg viewBox="0 0 480 200" width="600" height="250">')
+    Image.new("RGB", (30, 20)).save(files["two.png"])
+    page = '<p><img alt="A and B" src="../_images/one.svg" /></p><img src="../_images/two.png"><img src="other.svg" />'
+    wanted = page.replace('alt="A', 'loading="lazy" width="600" height="250" alt="A')
+    wanted = wanted.replace('src="../_images/two', 'loading="lazy" width="30" height="20" src="../_images/two')
+    assert sized(page, files) == wanted
+
+
+def test_a_picture_becomes_smaller_and_looks_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "overview.png"
+    path.write_bytes((ROOT / "book" / "assets" / "overview.png").read_bytes())
+    before = path.read_bytes()
+    shrink(path)
+    after = path.read_bytes()
+    assert len(after) < 0.6 * len(before)
+    assert pictures.distance(*(base64.b64encode(data).decode() for data in (before, after))) <= pictures.TOLERANCE
+
+
+def test_an_icon_is_kept_if_a_page_names_it_or_a_style_draws_it() -> None:
+    style = (
+        r'.fa-sun:before,.fa-day:before{content:"\f185"}.fa-moon:before{content:"\f186"}.tip::after{--sign: "\f128"}'
+    )
+    assert set(used({"sun"}, style)) == {0xF185, 0xF128}
