@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -117,6 +118,7 @@ def fans_by_weights(layer):
 
 @right("gain-fans")
 def fans_measured(layer):
+    layer = copy.deepcopy(layer)
     torch.nn.init.ones_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
     x = torch.ones(1, layer.in_channels, 96, 96, requires_grad=True)
