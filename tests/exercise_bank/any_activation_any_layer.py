@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -6,50 +7,58 @@ from scipy import integrate
 
 from exercise_bank import right, wrong
 
-# --- gain-bent-line ----------------------------------------------------------------------------------
-
-
-@right("gain-bent-line")
-def bent_formula(a, b):
-    return (0.5 * a**2 + 0.5 * b**2) ** -0.5
-
-
-@right("gain-bent-line")
-def bent_sample(a, b):
-    z = torch.linspace(-1, 1, 100_001, dtype=torch.float64)
-    y = torch.where(z > 0, a * z, b * z)
-    return (z.square().mean() / y.square().mean()).sqrt()
-
-
-@right("gain-bent-line")
-def bent_integral(a, b):
-    half = integrate.quad(lambda z: z**2 * math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi), 0, 10)[0]
-    return 1 / math.sqrt((a**2 + b**2) * half)
-
-
 # --- gain-quadrature ---------------------------------------------------------------------------------
 
 
 @right("gain-quadrature")
-def gain_by_scipy(name):
+def gain_by_scipy(activation):
     def integrand(z):
-        return getattr(torch, name)(torch.tensor(z)).item() ** 2 * math.exp(-z * z / 2)
+        return activation(torch.tensor(z)).item() ** 2 * math.exp(-z * z / 2)
 
     return (integrate.quad(integrand, -9, 9)[0] / math.sqrt(2 * math.pi)) ** -0.5
 
 
 @right("gain-quadrature")
-def gain_by_trapezoid(name):
-    z = torch.linspace(-8, 8, 2001, dtype=torch.float64)
-    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
-    return torch.trapezoid(density * getattr(torch, name)(z) ** 2, z).item() ** -0.5
+def gain_by_sample(activation):
+    z = torch.randn(1_000_000, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    return activation(z).square().mean().rsqrt()
 
 
 @right("gain-quadrature")
-def gain_by_hermgauss(name):
+def gain_by_hermgauss(activation):
     x, w = np.polynomial.hermite.hermgauss(50)
-    f = getattr(torch, name)(torch.from_numpy(x * math.sqrt(2))).numpy()
+    f = activation(torch.from_numpy(x * math.sqrt(2))).numpy()
     return 1 / math.sqrt(np.sum(w * f**2) / math.sqrt(math.pi))
+
+
+# --- gain-both-directions ----------------------------------------------------------------------------
+
+
+def slopes(activation, z):
+    z = z.clone().requires_grad_()
+    activation(z).sum().backward()
+    return z.grad
+
+
+@right("gain-both-directions")
+def factor_by_trapezoid(activation):
+    z = torch.linspace(-8, 8, 2001, dtype=torch.float64)
+    density = torch.exp(-z.square() / 2)
+    return (density @ slopes(activation, z) ** 2) / (density @ activation(z) ** 2)
+
+
+@right("gain-both-directions")
+def factor_by_sample(activation):
+    z = torch.randn(1_000_000, generator=torch.Generator().manual_seed(0))
+    return (slopes(activation, z).square().mean() / activation(z).square().mean()).item()
+
+
+@right("gain-both-directions")
+def factor_by_differences(activation):
+    x, w = np.polynomial.hermite_e.hermegauss(80)
+    z, step = torch.from_numpy(x), 1e-4
+    slope = (activation(z + step) - activation(z - step)).numpy() / (2 * step)
+    return float((w @ slope**2) / (w @ activation(z).numpy() ** 2))
 
 
 # --- gain-settles ------------------------------------------------------------------------------------
@@ -90,23 +99,32 @@ def settles_by_bisection(sigma):
 
 
 @right("gain-fans")
-def fans_by_weights(shape, groups):
-    total = math.prod(shape)
-    return total // shape[0], total // (shape[1] * groups)
+def fans_by_table(layer):
+    places, thinned = math.prod(layer.kernel_size) / layer.groups, math.prod(layer.stride)
+    if isinstance(layer, torch.nn.ConvTranspose2d):
+        return places * layer.in_channels / thinned, places * layer.out_channels
+    return places * layer.in_channels, places * layer.out_channels / thinned
 
 
 @right("gain-fans")
-def fans_in_a_tensor(shape, groups):
-    return torch.tensor([shape[1], shape[0] // groups]) * shape[2] * shape[3]
+def fans_by_weights(layer):
+    first, second, *kernel = layer.weight.shape
+    one_side, other_side = second * math.prod(kernel), first // layer.groups * math.prod(kernel)
+    thinned = np.prod(layer.stride)
+    if layer.transposed:
+        return {"fan_out": one_side, "fan_in": other_side / thinned}
+    return {"fan_in": one_side, "fan_out": other_side / thinned}
 
 
 @right("gain-fans")
-def fans_measured(shape, groups):
-    conv = torch.nn.Conv2d(shape[1] * groups, shape[0], shape[2:], groups=groups, padding=10, bias=False)
-    conv.weight.data.fill_(1.0)
-    x = torch.zeros(1, shape[1] * groups, 21, 21)
-    x[0, 0, 10, 10] = 1
-    return conv(torch.ones_like(x))[0, 0, 15, 15].item(), (conv(x) != 0).sum().item()
+def fans_measured(layer):
+    layer = copy.deepcopy(layer)
+    torch.nn.init.ones_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    x = torch.ones(1, layer.in_channels, 96, 96, requires_grad=True)
+    z = layer(x)
+    (heard,) = torch.autograd.grad(z.sum(), x)
+    return z[0, 0, 12:24, 12:24].mean(), heard[0, 0, 12:24, 12:24].mean()
 
 
 # --- gain-orthogonal ---------------------------------------------------------------------------------

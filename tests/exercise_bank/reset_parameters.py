@@ -1,4 +1,3 @@
-import copy
 import math
 
 import numpy as np
@@ -89,18 +88,37 @@ def reset_new_parameters(layer, generator):
 
 
 @right("default-reset")
-def reset_a_copy(layer, generator):
-    layer = copy.deepcopy(layer)
+def reset_single(layer, generator):
     bound = layer.weight[0].numel() ** -0.5
     for parameter in layer.parameters():
-        parameter.data.uniform_(-bound, bound, generator=generator)
-    return layer
+        parameter.data = bound * (2 * torch.rand(parameter.shape, generator=generator, dtype=torch.float32) - 1)
 
 
 @wrong("default-reset", "fixed seed")
 def reset_from_the_first_seed(layer, generator):
     torch.manual_seed(generator.initial_seed())
     layer.reset_parameters()
+
+
+# --- default-way-back --------------------------------------------------------------------------------
+
+
+@right("default-way-back")
+def way_back_power(slope, layers):
+    return ((1 + slope**2) / 2 / 3) ** -layers
+
+
+@right("default-way-back")
+def way_back_loop(slope, layers):
+    factor = 1.0
+    for _ in range(layers):
+        factor *= (1 / 3) * (0.5 + 0.5 * slope * slope)
+    return 1 / factor
+
+
+@right("default-way-back")
+def way_back_logarithm(slope, layers):
+    return torch.exp(layers * (math.log(6) - torch.tensor(1 + slope**2).log()))
 
 
 # --- default-cosines ---------------------------------------------------------------------------------

@@ -8,52 +8,18 @@ from torch import Tensor, nn
 
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
-from tutorial_utils.exercises.toolbox import between, origin, sizes, stream, tensor, thrice, uniform
-
-# --- a bent line --------------------------------------------------------------------------------------
-
-
-def _slopes(*, generator: torch.Generator) -> Inputs:
-    return between(17, 25, generator=generator) / 10, between(2, 5, generator=generator) / 10
-
-
-@exercise(
-    "gain-bent-line",
-    value=True,
-    inputs=_slopes,
-    rtol=3e-3,
-    right="half of the inputs meet one slope, half the other: the second moment is multiplied by the mean of the "
-    "squared slopes.",
-    mistakes={
-        "That is the square of the gain, by which variances grow. The gain multiplies weights: take the "
-        "root.": lambda a, b: 2 / (a**2 + b**2),
-        "That is ReLU's gain, right for slopes 1 and 0 only.": 2**0.5,
-        "You averaged the slopes. What adds up in a second moment is their squares.": lambda a, b: 2 / (a + b),
-        "That is how much the activation leaves of the signal. The gain makes up for it: take the "
-        "inverse.": lambda a, b: ((a**2 + b**2) / 2) ** 0.5,
-        "Only half of the inputs meet each slope: the squares are averaged, not added.": lambda a, b: (
-            (a**2 + b**2) ** -0.5
-        ),
-        "You divided by the variance of the output. Its mean is not 0, and the next layer receives the second "
-        "moment.": lambda a, b: ((a**2 + b**2) / 2 - (a - b) ** 2 / (2 * math.pi)) ** -0.5,
-    },
-)
-def gain_bent_line(a: float, b: float) -> float:
-    """The gain of a z for z > 0, b z otherwise."""
-    return float((2 / (a**2 + b**2)) ** 0.5)
-
+from tutorial_utils.exercises.toolbox import between, origin, sizes, stream, tensor, thrice, uniform, without
 
 # --- quadrature ---------------------------------------------------------------------------------------
 
-ODD = ("tanh", "erf", "arctan", "sin")
+
+def _celu(*, generator: torch.Generator) -> Inputs:
+    return (nn.CELU(round(uniform(0.3, 2.5, generator=generator), 2)),)
 
 
-def _odd(*, generator: torch.Generator) -> Inputs:
-    return (ODD[between(0, len(ODD) - 1, generator=generator)],)
-
-
-def _with_a_mean(*, generator: torch.Generator) -> Inputs:
-    return ("sigmoid",)
+def _softplus(*, generator: torch.Generator) -> Inputs:
+    """An activation whose mean is not zero."""
+    return (nn.Softplus(round(uniform(0.6, 2.5, generator=generator), 2)),)
 
 
 def _mean(g: Function) -> float:
@@ -66,23 +32,34 @@ def _mean_square(f: Function) -> float:
     return _mean(lambda z: f(z).square())
 
 
+def _slope(f: Function) -> Function:
+    """The derivative of an activation."""
+
+    def derivative(z: Tensor) -> Tensor:
+        z = z.detach().requires_grad_()
+        (slopes,) = torch.autograd.grad(f(z).sum(), z)
+        return slopes
+
+    return derivative
+
+
 def _uniform_mean_square(f: Function, low: float) -> float:
     """The mean of f(z)² for z spread evenly from low to 1."""
     return float(f(torch.linspace(low, 1, 2001, dtype=torch.float64)).square().mean())
 
 
 def _gain(statistic: Function = _mean_square, power: float = -0.5) -> Function:
-    """An answer that raises a statistic of the named function to a power."""
-    return lambda name: statistic(getattr(torch, name)) ** power
+    """An answer that raises a statistic of the activation to a power."""
+    return lambda activation: statistic(activation) ** power
 
 
 @exercise(
     "gain-quadrature",
-    guessing=0.4,
-    inputs=(_odd, _with_a_mean),
+    inputs=(_celu, _softplus),
+    cases=10,
+    observe=without("tutorial_utils"),
     rtol=1e-2,
     rtol32=None,
-    cases=4,
     right="to a percent it is the inverse root of the mean of f(z)^2 for a standard normal z.",
     mistakes={
         "Your result is the mean of f(z)^2, what is left of the second moment. The gain is its inverse root.": _gain(
@@ -91,7 +68,7 @@ def _gain(statistic: Function = _mean_square, power: float = -0.5) -> Function:
         "You took the inverse, not the inverse root. Second moments grow by the square of the gain.": _gain(power=-1),
         "You took the root, not the inverse root: the gain makes up for what the activation shrinks.": _gain(power=0.5),
         "That is the backward gain, from the derivative. The exercise asks for the forward one, from f itself.": _gain(
-            lambda f: _mean_square(torch.vmap(torch.func.grad(f)))
+            lambda f: _mean_square(_slope(f))
         ),
         "You divided by the standard deviation of f(z). Where its mean is not 0, that is not the root of its second "
         "moment.": _gain(lambda f: _mean_square(f) - _mean(f) ** 2),
@@ -108,16 +85,50 @@ def _gain(statistic: Function = _mean_square, power: float = -0.5) -> Function:
         ),
     },
 )
-def gain_quadrature(name: str) -> float:
-    """The forward gain of a function of torch."""
-    return float(_gain()(name))
+def gain_quadrature(activation: nn.Module) -> float:
+    """The forward gain of an activation."""
+    return float(_gain()(activation))
+
+
+# --- both directions ----------------------------------------------------------------------------------
+
+
+@exercise(
+    "gain-both-directions",
+    inputs=(_celu, _softplus),
+    cases=10,
+    observe=without("tutorial_utils"),
+    rtol=1e-2,
+    rtol32=None,
+    right="it is the mean squared slope over the mean squared value, and only for few activations it is 1.",
+    mistakes={
+        "That is the mean squared slope alone. The weights contain the forward gain, whose square is one over the mean "
+        "of f(z)².": lambda f: _mean_square(_slope(f)),
+        "Your factor is upside down: the slopes let the gradient pass, and the gain makes up for the "
+        "signal.": lambda f: _mean_square(f) / _mean_square(_slope(f)),
+        "That is the factor on the size of the gradient. The exercise asks for that on its second moment, the "
+        "square.": lambda f: (_mean_square(_slope(f)) / _mean_square(f)) ** 0.5,
+        "That is the forward gain.": _gain(),
+        "That is the square of the forward gain, the factor that the weights contribute. The slopes of the activation "
+        "contribute another one.": _gain(power=-1),
+        "You averaged the slope and squared the mean. What counts is the mean of the squares.": lambda f: (
+            _mean(_slope(f)) ** 2 / _mean_square(f)
+        ),
+        "You divided by the variance of f(z). Where its mean is not 0, the second moment is larger.": lambda f: (
+            _mean_square(_slope(f)) / (_mean_square(f) - _mean(f) ** 2)
+        ),
+    },
+)
+def gain_both_directions(activation: nn.Module) -> float:
+    """The factor on the gradient's second moment per layer, under the forward gain."""
+    return _mean_square(_slope(activation)) / _mean_square(activation)
 
 
 # --- where the length settles -------------------------------------------------------------------------
 
 
 def _sigma(*, generator: torch.Generator) -> Inputs:
-    return (between(130, 220, generator=generator) / 100,)
+    return (uniform(1.3, 2.2, generator=generator),)
 
 
 def _settled(sigma: float, layers: int = 200) -> float:
@@ -130,9 +141,12 @@ def _settled(sigma: float, layers: int = 200) -> float:
 
 @exercise(
     "gain-settles",
-    value=True,
     inputs=_sigma,
+    observe=without("tutorial_utils"),
     rtol=5e-3,
+    rtol32=None,
+    cases=4,
+    predict=((1.5,),),
     right="whatever the input, the second moment of the pre-activations ends there.",
     mistakes={
         "That is the length after one layer. Let the next layer begin with it, again and again.": lambda sigma: (
@@ -142,8 +156,8 @@ def _settled(sigma: float, layers: int = 200) -> float:
         "That is the length of the activations. q is that of the pre-activations: sigma_w^2 times it.": lambda sigma: (
             _settled(sigma) / sigma**2
         ),
-        "You assumed that the length stays 1. With this sigma_w it does not.": 1.0,
-        "You assumed that the signal dies out. It does so only for sigma_w below 1.": 0.0,
+        "You assumed that the length stays 1. With these sigma_w it does not.": lambda sigma: 1.0,
+        "You assumed that the signal dies out. It does so only for sigma_w up to 1.": lambda sigma: 0.0,
         "You multiplied by sigma_w. The second moment grows by its square.": lambda sigma: _settled(sigma**0.5),
     },
 )
@@ -154,50 +168,84 @@ def gain_settles(sigma_w: float) -> float:
 
 # --- fans ---------------------------------------------------------------------------------------------
 
-Shape = tuple[int, ...]
+
+def _sizes(generator: torch.Generator) -> tuple[int, int, int, tuple[int, int]]:
+    """Groups, channels of a group, in and out, and a kernel."""
+    c_in, c_out, height, width = sizes(4, 2, 7, generator=generator)
+    return between(2, 4, generator=generator), c_in, c_out, (height, width)
 
 
 def _grouped(*, generator: torch.Generator) -> Inputs:
-    groups = between(2, 4, generator=generator)
-    c_in, c_out, height, width = sizes(4, 2, 7, generator=generator)
-    return (groups * c_out, 12 * c_in, height, width), groups
+    groups, c_in, c_out, kernel = _sizes(generator)
+    return (nn.Conv2d(groups * c_in, groups * c_out, kernel, groups=groups),)
 
 
-def _plain(*, generator: torch.Generator) -> Inputs:
-    c_in, c_out, height, width = sizes(4, 2, 7, generator=generator)
-    return (c_out, c_in, height, width), 1
+def _strided(*, generator: torch.Generator) -> Inputs:
+    _, c_in, c_out, kernel = _sizes(generator)
+    return (nn.Conv2d(c_in, c_out, kernel, stride=(2, 3)),)
+
+
+def _transposed(*, generator: torch.Generator) -> Inputs:
+    groups, c_in, c_out, kernel = _sizes(generator)
+    stride = (between(1, 2, generator=generator), 3)
+    return (nn.ConvTranspose2d(groups * c_in, groups * c_out, kernel, stride=stride, groups=groups),)
+
+
+def _connections(
+    *,
+    groups: Function = lambda layer: layer.groups,
+    kernel: Function = lambda layer: math.prod(layer.kernel_size),
+    stride: Function = lambda layer: math.prod(layer.stride),
+    turned: Function = lambda layer: isinstance(layer, nn.ConvTranspose2d),
+) -> Function:
+    """An answer, right unless told otherwise; ``turned`` says whether the stride thins out what an output hears."""
+
+    def fans(layer: Any) -> tuple[float, float]:
+        fan_in, fan_out = (kernel(layer) * count / groups(layer) for count in (layer.in_channels, layer.out_channels))
+        by = stride(layer)
+        return (fan_in / by, fan_out) if turned(layer) else (fan_in, fan_out / by)
+
+    return fans
+
+
+def _as_torch(layer: Any) -> tuple[int, int]:
+    return nn.init._calculate_fan_in_and_fan_out(layer.weight)
 
 
 @exercise(
     "gain-fans",
-    inputs=(_plain, _grouped),
+    inputs=(_grouped, _strided, _transposed),
+    observe=without("tutorial_utils"),
     parts=("fan_in", "fan_out"),
     rtol32=None,
-    right="a unit hears the channels of its group, and is heard by those of its group.",
+    right="groups cut connections in both directions, and a stride thins out those of one.",
     mistakes={
-        "Your fan_out ignores the groups, as torch.nn.init does. An input channel reaches the output channels of its "
-        "own group only.": lambda shape, groups: gain_fans(shape, 1),
-        "You divided fan_in by the groups. The second size of the weight is in_channels / groups "
-        "already.": lambda shape, groups: {"fan_in": gain_fans(shape, groups)[0] / groups},
-        "You left out the kernel: a unit has a connection for each of its places.": lambda shape, groups: gain_fans(
-            (*shape[:2], 1, 1), groups
+        "You read the fans off the shape of the weight, as torch.nn.init does. It ignores groups and strides, and "
+        "takes the two sides of a transposed convolution for one another.": _as_torch,
+        "You left out the groups. An input channel reaches only the output channels of its own group, and an output "
+        "channel hears only the input channels of its own.": _connections(groups=lambda layer: 1),
+        "You left out the stride. With a stride of 2 an ordinary convolution jumps over every other place, so an input "
+        "feeds fewer outputs; in a transposed one an output hears fewer inputs.": _connections(stride=lambda layer: 1),
+        "You let the stride of a transposed convolution thin out what an input feeds. There an input always feeds a "
+        "whole kernel; it is the outputs that hear fewer inputs.": _connections(turned=lambda layer: False),
+        "You let the stride of an ordinary convolution thin out what an output hears. There an output always hears a "
+        "whole kernel; it is the inputs that feed fewer outputs.": _connections(turned=lambda layer: True),
+        "You left out the kernel: there is a connection for each of its places.": _connections(kernel=lambda layer: 1),
+        "You counted one side of the kernel. It has height times width places.": _connections(
+            kernel=lambda layer: layer.kernel_size[0]
         ),
-        "You swapped the two. The weight has shape (out, in / groups, height, width).": lambda shape, groups: gain_fans(
-            shape, groups
+        "You divided by the stride of one direction. An image has two: divide by their product.": _connections(
+            stride=lambda layer: layer.stride[1]
+        ),
+        "You exchanged the two: fan_in is what an output hears, fan_out what an input feeds.": lambda layer: gain_fans(
+            layer
         )[::-1],
-        "You counted one side of the kernel. It has height times width places.": lambda shape, groups: gain_fans(
-            (*shape[:3], 1), groups
-        ),
-        "You multiplied by the groups. Grouping removes connections.": lambda shape, groups: (
-            groups * gain_fans(shape, 1)[0],
-            gain_fans(shape, 1)[1],
-        ),
     },
 )
-def gain_fans(shape: Shape, groups: int) -> tuple[int, int]:
-    """Connections to and from a unit of a convolution whose weight has this shape."""
-    kernel = math.prod(shape[2:])
-    return shape[1] * kernel, shape[0] * kernel // groups
+def gain_fans(layer: Any) -> tuple[float, float]:
+    """Connections to an output and from an input of a convolution, on average over positions."""
+    fan_in, fan_out = _connections()(layer)
+    return fan_in, fan_out
 
 
 # --- orthogonal ---------------------------------------------------------------------------------------
@@ -278,7 +326,7 @@ def _rotation(rows: int, columns: int, gain: float, generator: torch.Generator) 
 @exercise(
     "gain-orthogonal",
     inputs=(_tall, _wide),
-    observe=_draws,
+    observe=without("torch.nn.init", observe=_draws),
     describe=_geometry,
     cases=4,
     rtol32=None,

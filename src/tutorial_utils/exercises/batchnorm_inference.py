@@ -215,6 +215,7 @@ def _infer(
 
 @exercise(
     "eval-inference",
+    rtol=1e-6,  # an eps of 1e-5 in place of none shows
     inputs=(_layer_for_vectors, _layer_for_images),
     right="the output is that of nn.BatchNorm in eval mode, and the same whatever else is in the batch.",
     mistakes={
@@ -351,6 +352,7 @@ def _fold(
 
 @exercise(
     "eval-fold",
+    rtol=1e-6,  # an eps of 1e-5 in place of none shows
     inputs=(_linear, _convolution),
     parts=("weight", "bias"),
     right="the folded layer gives what layer and BatchNorm give together, linear or convolutional.",

@@ -334,6 +334,8 @@ def show(value: Any) -> str:
         return "a generator"
     if isinstance(value, Unsupported):
         return f"something of type {value.kind}"
+    if isinstance(value, nn.Module) and not list(value.children()) and not list(value.parameters()):
+        return str(value)
     if isinstance(value, nn.Module):
         return f"a network of class {type(value).__name__}"
     if isinstance(value, (list, tuple)):

@@ -13,6 +13,7 @@ from tutorial_utils.exercises.registry import Function, Inputs, exercise
 from tutorial_utils.exercises.run import WrongType
 from tutorial_utils.exercises.toolbox import (
     between,
+    in_place,
     moments,
     normal,
     off_stream,
@@ -22,6 +23,7 @@ from tutorial_utils.exercises.toolbox import (
     sizes,
     stream,
     thrice,
+    uniform,
 )
 from tutorial_utils.networks import mlp
 
@@ -47,9 +49,9 @@ def _bounds(
 
 @exercise(
     "default-bias",
-    value=True,
     inputs=_shapes,
     rtol=5e-3,
+    rtol32=None,
     parts=("Bilinear", "ConvTranspose2d"),
     right="the bias of each gets the bound that its own `reset_parameters` makes of its weight's shape.",
     mistakes={
@@ -92,8 +94,8 @@ def default_bias(bilinear: tuple[int, int], transposed: tuple[int, int, int, int
 
 def _leaky(*, generator: torch.Generator) -> Inputs:
     """A narrow network, so that the biases show early, a slope whose square is not small, and a layer."""
-    n, slope = between(8, 12, generator=generator), between(4, 7, generator=generator) / 10
-    return n, slope, between(2, 3, generator=generator)
+    n, slope = between(8, 12, generator=generator), uniform(0.4, 0.7, generator=generator)
+    return n, slope, between(2, 4, generator=generator)
 
 
 def _kept(slope: float) -> float:
@@ -127,9 +129,9 @@ def _floor(
 
 @exercise(
     "default-floor",
-    value=True,
     inputs=_leaky,
     rtol=5e-3,
+    rtol32=None,
     parts=("floor", "q"),
     right="a third of what the activation leaves, plus the biases, in every layer.",
     mistakes={
@@ -244,7 +246,7 @@ def _channels(layer: Any) -> int:
 @exercise(
     "default-reset",
     inputs=(_linear, _convolution, _bare),
-    observe=_drawn,
+    observe=in_place(_drawn),
     describe=_both_distributions,
     changes=(0,),
     cases=3,
@@ -304,6 +306,43 @@ def default_reset(layer: Any, generator: torch.Generator) -> None:
     if layer.bias is not None:
         fan_in, _ = init._calculate_fan_in_and_fan_out(layer.weight)
         init.uniform_(layer.bias, -(fan_in**-0.5), fan_in**-0.5, generator=generator)
+
+
+# --- the way back -------------------------------------------------------------------------------------
+
+
+def _deep(*, generator: torch.Generator) -> Inputs:
+    return uniform(0.3, 0.8, generator=generator), between(3, 12, generator=generator)
+
+
+@exercise(
+    "default-way-back",
+    inputs=_deep,
+    rtol=1e-3,
+    rtol32=None,
+    predict=((0.0, 10),),
+    right="a third from the weights, (1 + slope²)/2 from the activation, in every layer, and no bias keeps it up.",
+    mistakes={
+        "You took ReLU's factor, one sixth. A leaky ReLU lets the gradient of the negative half pass, too, multiplied "
+        "by the slope.": lambda slope, layers: 6.0**layers,
+        "You left out the weights, or took the bound of their distribution for its standard deviation. Their variance "
+        "is a third of 1/n, so each layer also divides the second moment by 3.": lambda slope, layers: (
+            (2 / (1 + slope**2)) ** layers
+        ),
+        "You left out the activation. It lets only a part of the gradient pass.": lambda slope, layers: 3.0**layers,
+        "You added the slope itself. A second moment is multiplied by its square.": lambda slope, layers: (
+            (6 / (1 + slope)) ** layers
+        ),
+        "That is the factor of one layer.": lambda slope, layers: 6 / (1 + slope**2),
+        "You multiplied the factor of one layer by the number of layers. Factors multiply: raise it to that "
+        "power.": lambda slope, layers: layers * 6 / (1 + slope**2),
+        "That is the factor on the size of the gradient. The exercise asks for that on its second "
+        "moment.": lambda slope, layers: (6 / (1 + slope**2)) ** (layers / 2),
+    },
+)
+def default_way_back(slope: float, layers: int) -> float:
+    """By which factor the second moment of a gradient falls over some layers."""
+    return float((6 / (1 + slope**2)) ** layers)
 
 
 # --- does a network look at its input? ----------------------------------------------------------------

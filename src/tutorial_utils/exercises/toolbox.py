@@ -179,7 +179,7 @@ def _note_call(modules: tuple[str, ...], calls: list[str], frame: FrameType, eve
     """Note a call into one of the modules by the reader's own code."""
     callee, caller = (str(one.f_globals.get("__name__")) if one else "" for one in (frame, frame.f_back))
     called = event == "call" and any(f"{callee}.".startswith(f"{module}.") for module in modules)
-    if called and caller.partition(".")[0] not in ("torch", "tutorial_utils"):
+    if called and callee != __name__ and caller.partition(".")[0] not in ("torch", "tutorial_utils"):
         calls.append(f"{callee}.{frame.f_code.co_name}")
 
 
