@@ -288,6 +288,12 @@ def _by_the_mean(interval: list[float], band: list[float]) -> str:
     inputs=_two_numbers,
     observe=_tried,
     describe=_of_result,
+    parts=(
+        "one effect for each seed and condition",
+        "a second measurement gives the same",
+        "intervals follow from the effects",
+        "the verdict follows from the outcomes",
+    ),
     cases=2,
     rtol32=None,
     guessing=1.0,
