@@ -235,7 +235,7 @@ def _sample(condition: str, seed: int) -> float:
     """A measurement to try the check on: reproducible, and another number for each seed."""
     place = REGISTRATION["conditions"].index(condition)
     generator = torch.Generator().manual_seed(1000 * place + seed)
-    return 3.0 * place + 1.4 + torch.randn((), generator=generator, dtype=torch.float64).item()
+    return float(3.0 * place + 1.4 + torch.randn((), generator=generator, dtype=torch.float64))
 
 
 def _tried_with(
