@@ -125,6 +125,14 @@ def ends_scaled(blocks, generator):
                 block[name].bias *= 0
 
 
+@right("recipe-branch-ends")
+def ends_copied_into(blocks, generator):
+    for end in ends(blocks):
+        numbers = torch.randn(end.weight.shape, generator=generator)
+        end.weight.data.copy_(numbers / math.sqrt(end.in_features * len(ends(blocks))))
+        end.bias.data = torch.zeros_like(end.bias)
+
+
 @wrong("recipe-branch-ends", "new parameters in place of the old ones")
 def ends_replaced(blocks, generator):
     for end in ends(blocks):

@@ -548,6 +548,12 @@ def _norm(**options: Any) -> Function:
     inputs=_life,
     observe=_lived,
     describe=_stage_by_stage,
+    parts=(
+        "output in training",
+        "running_var after two batches",
+        "output in eval mode",
+        "output after load_state_dict",
+    ),
     cases=4,
     right="your layer can take the place of nn.BatchNorm1d: in training, in eval mode, and in a saved file.",
     mistakes={

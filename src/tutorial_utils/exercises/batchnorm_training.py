@@ -205,6 +205,7 @@ def _three(raw: list[Any], *inputs: Any) -> Outcome:
     inputs=_gradients,
     observe=_by_hand,
     describe=_three,
+    parts=("d_z", "d_gamma", "d_beta"),
     right="all three gradients are those of autograd.",
     mistakes={
         "Your d_z treats mean and variance as constants: it is gamma * s * d_y. Both are made from z, so the gradient "

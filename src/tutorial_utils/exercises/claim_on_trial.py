@@ -235,7 +235,7 @@ def _sample(condition: str, seed: int) -> float:
     """A measurement to try the check on: reproducible, and another number for each seed."""
     place = REGISTRATION["conditions"].index(condition)
     generator = torch.Generator().manual_seed(1000 * place + seed)
-    return 3.0 * place + 1.4 + torch.randn((), generator=generator, dtype=torch.float64).item()
+    return float(3.0 * place + 1.4 + torch.randn((), generator=generator, dtype=torch.float64))
 
 
 def _tried_with(
@@ -288,6 +288,12 @@ def _by_the_mean(interval: list[float], band: list[float]) -> str:
     inputs=_two_numbers,
     observe=_tried,
     describe=_of_result,
+    parts=(
+        "one effect for each seed and condition",
+        "a second measurement gives the same",
+        "intervals follow from the effects",
+        "the verdict follows from the outcomes",
+    ),
     cases=2,
     rtol32=None,
     guessing=1.0,

@@ -497,7 +497,7 @@ def _quiet(change: Function = _zero_both, *, among: Function = _last_norms) -> F
 def _quiet_convolutions(net: nn.Module) -> None:
     for module in net.modules():
         if isinstance(module, Residual):
-            convolution, norm = module.branch[-2:]
+            *_, convolution, norm = module.branch.children()
             _zero_scale(convolution)
             _zero_shift(norm)
 

@@ -250,6 +250,7 @@ def _replace(net: Any) -> None:
     own=True,
     observe=_repaired,
     describe=_fault_by_fault,
+    parts=tuple(f"fault {number} is mended" for number in range(1, FAULTS + 1)),
     cases=2,
     rtol32=None,
     guessing=1.0,

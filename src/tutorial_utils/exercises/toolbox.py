@@ -92,14 +92,14 @@ class Operations(TorchFunctionMode):
 
     def __enter__(self) -> "Operations":
         """Begin to record."""
-        self._hooks.__enter__()  # type: ignore[no-untyped-call]
-        super().__enter__()
+        self._hooks.__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         """End recording."""
-        super().__exit__(*error)
-        self._hooks.__exit__(*error)  # type: ignore[no-untyped-call]
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._hooks.__exit__(*error)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Note a call of a function of torch, then do it."""
