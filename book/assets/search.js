@@ -12,7 +12,7 @@
     "eval evaluation inference test", "train training", "std deviation sigma", "lr rate", "nan inf overflow infinite",
     "vanish shrink vanishing fade", "explode exploding blow grow", "dead dying", "conv convolution conv2d cnn", "transformer attention gpt",
     "linear dense", "lstm rnn gru recurrent", "activation nonlinearity", "fuse fold folding merge", "momentum running",
-    "gamma scale affine", "beta shift affine", "freeze frozen unfreeze", "reproducible seed deterministic", "placement position before after", "average mean", "constant same identical", "ddp distributed syncbatchnorm multi-gpu gpus", "plot figure", "exercise homework",
+    "gamma scale affine", "beta shift affine", "freeze frozen unfreeze", "reproducible seed deterministic", "average mean", "constant same identical", "ddp distributed syncbatchnorm multi-gpu gpus", "plot figure", "exercise homework",
     "grade grading autograde", "loss entropy", "resnet residual skip", "normalize normalization standardize", "batch minibatch",
     "sigmoid logistic", "swish silu", "orthogonal isometry", "symmetry symmetric", "bias biases", "export onnx deploy",
     "finetune fine-tune finetuning transfer", "accumulate accumulation", "checkpoint checkpointing",
