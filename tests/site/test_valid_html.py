@@ -12,28 +12,26 @@ from justhtml import JustHTML
 from site_checks import HTML, pages
 
 TEMPLATE = "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>T</title></head><body>{}</body></html>"
-BLOCKS = set(
-    [
-        "p",
-        "div",
-        "ul",
-        "ol",
-        "dl",
-        "table",
-        "pre",
-        "section",
-        "article",
-        "aside",
-        "nav",
-        "form",
-        "figure",
-        "blockquote",
-        "details",
-        "fieldset",
-        "hr",
-    ]
-)
-TEXT_ONLY = set(["p", "span", "summary", "button", "label", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "code"])
+BLOCKS = {
+    "p",
+    "div",
+    "ul",
+    "ol",
+    "dl",
+    "table",
+    "pre",
+    "section",
+    "article",
+    "aside",
+    "nav",
+    "form",
+    "figure",
+    "blockquote",
+    "details",
+    "fieldset",
+    "hr",
+}
+TEXT_ONLY = {"p", "span", "summary", "button", "label", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "code"}
 ALONE = {"a": {"a", "button", "input", "select"}, "button": {"a", "button"}, "label": {"label"}, "form": {"form"}}
 OBSOLETE = {"halign", "align", "valign", "bgcolor", "cellpadding", "cellspacing", "scoped", "nowrap"}
 PARENTS = {
