@@ -8,7 +8,7 @@ def test_search_and_explorers_work_from_the_disk(html, chromium):
     page.wait_for_url("**/intro.html")
     assert page.locator("good-explorer svg").count() > 0
     page.goto((html / "chapters" / "04-he.html").as_uri())
-    said = page.locator("good-explorer output").first
+    said = page.locator("good-explorer [role=status]").first
     before = said.inner_text()
     page.locator("good-explorer select").first.select_option(index=3)
     assert said.inner_text() != before
