@@ -1,5 +1,7 @@
 """The site opened from the disk, as whoever unpacks the zip of `make offline` opens it: no server, no network."""
 
+import re
+
 
 def test_search_and_explorers_work_from_the_disk(html, chromium):
     page, errors = chromium.new_page(viewport={"width": 1280, "height": 900}), []
@@ -15,7 +17,7 @@ def test_search_and_explorers_work_from_the_disk(html, chromium):
     page.locator(".search-button-field:visible").first.click()
     page.locator("#pst-search-dialog input").fill("symmetry breaking")
     page.locator("#pst-search-dialog .hits a").first.click()
-    page.wait_for_url("**/01-why-the-start-matters.html#*")
+    page.wait_for_url(re.compile(r"\.html#.+"))
     page.goto((html / "evidence.html").as_uri() + "?verdict=refuted")
     assert page.locator("table.ledger tbody tr:visible").count() > 10
     assert errors == []
