@@ -1,5 +1,7 @@
 """The site opened from the disk, as whoever unpacks the zip of `make offline` opens it: no server, no network."""
 
+import re
+
 
 def test_search_and_explorers_work_from_the_disk(html, chromium):
     page, errors = chromium.new_page(viewport={"width": 1280, "height": 900}), []
@@ -8,14 +10,14 @@ def test_search_and_explorers_work_from_the_disk(html, chromium):
     page.wait_for_url("**/intro.html")
     assert page.locator("good-explorer svg").count() > 0
     page.goto((html / "chapters" / "04-he.html").as_uri())
-    said = page.locator("good-explorer output").first
+    said = page.locator("good-explorer [role=status]").first
     before = said.inner_text()
     page.locator("good-explorer select").first.select_option(index=3)
     assert said.inner_text() != before
     page.locator(".search-button-field:visible").first.click()
     page.locator("#pst-search-dialog input").fill("symmetry breaking")
     page.locator("#pst-search-dialog .hits a").first.click()
-    page.wait_for_url("**/01-why-the-start-matters.html#*")
+    page.wait_for_url(re.compile(r"\.html#.+"))
     page.goto((html / "evidence.html").as_uri() + "?verdict=refuted")
     assert page.locator("table.ledger tbody tr:visible").count() > 10
     assert errors == []
