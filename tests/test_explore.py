@@ -89,6 +89,17 @@ def test_the_start_is_where_it_was_set() -> None:
     assert make().data()["start"] == [0, 0]
 
 
+def test_presets_are_whole_states_and_the_first_is_the_start() -> None:
+    data = make(presets={"fail": {"scheme": "xavier_normal", "depth": 5}, "mend": {"depth": 2}}).data()
+    assert data["start"] == [1, 2]
+    assert [preset["at"] for preset in data["presets"]] == [{"scheme": 1, "depth": 2}, {"scheme": 1, "depth": 0}]
+
+
+def test_the_page_asks_its_question_without_scripts() -> None:
+    soup = BeautifulSoup(make(question="Does <it> train?", look="The line").html(), "html.parser")
+    assert [line.get_text() for line in soup.find_all("p")] == ["Does <it> train?", "The line"]
+
+
 def test_a_table_for_each_chart() -> None:
     ends = Bars(x="a", x_end="b", y="share")
 
@@ -297,6 +308,11 @@ def test_the_table_of_nothing() -> None:
         (lambda: make(charts=[]), "charts are empty"),
         (lambda: make(start={"depth": 4}), r"start has depth = 4, but it must be one of \[2, 3, 5\]"),
         (lambda: make(start={"width": 4}), r"start has width = 4, but it must be one of \['scheme', 'depth'\]"),
+        (lambda: make(presets={"A": {"depth": 4}}), r"preset 'A' has depth = 4, but it must be one of \[2, 3, 5\]"),
+        (
+            lambda: make(charts=[Heatmap(x="x", y="y", value="q", picks={"width": "x"})]),
+            "picks has 'width', but the controls are scheme, depth",
+        ),
         (lambda: make(colors={"forward": "red"}), "colors has 'forward' in 'red', but .* like '#0072B2'"),
         (lambda: make(lambda **_: [signals("kaiming_normal", 2)] * 2).data(), "returned 2 tables for 1 charts"),
         (lambda: single(pd.DataFrame({"x": [1], "z": [1]})).data(), "no column 'y' to draw; they have x, z"),

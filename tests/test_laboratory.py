@@ -141,7 +141,7 @@ def test_the_code_is_for_plain_sgd(field: str) -> None:
 
 
 def test_the_code_is_short_and_complete() -> None:
-    code = lab.snippet(lab.configuration(init="normal_1", activation="gelu", norm="layer", depth=30, lr=3.0, seed=4))
+    code = lab.snippet(lab.configuration(init="normal_1", activation="gelu", norm="batch", depth=30, lr=3.0, seed=4))
     assert len(code.splitlines()) <= 16
     assert max(map(len, code.splitlines())) <= 84
     assert "$" not in code

@@ -128,3 +128,14 @@ def test_a_bad_axis_is_named() -> None:
 def test_networks_that_are_not_built(run: Run, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run.network(vectors(shape=shape))
+
+
+def test_every_normalization_starts_with_the_shift_beta() -> None:
+    network = Run(depth=3, norm="batch", beta=2.0).network(vectors())
+    shifts = [module.bias for module in network if isinstance(module, nn.BatchNorm1d)]
+    assert len(shifts) == 3 and all((shift == 2).all() for shift in shifts)
+
+
+def test_a_shift_without_normalization_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"beta = 2.0 with norm = 'none', but only a normalization has a shift"):
+        Run(beta=2.0)

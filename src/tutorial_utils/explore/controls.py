@@ -86,15 +86,15 @@ class Slider:
 Control = Choice | Slider
 
 
-def check_start(controls: Sequence[Control], start: Mapping[str, Any]) -> None:
-    """Raise ValueError unless every value to start with is one of its control's.
+def check_state(controls: Sequence[Control], state: Mapping[str, Any], what: str) -> None:
+    """Raise ValueError, naming what the state is, unless every value is one of its control's.
 
-    >>> check_start([Slider("depth", [1, 2])], {"depth": 2})
+    >>> check_state([Slider("depth", [1, 2])], {"depth": 2}, "start")
     """
     known = {control.name: list(control.values) for control in controls}
-    for name, value in start.items():
+    for name, value in state.items():
         if value not in known.get(name, []):
-            raise ValueError(f"start has {name} = {value!r}, but it must be one of {known.get(name, list(known))}")
+            raise ValueError(f"{what} has {name} = {value!r}, but it must be one of {known.get(name, list(known))}")
 
 
 def _check(name: str, values: Sequence[Any] | Mapping[Any, str]) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from tutorial_utils import plotting
 from tutorial_utils.explore.charts import Bars, Chart, Heatmap, Limits
-from tutorial_utils.explore.controls import Control, check_start
+from tutorial_utils.explore.controls import Control, check_state
 from tutorial_utils.explore.live import bundle
 
 State = dict[str, Any]
@@ -94,8 +94,9 @@ class Explorer:
             raise ValueError(f"controls are named {names}, but there must be at least one and no name twice")
         if not self.charts:
             raise ValueError("charts are empty, but there must be at least one to draw")
-        for state in (self.start, *self.presets.values()):
-            check_start(self.controls, state)
+        for label, state in self.presets.items():
+            check_state(self.controls, state, f"preset {label!r}")
+        check_state(self.controls, self.start, "start")
         for chart in self.charts:
             if isinstance(chart, Heatmap) and (unknown := [name for name in chart.picks if name not in names]):
                 raise ValueError(f"picks has {unknown[0]!r}, but the controls are {', '.join(names)}")
