@@ -265,8 +265,8 @@ def test_links_lead_to_the_published_book_and_students_read_what_to_install(monk
     "repository, address",
     [
         (None, ""),
-        ("https://github.com/Ada/starts", "https://ada.github.io/starts"),
-        ("https://github.com/Ada/ada.github.io", "https://ada.github.io"),
+        ("https://github.com/Ada/starts", "https://ada.github.io/starts/"),
+        ("https://github.com/Ada/ada.github.io", "https://ada.github.io/"),
     ],
 )
 def test_the_published_book_of_a_repository(repository: str | None, address: str) -> None:
