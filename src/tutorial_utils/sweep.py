@@ -300,8 +300,9 @@ def _tensors(given: Data | Validation, names: Sequence[str]) -> dict[str, Tensor
 
 
 def _key(run: Run) -> str:
-    """The run as text; its optimizer is named only if it is not SGD, as in files that are older than the choice."""
-    return json.dumps({name: value for name, value in asdict(run).items() if (name, value) != ("optimizer", "sgd")})
+    """The run as text; SGD and a β of 0 are not named, as in files that are older than these choices."""
+    older = {"optimizer": "sgd", "beta": 0.0}
+    return json.dumps({name: value for name, value in asdict(run).items() if older.get(name) != value})
 
 
 def _stack(runs: Sequence[Run], data: Split) -> Stack:

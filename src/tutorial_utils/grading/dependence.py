@@ -41,7 +41,7 @@ def is_bound(expression: str, cells: Sequence[str]) -> bool:
 def names(text: str) -> Names:
     r"""The names in the text of a cell; in one that is no Python, each word may be anything.
 
-    >>> sorted(names("%%time\\nnet.weight = draw()").bound)
+    >>> sorted(names("%%time\nnet.weight = draw()").bound)
     ['net']
     """
     try:

@@ -68,11 +68,15 @@ def _forget() -> None:
         cloudpickle.unregister_pickle_by_value(module)
 
 
+def _stream() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
 def fault(exercise: Exercise) -> str:
     """What is wrong with an exercise, found by trying its right answer and its mistakes; "" if nothing is."""
     if exercise.value:
         return ""  # its value and its mistakes are told apart when the data are drawn
-    stream = torch.Generator().manual_seed(0)
+    stream = _stream()
     try:
         result = check(exercise.id, exercise.reference, generator=stream)
         wrong = [one for one in exercise.mistakes if not isinstance(one.wrong, When)]
