@@ -137,7 +137,7 @@ def test_returns_is_prose():
 def test_what_describes_a_constant_is_prose():
     lines = ["Behind namespaces: where a worker may write."]
     docstrings.mark_value_as_prose(lines)
-    assert GoogleDocstring(lines, what="data").lines() == ["Behind namespaces: where a worker may write."]
+    assert GoogleDocstring(lines, what="data", name="DESK").lines() == ["Behind namespaces: where a worker may write."]
 
 
 def claim(**changes):
