@@ -1,6 +1,6 @@
-"""Read "Returns:" as prose: the signature already shows the type.
+"""Read what is returned and what describes a constant as prose: the signature already shows the type.
 
-Google's style allows "Returns: type: description", so Sphinx would take the words before a colon for a type.
+Google's style allows "type: description" in both, so Sphinx would take the words before a colon for a type.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 PROSE_SECTIONS = ("Returns:", "Yields:")
+VALUES = ("attribute", "data", "property")
 
 
 def mark_as_prose(lines: list[str]) -> None:
@@ -20,8 +21,16 @@ def mark_as_prose(lines: list[str]) -> None:
             lines[i + 1] = f"{lines[i + 1].removesuffix(text)}: {text}"
 
 
+def mark_value_as_prose(lines: list[str]) -> None:
+    """Put the empty type before the description of a constant, an attribute or a property, in place."""
+    if lines and lines[0]:
+        lines[0] = f": {lines[0]}"
+
+
 def _process(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
     mark_as_prose(lines)
+    if what in VALUES:
+        mark_value_as_prose(lines)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -12,6 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
 from theme_fixes import FIXES, Fix
 
 import topics
@@ -131,6 +132,12 @@ def test_returns_is_prose():
     lines = ["Sum.", "", "Returns:", "    Two columns: a and b."]
     docstrings.mark_as_prose(lines)
     assert lines[3] == "    : Two columns: a and b."
+
+
+def test_what_describes_a_constant_is_prose():
+    lines = ["Behind namespaces: where a worker may write."]
+    docstrings.mark_value_as_prose(lines)
+    assert GoogleDocstring(lines, what="data", name="DESK").lines() == ["Behind namespaces: where a worker may write."]
 
 
 def claim(**changes):
