@@ -18,7 +18,7 @@ export TQDM_DISABLE := 1
 
 help:  ## Print this list
 	@echo "make TARGET, with one of these targets:"
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{printf "%-12s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{printf "%-20s%s\n", $$1, $$2}'
 
 book: notebooks site  ## Set up, run the chapters that changed, build the site, print where to open it
 
