@@ -118,13 +118,13 @@ def test_what_must_be_so_is_so(trainings: pd.DataFrame) -> None:
 
 def test_the_layers_table(stored: dict[str, Any]) -> None:
     table = lab.layers()
-    assert len(table) == sum(depth + 1 for depth in lab.AXES["depth"]) * 4 * 2 * 6 * 2
+    assert len(table) == sum(depth + 1 for depth in lab.AXES["depth"]) * 4 * len(lab.NORMS) * 6 * 2
     assert ((table.low <= table["median"]) & (table["median"] <= table.high)).all()
     (row,) = table.query(
         "activation == 'tanh' and norm == 'batch' and depth == 5 and init == 'default'"
         " and statistic == 'grad_second_moment' and layer == 2"
     ).to_dict("records")
-    block = lab.unpack(stored["layers"]["5"], "uint16", 4, 2, 6, 2, 3, 6)[1, 1, 1, 1, :, 1]
+    block = lab.unpack(stored["layers"]["5"], "uint16", 4, len(lab.NORMS), 6, 2, 3, 6)[1, 1, 1, 1, :, 1]
     expected = [10 ** (200 * k / 65534 - 150) for k in block.tolist()]
     assert [row["low"], row["median"], row["high"]] == pytest.approx(expected)
 

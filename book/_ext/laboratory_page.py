@@ -23,6 +23,8 @@ from tutorial_utils.explore.charts import Chart
 MARK = '<div id="laboratory" class="laboratory">'
 TRAINED_SEEDS = 4  # from so many of five on, a setting counts as one that trains
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "sigmoid", "gelu": "GELU"}
+#: The colors of the normalizations, as in the chapters; the third is none of theirs.
+NORM_COLORS = {"none": "none", "batch": "batch", "batch_shifted": "running"}
 NORMS = {name: norm["label"] for name, norm in laboratory.NORMS.items()}
 DIRECTIONS = {
     "signal": plotting.color("xavier"),
@@ -63,6 +65,15 @@ GOALS: list[dict[str, Any]] = [
             "Orthogonal weights do. The rate must be small, for there are many layers.",
         ],
     },
+    {
+        "name": "Thirty layers of ReLU",
+        "fixed": {"activation": "relu", "depth": 30},
+        "hints": [
+            "Without normalization the map stays light. With BatchNorm, look at how the gradient grows.",
+            "BatchNorm centers what enters a ReLU, which then cuts off half of it, in every layer.",
+            "With BatchNorm's shift β started at 2, ReLU cuts off very little: the network is nearly linear.",
+        ],
+    },
 ]
 
 
@@ -72,7 +83,9 @@ def controls() -> list[Choice | Slider]:
     inits = {name: laboratory.INITS[name]["label"] for name in axes["init"]}
     return [
         Choice("activation", {name: ACTIVATIONS[name] for name in axes["activation"]}),
-        Choice("norm", NORMS, "normalization", help="Between each layer's weights and its activation."),
+        Choice(
+            "norm", NORMS, "normalization", help="Between each layer's weights and its activation. β: its first shift."
+        ),
         Slider("depth", axes["depth"], "layers", log=True, help="Hidden layers, of 32 units each."),
         Choice("init", inits, "initialization", help="How the weights are drawn before training."),
         Slider("lr", axes["lr"], "learning rate", log=True, help="Of plain SGD, for 200 steps."),
@@ -121,7 +134,7 @@ def charts() -> list[dict[str, Any]]:
         y_log=True,
         y_limits=(1e-20, 1e10),
     )
-    norms = {label: plotting.color(name) for name, label in NORMS.items()}
+    norms = {NORMS[name]: plotting.color(color) for name, color in NORM_COLORS.items()}
     return [_spec(where, {}), _spec(loss, norms), _spec(layers, DIRECTIONS)]
 
 

@@ -51,6 +51,7 @@ INITS: dict[str, dict[str, Any]] = {
 NORMS: dict[str, dict[str, Any]] = {
     "none": {"label": "no normalization", "norm": "none", "beta": 0.0},
     "batch": {"label": "BatchNorm", "norm": "batch", "beta": 0.0},
+    "batch_shifted": {"label": "BatchNorm, β = 2", "norm": "batch", "beta": 2.0},
 }
 #: The grid, the last axis fastest.
 AXES: dict[str, list[Any]] = {
