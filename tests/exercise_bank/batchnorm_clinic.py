@@ -140,3 +140,42 @@ def federated_by_deviations(means, variances, counts):
     n = counts.to(means.dtype)
     mean = n @ means / n.sum()
     return {"var": n @ (variances + (means - mean).square()) / n.sum(), "mean": mean}
+
+
+# --- answers that a reader gave, and a check once took ------------------------------------------------
+
+
+@wrong("eval-freeze", "inside the block")
+def freeze_two_levels(net):
+    for child in net.children():
+        for module in (child, *child.children()):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+@wrong("clinic-follow", "own buffers")
+def follow_with_data(target, online, rate):
+    for mine, theirs in zip(target.parameters(), online.parameters(), strict=True):
+        mine.data = mine + (theirs - mine) * rate
+    for mine, theirs in zip(target.buffers(), online.buffers(), strict=True):
+        mine.data = theirs
+
+
+@wrong("clinic-follow", "eval mode")
+def follow_and_rest(target, online, rate):
+    target.eval()
+    with torch.no_grad():
+        for mine, theirs in zip(target.parameters(), online.parameters(), strict=True):
+            mine.lerp_(theirs, rate)
+        for mine, theirs in zip(target.buffers(), online.buffers(), strict=True):
+            mine.copy_(theirs)
+
+
+@wrong("clinic-padding", "A real step may be 0")
+def normalize_what_is_not_zero(features, real, eps):
+    steps = features.movedim(1, 2)
+    kept = steps.abs().sum(2) > 0
+    result = torch.zeros_like(steps)
+    values = steps[kept]
+    result[kept] = (values - values.mean(0)) / (values.var(0, correction=0) + eps).sqrt()
+    return result.movedim(2, 1)

@@ -1,6 +1,7 @@
 """Exercises about the clinic for BatchNorm."""
 
 import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,13 +21,14 @@ def _fine_tuning(*, generator: torch.Generator) -> Inputs:
 
 def _frozen(answer: Function, images: Tensor, vectors: Tensor) -> list[Any]:
     """Let an answer change a network in training; what its normalizations do then, what learns, and what trains."""
-    body = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
+    block = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
+    body = nn.Sequential(nn.Sequential(block))  # too deep for two loops over children
     net = nn.Sequential(body, nn.Flatten(), nn.Linear(12, 6), nn.BatchNorm1d(6), nn.Dropout(0.5)).to(images.dtype)
     for buffer in net.train().buffers():
         buffer.add_(1)  # other statistics than those of a new module
-    before = body[1], net[3]
+    before = block[1], net[3]
     answer(net)
-    after = body[1], net[3]  # an answer may have put modules of its own in their places
+    after = block[1], net[3]  # an answer may have put modules of its own in their places
     collected = {
         "output of BatchNorm2d": after[0](images),
         "output of BatchNorm1d": after[1](vectors),
@@ -40,10 +42,10 @@ def _frozen(answer: Function, images: Tensor, vectors: Tensor) -> list[Any]:
 def _and_all_else(raw: tuple[Outcome, dict[str, int], list[str]], images: Tensor, vectors: Tensor) -> Outcome:
     """The same, and whether all else trains as before."""
     collected, learned, training = raw
-    of_norms = {name: count for name, count in learned.items() if name.startswith(("0.1.", "3."))}
+    of_norms = {name: count for name, count in learned.items() if name.startswith(("0.0.0.1.", "3."))}
     return collected | {
         "learned numbers in both": sum(of_norms.values()),
-        "weights are learned": {"0.0.weight", "0.0.bias", "2.weight", "2.bias"} <= set(learned),
+        "weights are learned": {"0.0.0.0.weight", "0.0.0.0.bias", "2.weight", "2.bias"} <= set(learned),
         "dropout is on": "4" in training,
     }
 
@@ -113,8 +115,8 @@ def eval_freeze(net: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _two_networks(*, generator: torch.Generator) -> Inputs:
-    """Two networks of one kind that agree in nothing, and a rate."""
+def _two_networks(*, trains: bool, generator: torch.Generator) -> Inputs:
+    """Two networks of one kind that agree in nothing, the target in either mode, and a rate."""
 
     def network() -> nn.Module:
         net = scramble(
@@ -126,7 +128,8 @@ def _two_networks(*, generator: torch.Generator) -> Inputs:
         norm.num_batches_tracked.fill_(between(10, 99, generator=generator))
         return net.train()
 
-    return network().eval(), network(), uniform(0.05, 0.3, generator=generator)
+    target, online = network(), network()
+    return target.train(trains), online, uniform(0.05, 0.3, generator=generator)
 
 
 def _followed(answer: Function, target: nn.Module, online: nn.Module, rate: float) -> dict[str, Any]:
@@ -134,7 +137,9 @@ def _followed(answer: Function, target: nn.Module, online: nn.Module, rate: floa
     target, online = copy.deepcopy(target), copy.deepcopy(online)
     known = dict(target.named_parameters())
     answer(target, online, rate)
+    theirs = {value.data_ptr() for value in online.state_dict().values()}
     return {
+        "shared": any(value.data_ptr() in theirs for value in target.state_dict().values()),
         "target": {name: value.detach().clone() for name, value in target.state_dict().items()},
         "online": {name: value.detach().clone() for name, value in online.state_dict().items()},
         "same": all(known.get(name) is parameter for name, parameter in target.named_parameters()),
@@ -151,6 +156,7 @@ def _parameters_and_buffers(raw: dict[str, Any], target: nn.Module, online: nn.M
         **raw["target"],
         "the parameters are the same objects": raw["same"],
         "the parameters belong to no graph": raw["free"],
+        "the two share memory": raw["shared"],
         "the target is in training mode": raw["mode"],
         "the online network is in training mode": raw["online mode"],
         "the online network is as before": all(torch.equal(raw["online"][name], before[name]) for name in before),
@@ -204,13 +210,22 @@ def _replaced(target: nn.Module, online: nn.Module, rate: float) -> None:
             setattr(module, name, nn.Parameter(parameter.clone()))
 
 
+@torch.no_grad()
+def _shared(target: nn.Module, online: nn.Module, rate: float) -> None:
+    """Hands the online network's buffers to the target."""
+    _follow()(target, online, rate)
+    for module, other in zip(target.modules(), online.modules(), strict=True):
+        for name, buffer in other.named_buffers(recurse=False):
+            setattr(module, name, buffer)
+
+
 @exercise(
     "clinic-follow",
-    inputs=_two_networks,
+    inputs=tuple(partial(_two_networks, trains=trains) for trains in (False, True)),
     observe=_followed,
     describe=_parameters_and_buffers,
     cases=4,
-    right="the parameters move a little, the statistics come along, and the target stays in eval mode.",
+    right="the parameters move a little, the statistics come along, and the target stays in its mode.",
     mistakes={
         "You moved the parameters only. `parameters()` has no buffers, so the target still normalizes by what it "
         "was born with: copy the buffers as well.": _follow(buffers=lambda ours, theirs, rate: None),
@@ -232,6 +247,11 @@ def _replaced(target: nn.Module, online: nn.Module, rate: float) -> None:
         "themselves.": _follow(afterward=nn.Module.train),
         "You put new parameters in place of the old ones. Change those that are there, in place, so that whoever holds "
         "them sees the change.": _replaced,
+        "You put the target in eval mode. Keep the mode that it is in: who calls your function decides it.": _follow(
+            afterward=nn.Module.eval
+        ),
+        "The target now holds the online network's own buffers, so they change with every step of that network. Copy "
+        "the numbers: `copy_`.": _shared,
         "Your function changed nothing. Move the parameters of `target` itself, in place.": lambda *inputs: None,
     },
 )
@@ -244,12 +264,14 @@ def clinic_follow(target: nn.Module, online: nn.Module, rate: float) -> None:
 
 
 def _sequences(*, generator: torch.Generator) -> Inputs:
-    """Sequences of different lengths, filled up with zeros; which steps are real."""
+    """Sequences of different lengths, filled up with zeros; which steps are real, also where they are zero."""
     n, channels, steps = sizes(3, 3, 6, generator=generator)
     lengths = torch.randint(1, steps + 1, (n,), generator=generator)
     lengths[:2] = torch.tensor([steps, steps - 1])
     real = torch.arange(steps) < lengths[:, None]
     features = normal(n, channels, steps, generator=generator, mean=3) * real[:, None]
+    features[0, 0, -1] = 0  # as a ReLU gives it
+    features[1, :, 0] = 0
     return features, real, uniform(0.3, 1, generator=generator)
 
 
@@ -282,6 +304,15 @@ def _second_moment_of_all(features: Tensor, real: Tensor, eps: float) -> Tensor:
     return (features - mean) / (var + eps).sqrt() * mask
 
 
+def _without_zeros(features: Tensor, real: Tensor, eps: float) -> Tensor:
+    """Asks the numbers where the padding is."""
+    mask = (features != 0).to(features.dtype)
+    count = mask.sum((0, 2), keepdim=True)
+    mean = features.sum((0, 2), keepdim=True) / count
+    var = ((features - mean) * mask).square().sum((0, 2), keepdim=True) / count
+    return (features - mean) / (var + eps).sqrt() * mask
+
+
 @exercise(
     "clinic-padding",
     inputs=_sequences,
@@ -299,6 +330,10 @@ def _second_moment_of_all(features: Tensor, real: Tensor, eps: float) -> Tensor:
         "You gave each sequence its own statistics. Every channel has one mean and one variance, over all sequences of "
         "the batch.": _masked(over=(2,)),
         "You did not subtract the mean.": _masked(center=torch.zeros_like),
+        "You took a step for padding because all of its features are 0. A real step may be 0, too: ask `real`.": (
+            lambda features, real, eps: _masked()(features, (features != 0).any(1), eps)
+        ),
+        "You took every 0 for padding. A real number may be 0, too: ask `real`.": _without_zeros,
         "You used one mean and one variance for all channels. Every channel has its own.": _masked(over=(0, 1, 2)),
     },
 )
