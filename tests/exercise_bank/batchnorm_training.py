@@ -260,3 +260,25 @@ def decay_numpy(rates, decay):
     shrink = 1 - rates.numpy() * decay
     before = np.concatenate([[1], np.cumprod(shrink)[:-1]])
     return rates.numpy() / (before**2 * shrink)
+
+
+# --- answers that a reader gave, and a check once took ------------------------------------------------
+
+
+@wrong("bn-broken-layer", "in `forward`")
+class NormOfThisPass(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.gamma, self.beta = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, z):
+        self.beta = nn.Parameter(torch.zeros(z.shape[1]))
+        return self.gamma * (z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt() + self.beta
+
+
+@wrong("bn-backward", "autograd do the work")
+def backward_by_the_library(d_y, z, gamma, eps):
+    inverse = (z.var(0, correction=0) + eps).rsqrt()
+    return torch.ops.aten.native_batch_norm_backward(
+        d_y, z, gamma, None, None, z.mean(0), inverse, True, eps, [True, True, True]
+    )

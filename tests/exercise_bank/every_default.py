@@ -110,3 +110,28 @@ def stack_seeded(make_layer, count):
         torch.manual_seed(0)
         layers.append(make_layer())
     return layers
+
+
+# --- answers that a reader gave, and a check once took or refused -------------------------------------
+
+
+@wrong("audit-stack", "copies of one another")
+def stack_with_noise(make_layer, count):
+    layer = make_layer()
+    layers = [copy.deepcopy(layer) for _ in range(count)]
+    for parameter in nn.ModuleList(layers).parameters():
+        parameter.data.add_(torch.randn_like(parameter), alpha=1e-3)
+    return nn.Sequential(*layers)
+
+
+@right("audit-stack")
+def stack_by_names(make_layer, count):
+    return nn.ModuleDict({f"layer {number}": make_layer() for number in range(count)})
+
+
+@right("audit-stack")
+class StackOfAttributes(nn.Module):
+    def __init__(self, make_layer, count):
+        super().__init__()
+        for number in range(count):
+            setattr(self, f"layer_{number}", make_layer())

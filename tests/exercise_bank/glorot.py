@@ -202,3 +202,13 @@ def circle_numbers(mean):
 @right("glorot-quarter-circle")
 def circle_rounded(mean):
     return np.round(9 * np.pi**2 * mean**2 / 64, 4)
+
+
+# --- answers that a reader gave, and a check once took or misnamed ------------------------------------
+
+
+@wrong("glorot-draw", "geometric mean")
+def draw_between_the_fans(weight, gain, generator):
+    n, m = weight[0].numel(), weight[:, 0].numel()
+    with torch.no_grad():
+        return weight.uniform_(-1, 1, generator=generator).mul_(gain * (3 / (n * m) ** 0.5) ** 0.5)

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from exercise_bank import right
+from exercise_bank import right, wrong
 
 # --- he-ignored-slope --------------------------------------------------------------------------------
 
@@ -187,3 +187,20 @@ def build_uniform(width, depth, generator):
             layer.weight.data = (2 * torch.rand(layer.weight.shape, generator=generator) - 1) * bound
             layer.bias = nn.Parameter(torch.zeros(layer.out_features))
     return net
+
+
+# --- answers that a reader gave, and a check once misnamed ---------------------------------------------
+
+
+@wrong("he-ignored-slope", "bound of a uniform draw")
+def deviations_as_bounds(n_out, n_in, a):
+    return math.sqrt(6 / n_out), math.sqrt(6 / (1 + a * a) / n_in)
+
+
+@wrong("he-profile", "behind the activations")
+def profile_of_activations(widths, mode, slope, q0):
+    moments, q = [], q0
+    for n_in, n_out in pairwise(widths):
+        q = 2 / (1 + slope**2) * n_in / (n_in if mode == "fan_in" else n_out) * q * (1 + slope**2) / 2
+        moments.append(q)
+    return moments

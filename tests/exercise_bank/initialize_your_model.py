@@ -246,3 +246,24 @@ def by_name_of_layers(model, seed):
     for name, module in model.named_modules():
         for kind, p in module.named_parameters(recurse=False):
             p.data.normal_(generator=torch.Generator().manual_seed(digest(name, kind, seed)))
+
+
+# --- answers that a reader gave, and a check once took or misnamed ------------------------------------
+
+
+@wrong("recipe-rare-classes", "can never learn")
+def start_and_freeze(head, counts):
+    for parameter in head.parameters():
+        parameter.requires_grad = False
+    head.weight.fill_(0)
+    head.bias.copy_(counts.to(head.bias.dtype).log())
+    return torch.distributions.Categorical(counts.double()).entropy()
+
+
+@wrong("recipe-by-name", "left the others as they were")
+def draw_weights_by_name(model, seed):
+    for name, parameter in model.named_parameters():
+        if not name.endswith("bias"):
+            own = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
+            with torch.no_grad():
+                parameter.normal_(generator=own)

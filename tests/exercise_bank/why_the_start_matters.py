@@ -270,3 +270,20 @@ def start_scaled_rows(model, generator):
         drawn = torch.randn(layer.weight.shape, generator=generator)
         layer.weight.data = drawn / drawn.norm() * layer.out_features**0.5
         nn.init.zeros_(layer.bias)
+
+
+# --- answers that a reader gave, and a check once took or misnamed ------------------------------------
+
+
+@wrong("start-calm-logits", "left them off")
+def calm_for_good(model, x, size):
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    factor = size / model(x).square().mean().sqrt()
+    model[-1].weight *= factor
+    model[-1].bias *= factor
+
+
+@wrong("start-dead-units", "one pixel of each image")
+def dead_in_the_corner(z):
+    return ((z[:, :, 0, 0] if z.dim() == 4 else z).amax(0) <= 0).double().mean()

@@ -345,8 +345,8 @@ def _rotation(rows: int, columns: int, gain: float, generator: torch.Generator) 
         "column of Q by the sign of its entry on the diagonal of R.": _orthogonal(
             signs=lambda diagonal: diagonal[0].sign()
         ),
-        "One corner is never negative, so some matrices never occur. The numbers of torch.rand are all positive; a "
-        "normal draw prefers no direction.": _orthogonal(numbers=torch.rand),
+        "One corner is never negative, so some matrices never occur. Are the numbers that you begin with all positive, "
+        "as those of torch.rand, or do you choose signs by the entries themselves?": _orthogonal(numbers=torch.rand),
         "You draw permutations of the identity, which are few among all orthogonal matrices. Begin with normal "
         "numbers.": _permutation,
         "Your square draws are rotations only: their determinant is always 1. Leave the sign to chance.": _rotation,

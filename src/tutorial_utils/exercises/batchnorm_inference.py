@@ -445,6 +445,7 @@ def _lived(kind: Function, batches: Tensor, stored: list[Tensor], eps: float, mo
         "count": [state.get("num_batches_tracked"), after.get("num_batches_tracked")],
         "kept in eval mode": [torch.equal(state[name], after[name]) for name in STORED[2:] if name in state],
         "loaded": loaded.eval()(last),
+        "linked": any(buffer.requires_grad for buffer in layer.buffers()),
         "single": str(loaded.half().state_dict().get("running_mean", torch.ones(1)).dtype),
         "borrowed": seen.normalizes,
     }
@@ -474,6 +475,7 @@ def _stage_by_stage(raw: dict[str, Any], *inputs: Any) -> Outcome:
         "statistics stay in eval mode": all(raw["kept in eval mode"]),
         "output after load_state_dict": raw["loaded"],
         "statistics after half()": raw["single"],
+        "statistics belong to a graph": raw["linked"],
         "uses a normalization of torch": raw["borrowed"],
     }
 
@@ -543,6 +545,18 @@ def _norm(**options: Any) -> Function:
     return lambda *settings: Norm(*settings, **options)
 
 
+class Linked(Norm):
+    """A layer that averages its statistics together with their gradients."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Normalize a batch of shape (m, channels)."""
+        mean, result = self.running_mean, super().forward(z)
+        if self.training:
+            old, new = self.weights
+            self.running_mean = old * mean.detach() + new * z.mean(0)
+        return result
+
+
 @exercise(
     "eval-module",
     inputs=_life,
@@ -566,6 +580,8 @@ def _norm(**options: Any) -> Function:
         "You took `momentum` for the weight of the old statistics. In PyTorch it is the weight of the new ones.": _norm(
             weights=lambda momentum: (momentum, 1 - momentum)
         ),
+        "Your running statistics carry a graph from batch to batch, which grows without end. Update them under "
+        "`torch.no_grad()`.": Linked,
         "Your layer normalizes by the batch in eval mode, too. Ask `self.training`.": _norm(own=lambda layer: True),
         "Your layer normalizes by the running statistics in training, too. There it uses those of the batch, through "
         "which the gradient flows.": _norm(own=lambda layer: False),

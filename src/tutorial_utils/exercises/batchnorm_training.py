@@ -1,5 +1,6 @@
 """Exercises about BatchNorm while training."""
 
+import operator
 from functools import partial
 from typing import Any
 
@@ -263,6 +264,7 @@ def _pass(*, generator: torch.Generator) -> Inputs:
 def _forward_and_backward(kind: Function, z: Tensor, d_y: Tensor) -> Outcome:
     """Everything that a forward and a backward pass through a new layer leave behind."""
     layer, leaf = kind(z.shape[1]), z.detach().clone().requires_grad_()
+    known = list(layer.parameters())
     y = layer(leaf)
     learned = sum(parameter.numel() for parameter in layer.parameters())
     y.backward(d_y)
@@ -272,6 +274,7 @@ def _forward_and_backward(kind: Function, z: Tensor, d_y: Tensor) -> Outcome:
         "gradient of gamma": None if layer.gamma.grad is None else layer.gamma.grad.flatten(),
         "gradient of beta": None if layer.beta.grad is None else layer.beta.grad.flatten(),
         "learned numbers": learned,
+        "parameters stay the same objects": all(map(operator.is_, known, layer.parameters())),
     }
 
 
@@ -303,6 +306,15 @@ class Layer(nn.Module):
         return result
 
 
+class Forgetful(Layer):
+    """A layer that makes its scale anew in each pass."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Normalize a batch of shape (m, channels)."""
+        self.gamma = nn.Parameter(torch.ones_like(self.gamma))
+        return super().forward(z)
+
+
 @exercise(
     "bn-broken-layer",
     inputs=_pass,
@@ -319,6 +331,8 @@ class Layer(nn.Module):
         "to z_hat.": lambda channels: Layer(channels, var=torch.detach),
         "The mean is still computed without gradient, so the gradient of z does not add up to 0. The path through the "
         "variance is open.": lambda channels: Layer(channels, mean=torch.detach),
+        "You make new parameters in `forward`, so what an optimizer learns is lost in the next pass. Make them in "
+        "`__init__`.": Forgetful,
         "You now use the unbiased variance, and the output has changed. Normalize "
         "with correction=0.": lambda channels: Layer(channels, correction=1),
     },

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import init
+from torch.nn.functional import cosine_similarity
 
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
@@ -39,7 +40,6 @@ def _bounds(
 @exercise(
     "audit-bounds",
     inputs=_layers,
-    rtol=1e-3,
     rtol32=None,
     parts=("LSTM", "packed", "key"),
     right="the LSTM knows its hidden units only, and Glorot's formula takes each matrix as it is stored.",
@@ -211,11 +211,13 @@ def _stacked(answer: Function, width: int, count: int) -> dict[str, Any]:
         return made[-1]
 
     stack = answer(make_layer, count)
-    layers = list(stack)
+    inside = stack.named_modules(remove_duplicate=False) if isinstance(stack, nn.Module) else enumerate(stack)
+    layers = [module for _, module in inside if isinstance(module, nn.Linear)]
     weights = [layer.weight for layer in layers]
     return {
         "layers": len(layers),
         "registered": sum(1 for _ in stack.parameters()) if isinstance(stack, nn.Module) else 0,
+        "learns": all(parameter.requires_grad for layer in layers for parameter in layer.parameters()),
         "tied": len({id(weight) for weight in weights}) < len(weights),
         "weights": [weight.detach() for weight in weights],
     }
@@ -232,7 +234,8 @@ def _relations(raw: dict[str, Any], width: int, count: int) -> Outcome:
         if not registered
         else "some",
         "layers are one and the same": raw["tied"],
-        "layers start alike": any(torch.equal(one, other) for one, other in pairs),
+        "layers start alike": any(cosine_similarity(*map(torch.flatten, pair), dim=0) > 0.97 for pair in pairs),
+        "all parameters can learn": raw["learns"],
     }
 
 
@@ -265,6 +268,9 @@ def _of_copies(make_layer: Function, count: int) -> nn.Module:
         "Your stack has one layer too many. If you keep a first layer, count it.": lambda make_layer, count: (
             nn.ModuleList(make_layer() for _ in range(count + 1))
         ),
+        "Your layers cannot learn: `requires_grad` is off.": lambda make_layer, count: nn.ModuleList(
+            make_layer() for _ in range(count)
+        ).requires_grad_(False),
         "Your stack has a single layer.": lambda make_layer, count: nn.ModuleList([make_layer()]),
     },
 )

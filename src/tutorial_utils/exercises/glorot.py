@@ -32,9 +32,9 @@ from tutorial_utils.networks import mlp
 
 
 def _weight(*kernel: int, generator: torch.Generator, low: int, high: int) -> Inputs:
-    """A weight with four times as many inputs as outputs, a gain that is not one, and a source of numbers."""
+    """A weight with five times as many inputs as outputs, a gain that is not one, and a source of numbers."""
     n_out = between(low, high, generator=generator)
-    weight = normal(n_out, 4 * n_out, *kernel, generator=generator)
+    weight = normal(n_out, 5 * n_out, *kernel, generator=generator)
     return weight, uniform(1.3, 1.8, generator=generator), stream(generator=generator)
 
 
@@ -86,6 +86,9 @@ def _up_to(
         "its square.": _up_to(lambda n, m, g: math.sqrt(6 * g / (n + m))),
         "You squared the gain in the bound. The gain is squared in the variance, so its root, the bound, contains the "
         "gain only once.": _up_to(lambda n, m, g: g**2 * math.sqrt(6 / (n + m))),
+        "You took the geometric mean of both fans. Glorot takes the arithmetic one, half of their sum.": _up_to(
+            lambda n, m, g: g * math.sqrt(3 / math.sqrt(n * m))
+        ),
         "You left out the gain.": _up_to(lambda n, m, g: math.sqrt(6 / (n + m))),
         "You counted channels. A unit of a convolution sums over a whole kernel of each: both fans contain the number "
         "of its entries.": _up_to(fans_of=lambda weight: (weight.shape[1], weight.shape[0])),

@@ -43,7 +43,7 @@ def _gain2(slope: float) -> float:
 def _call(*, generator: torch.Generator) -> Inputs:
     """The shape of a weight, and a slope so large that it shows."""
     n_out = 10 * between(10, 19, generator=generator)
-    return n_out, 3 * n_out, uniform(0.6, 0.9, generator=generator)
+    return n_out, 4 * n_out, uniform(0.6, 0.9, generator=generator)
 
 
 @exercise(
@@ -60,6 +60,10 @@ def _call(*, generator: torch.Generator) -> Inputs:
         "of rows.": lambda n_out, n_in, a: {"first call": math.sqrt(2 / n_in)},
         "First call: that is the variance. `kaiming_normal_` turns it into a standard deviation; "
         "give that.": lambda n_out, n_in, a: {"first call": 2 / n_out},
+        "First call: that is the bound of a uniform draw. `kaiming_normal_` draws normal numbers: give their standard "
+        "deviation.": lambda n_out, n_in, a: {"first call": math.sqrt(6 / n_out)},
+        "Second call: that is the bound of a uniform draw. `kaiming_normal_` draws normal numbers: give their standard "
+        "deviation.": lambda n_out, n_in, a: {"second call": math.sqrt(3 * _gain2(a) / n_in)},
         "Second call: you took `relu` for the default. It is `leaky_relu`, for which `a` "
         "counts.": lambda n_out, n_in, a: {"second call": math.sqrt(2 / n_in)},
         "Second call: you divided by fan_out. The default mode is fan_in.": lambda n_out, n_in, a: {
@@ -235,8 +239,10 @@ def _layers(
     rtol32=None,
     right="the first layer lacks an activation before it, and then only the widths count.",
     mistakes={
-        "You let the first layer lose what an activation throws away. Nothing stands before it: its input is x, and "
-        "the gain there multiplies the second moment.": _layers(first=lambda slope: (1 + slope**2) / 2),
+        "Your numbers are too small by what one activation throws away. Either you let the first layer lose it, "
+        "although its input is x, or these are the second moments behind the activations, not before them.": _layers(
+            first=lambda slope: (1 + slope**2) / 2
+        ),
         "You forgot what the activation throws away: every layer but the first receives the share "
         "(1 + slope²)/2.": _layers(share=lambda slope: 1),
         "Your activation keeps one half, as ReLU does. The negative side passes slope² of its half, too.": _layers(
@@ -307,7 +313,8 @@ def _map(
         ),
         "You mixed ReLU's map and the identity in the shares 1 - slope and slope. Products of two units are not linear "
         "in the slope: write out the four quadrants.": lambda c, slope: (1 - slope) * _arc(c) / math.pi + slope * c,
-        "Your factor of the arc-cosine term is 1 - slope. It comes from a product of two units: square it.": _map(
+        "Together, the quadrants give 1 - slope in front of ReLU's part, and should give its square. Where both inputs "
+        "are negative, the product of two units is multiplied by slope²: did you write slope?": _map(
             square=lambda slope: 1 - slope
         ),
         "You left out the linear term, slope times c: what both sides pass alike.": _map(line=lambda slope: 0),

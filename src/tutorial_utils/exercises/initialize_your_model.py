@@ -52,11 +52,12 @@ def _first_guess(answer: Function, head: nn.Linear, counts: Tensor) -> list[Any]
     features = torch.ones(1, head.in_features, dtype=head.weight.dtype)
     with torch.no_grad():
         guess = head(features).softmax(1)[0]
-    return [guess, head.weight, loss, known[0] is head.weight and known[1] is head.bias]
+    learns = head.weight.requires_grad and head.bias.requires_grad
+    return [guess, head.weight, loss, known[0] is head.weight and known[1] is head.bias, learns]
 
 
 def _and_loss(raw: list[Any], head: nn.Linear, counts: Tensor) -> Outcome:
-    guess, weight, loss, same = raw
+    guess, weight, loss, same, learns = raw
     if loss is None:
         raise WrongType("Your function returned None. It should start the head and also return the first loss.")
     return {
@@ -64,6 +65,7 @@ def _and_loss(raw: list[Any], head: nn.Linear, counts: Tensor) -> Outcome:
         "weight of the head": weight,
         "first loss": loss,
         "the parameters are the same objects": same,
+        "weight and bias can learn": learns,
     }
 
 
@@ -90,6 +92,10 @@ def _head_start(
         return loss(frequency)
 
     return start
+
+
+def _frozen_head(head: nn.Linear, counts: Tensor) -> Any:
+    return _head_start()(head.requires_grad_(False), counts)
 
 
 @exercise(
@@ -126,6 +132,8 @@ def _head_start(
         ),
         "You put new parameters in place of the old ones. An optimizer made before still holds the old ones: fill "
         "those that are there.": _head_start(replaces=True),
+        "Your head can never learn more than the frequencies: `requires_grad` is off. Fill weight and bias under "
+        "`torch.no_grad()`.": _frozen_head,
     },
 )
 def recipe_rare_classes(head: nn.Linear, counts: Tensor) -> Tensor:
@@ -709,6 +717,12 @@ def _one_stream(model: nn.Module, seed: int) -> None:
         init.normal_(parameter, generator=own)
 
 
+def _matrices_only(model: nn.Module, seed: int) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1:
+            init.normal_(parameter, generator=torch.Generator().manual_seed(seed + _number(name)))
+
+
 def _global_stream(model: nn.Module, seed: int) -> None:
     for name, parameter in model.named_parameters():
         torch.manual_seed(seed + _number(name))
@@ -741,6 +755,8 @@ def _by_layer(model: nn.Module, seed: int) -> None:
         "Weight and bias of a layer begin with the same numbers: you used the layer's name. Use the parameter's.": (
             _by_layer
         ),
+        "You filled some parameters and left the others as they were. Fill biases and scales, too: all that "
+        "`named_parameters()` lists.": _matrices_only,
         "Your numbers are uniform. The exercise asks for standard normal ones.": _named_streams(
             lambda seed, place, name: seed + _number(name), fill=partial(_uniform, std=1.0)
         ),

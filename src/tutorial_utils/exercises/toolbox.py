@@ -104,6 +104,7 @@ class Operations(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Note a call of a function of torch, then do it."""
         name = getattr(func, "__name__", "")
+        self.differentiates |= "norm_backward" in name
         self.normalizes |= any(f"{one}_norm" in name for one in ("batch", "layer", "group", "instance"))
         return func(*args, **(kwargs or {}))
 

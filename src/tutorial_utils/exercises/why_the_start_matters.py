@@ -333,6 +333,8 @@ def _nearly_dead(share: Any, right: float, z: Tensor) -> bool:
         "for vectors.": _share(lambda z: (z <= 0).flatten(1).all(1)),
         "You called a unit dead when its mean is not positive. One positive value keeps it learning: look at "
         "the largest.": _share(lambda z: _by_unit(z).mean(1) <= 0),
+        "You looked at one pixel of each image. All pixels of a channel share their weights: it lives if one of them "
+        "is positive for one image.": _share(lambda z: (z.reshape(*z.shape[:2], -1)[..., 0] <= 0).all(0)),
         "You called a unit dead that is off for nearly all examples. One positive value keeps it learning: it is dead "
         "if it is off for all.": When(_nearly_dead),
         "You took the mean over the pixels of an image before you looked at signs. One positive pixel keeps the "
@@ -367,8 +369,15 @@ def _trained(*, generator: torch.Generator) -> Inputs:
 
 def _outputs(answer: Function, model: nn.Sequential, x: Tensor, size: float) -> dict[str, Tensor]:
     """What a network computes once an answer has rescaled it, whatever dtype that gave to its parameters."""
+    modes = [module.training for module in model]
     calm = copy.deepcopy(answer(model, x, size)).to(x.dtype)
-    return {"layers": len(calm), "hidden activations": calm[:-1](x), "logits": calm(x)}
+    return {
+        "layers": len(calm),
+        "hidden activations": calm[:-1](x),
+        "logits": calm(x),
+        "all weights still learn": all(parameter.requires_grad for parameter in calm.parameters()),
+        "the modes are as before": [module.training for module in calm][: len(modes)] == modes,
+    }
 
 
 def _rms(z: Tensor) -> Tensor:
@@ -388,6 +397,15 @@ def _rescaling(
             parameter.transpose(0, -1).mul_(by)  # classes are rows of the weight
 
     return rescale
+
+
+def _left_frozen(model: nn.Sequential, x: Tensor, size: float) -> None:
+    _rescaling()(model, x, size)
+    model.requires_grad_(False)
+
+
+def _left_in_eval(model: nn.Sequential, x: Tensor, size: float) -> None:
+    _rescaling()(model.eval(), x, size)
 
 
 def _more_layers(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
@@ -439,6 +457,9 @@ def _redrawn(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
         "factor.": When(_more_layers),
         "The layers below the output compute something else now. Leave them as they are: multiply weights and bias of "
         "`model[-1]` by one factor.": When(_changed_below),
+        "You switched gradients off, and left them off: nothing below learns any more. Compute the factor under "
+        "`torch.no_grad()` instead.": _left_frozen,
+        "You left the network in eval mode. Put back the mode that it had, or do not change it.": _left_in_eval,
         "Your new logits are not a multiple of the old ones. Do not draw or set anything anew: multiply weights and "
         "bias of the output layer by one factor.": When(_redrawn),
     },
