@@ -554,6 +554,7 @@ def _norm(**options: Any) -> Function:
         "output in eval mode",
         "output after load_state_dict",
     ),
+    required=("uses a normalization of torch",),
     cases=4,
     right="your layer can take the place of nn.BatchNorm1d: in training, in eval mode, and in a saved file.",
     mistakes={
