@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from tutorial_utils.exercises import EXERCISES, Result, check, run
 from tutorial_utils.exercises.checking import expectation, own_inputs, try_function
-from tutorial_utils.exercises.compare import Estimate, agree
-from tutorial_utils.exercises.registry import Exercise, Mistake, When, call
+from tutorial_utils.exercises.compare import Estimate, Outcome, agree
+from tutorial_utils.exercises.registry import Exercise, Inputs, Mistake, When, call
 
 TRIALS = range(3)
 #: Inputs must separate every mistake from the right answer surely: so often is each tried.
@@ -117,13 +118,41 @@ def most_frequent(one: Exercise, draw: Callable[..., Any]) -> float:
     """The share of the most frequent result among some draws."""
     found: list[tuple[Any, int]] = []
     for seed in DRAWS:
-        came = expectation(one, draw(generator=seeded(seed)))
+        came = performed(one, draw(generator=seeded(seed)))
         known = next((index for index, (seen, _) in enumerate(found) if alike(came, seen, one.rtol)), None)
         if known is None:
             found.append((came, 1))
         else:
             found[known] = (found[known][0], found[known][1] + 1)
     return max(count for _, count in found) / len(DRAWS)
+
+
+def performed(one: Exercise, inputs: Inputs) -> Outcome:
+    """What comes out, and what an answer must give for it, in the order in which it is asked.
+
+    A description may put things in order that come at random, and then only the answer shows that.
+    """
+    gave: list[Any] = []
+
+    def answer(*given: Any, **options: Any) -> Any:
+        before = run.snapshot(run.cast(given))
+        result = one.reference(*given, **options)
+        after = run.snapshot(given)
+        gave.append([run.to_data(result), *(after[place] for place in run.changed(before, after))])
+        return result
+
+    came = expectation(replace(one, reference=answer), inputs)
+    return came | {f"given {number}": value for number, value in enumerate(leaves(gave))}
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """What is no list in nested lists and dicts, in order."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if items is None:
+        yield value
+    else:
+        for one in items:
+            yield from leaves(one)
 
 
 def alike(one: Any, other: Any, rtol: float) -> bool:

@@ -876,6 +876,21 @@ def test_an_interrupted_run_goes_on_and_grades_again_what_changed(
     assert not list(Path().glob("*.progress"))
 
 
+@pytest.mark.parametrize("file", ["checks.py", "roster.csv", "nbgrader_config.py"])
+def test_after_a_change_of_the_course_all_are_graded_again(
+    file: str, in_course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for student in ("ada", "bob"):
+        place(Path("submitted", student, "ps1/ps1.ipynb"), student)
+    fake_grading(monkeypatch, {"bob": "interrupt"})
+    with pytest.raises(KeyboardInterrupt):
+        cli.grade_all("ps1", ["ada", "bob"])
+    Path(file).write_text("id\nada\n", encoding="utf-8")
+    tried = fake_grading(monkeypatch, {})
+    cli.grade_all("ps1", ["ada", "bob"])
+    assert tried == ["ada", "bob"]
+
+
 def test_one_cause_for_all_is_not_tried_again_with_each(in_course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     students = [f"s{number}" for number in range(9)]
     lines = dict.fromkeys(students, "NOT GRADED: the disk is full")
@@ -912,14 +927,15 @@ def test_unknown_exercises_are_named(capsys: pytest.CaptureFixture[str], tmp_pat
 
 
 def test_the_solutions_earn_all_points_at_arms_length() -> None:
-    """One worker runs the notebooks one after the other; each leaves its answers behind."""
+    """One worker runs the notebooks one after the other; each answer is kept where its check stands."""
     cells, checks = ["answers = {}"], []
-    for master in editions.masters():
-        read = editions.read_master(master)
-        found = [submissions.what_is_checked(cell.source) for cell in read if cell.role == "check"]
-        cells += [cell.solved for cell in read if cell.kind == "code" and cell.role != "check"]
-        cells += [f"answers[{check.id!r}] = {check.answer}" for check in found]
-        checks += found
+    for cell in (cell for master in editions.masters() for cell in editions.read_master(master)):
+        if cell.role == "check":
+            check = submissions.what_is_checked(cell.source)
+            cells.append(f"answers[{check.id!r}] = {check.answer}")
+            checks.append(check)
+        elif cell.kind == "code":
+            cells.append(cell.solved)
     data = preprocessors.own_data("", checks)
     with Session(cells, "", data, Limits(call=30, submission=900)) as session:
         answers = {check.id: session.answer(f"answers[{check.id!r}]") for check in checks}

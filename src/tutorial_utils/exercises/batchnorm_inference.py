@@ -568,6 +568,7 @@ class Linked(Norm):
         "output in eval mode",
         "output after load_state_dict",
     ),
+    required=("uses a normalization of torch",),
     cases=4,
     right="your layer can take the place of nn.BatchNorm1d: in training, in eval mode, and in a saved file.",
     mistakes={

@@ -207,6 +207,7 @@ def _three(raw: list[Any], *inputs: Any) -> Outcome:
     observe=_by_hand,
     describe=_three,
     parts=("d_z", "d_gamma", "d_beta"),
+    required=("uses autograd",),
     right="all three gradients are those of autograd.",
     mistakes={
         "Your d_z treats mean and variance as constants: it is gamma * s * d_y. Both are made from z, so the gradient "
@@ -394,6 +395,7 @@ def _rate(**powers: float) -> Function:
     rtol=5e-3,
     rtol32=None,
     cases=9,
+    predict=(("SGD", 2.5, 0.05), ("Adam", 2.5, 0.05)),
     right="only the learning rate divided by the squared norm counts for SGD, and divided by the norm for Adam.",
     mistakes={
         "You left the learning rate as it is. With weights a times as long, the gradient is smaller by a factor of a, "

@@ -232,10 +232,15 @@ def _verdict(cases: list[Case]) -> Result:
 
 def _explain(cases: list[Case]) -> Result:
     """Say what is wrong, on the whole and part by part."""
-    credited = [name for name in cases[0].exercise.credited if name in cases[0].expected]
-    parts = tuple(Part(name, hints.of_credit(name, cases)) for name in credited)
-    right = sum(not part.reason for part in parts)
-    return replace(_diagnose(cases), parts=parts, share=right / len(parts) if parts else 0.0)
+    exercise, expected = cases[0].exercise, cases[0].expected
+    wrong = [name for name in expected if any(name in case.wrong for case in cases)]
+    if not exercise.credited or set(exercise.required) & set(wrong):
+        return _diagnose(cases)
+    names = [name for name in exercise.credited if name in expected]
+    if not set(names) & set(wrong):  # then what is wrong counts as a part: not all is right
+        names.append(wrong[0])
+    parts = tuple(Part(name, hints.of_credit(name, cases)) for name in names)
+    return replace(_diagnose(cases), parts=parts, share=sum(not part.reason for part in parts) / len(parts))
 
 
 def _diagnose(cases: list[Case]) -> Result:

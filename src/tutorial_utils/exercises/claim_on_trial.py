@@ -208,26 +208,28 @@ def _of_result(raw: dict[str, Any], number: int) -> Outcome:
     effects, intervals = _lists(raw, "effects", conditions), _lists(raw, "intervals", conditions)
     outcomes = [str(one).strip().casefold() for one in _lists(raw, "outcomes", conditions)]
     complete = all(isinstance(one, list) and len(one) == len(seeds) >= SEEDS for one in effects)
+    differ = complete and all(len(set(row)) > 1 for row in effects)
     spreads = [max(torch.tensor(one, dtype=torch.float64).std().item(), 1e-12) for one in effects if len(one) > 1]
     place = number % max(len(seeds), 1)
     return {
         "the registration can be tried": all(_of_registration(registered).values()),
         "one effect for each seed and condition": complete,
         "the fingerprint is that of the registration": raw.get("fingerprint") == fingerprint(registered),
-        "a second measurement gives the same": complete
+        "a second measurement gives the same": differ
         and all(
             abs(row[place] - once_more) <= AGAIN * spread
             for row, once_more, spread in zip(effects, raw["again"], spreads, strict=True)
         ),
-        "effects differ between seeds": complete and all(len(set(row)) > 1 for row in effects),
-        "intervals follow from the effects": complete
+        "effects differ between seeds": differ,
+        "intervals follow from the effects": differ
         and all(
             _near(list(given), interval_of(row), spread)
             for given, row, spread in zip(intervals, effects, spreads, strict=True)
         ),
         "outcomes follow from intervals and band": complete
         and outcomes == [outcome_of(list(ends), band) for ends in intervals],
-        "the verdict follows from the outcomes": str(raw.get("verdict")).strip().casefold() == verdict_of(outcomes),
+        "the verdict follows from the outcomes": differ
+        and str(raw.get("verdict")).strip().casefold() == verdict_of(outcomes),
     }
 
 
@@ -289,7 +291,6 @@ def _by_the_mean(interval: list[float], band: list[float]) -> str:
     observe=_tried,
     describe=_of_result,
     parts=(
-        "one effect for each seed and condition",
         "a second measurement gives the same",
         "intervals follow from the effects",
         "the verdict follows from the outcomes",

@@ -107,7 +107,6 @@ def _name(
 
 @exercise(
     "audit-name",
-    guessing=1.0,
     inputs=(_matrices, _kernels),
     observe=_names_of,
     describe=_by_source,
@@ -166,7 +165,7 @@ def _changed(model: nn.Module, change: Function) -> nn.Module:
 
 
 def _stack(*, generator: torch.Generator) -> Inputs:
-    """Blocks of which two are copies of the first, two only resemble it; a tied layer, and two copies in a row."""
+    """Three copies of a block, two that only resemble it; a tied layer, and two copies in a row; in random order."""
     n = between(3, 4, generator=generator)
 
     def block() -> nn.Module:
@@ -176,16 +175,12 @@ def _stack(*, generator: torch.Generator) -> Inputs:
 
     first, own, tied = block(), block(), nn.Linear(n, n, bias=False)
     tied.weight = own[0].weight  # type: ignore[index]
-    copies = {"a": first, "b": own, "c": copy.deepcopy(first), "d": copy.deepcopy(first)}
+    copies = [first, copy.deepcopy(first), copy.deepcopy(first)]
     negative, reordered = _changed(first, torch.neg), _changed(first, lambda numbers: numbers.flip(0))
     one = _changed(nn.Linear(n, n, bias=False), lambda numbers: numbers.double().normal_(generator=generator))
-    others = {
-        "negative": negative,
-        "reordered": reordered,
-        "tied": tied,
-        "twins": nn.ModuleList([one, copy.deepcopy(one)]),
-    }
-    return (nn.ModuleDict(copies | others),)
+    parts = [*copies, own, negative, reordered, tied, nn.ModuleList([one, copy.deepcopy(one)])]
+    order = torch.randperm(len(parts), generator=generator).tolist()
+    return (nn.ModuleDict({f"part{place}": parts[number] for place, number in enumerate(order, 1)}),)
 
 
 def _names_from(answer: Function, model: nn.Module) -> list[str]:
@@ -194,9 +189,24 @@ def _names_from(answer: Function, model: nn.Module) -> list[str]:
 
 def _by_parameter(names: list[str], model: nn.Module) -> Outcome:
     """For each parameter, tied ones included, whether an answer calls it a copy."""
-    known = [name for name, _ in model.named_parameters(remove_duplicate=False)]
-    verdicts = {f"{name} is a copy": name in names for name in known}
+    known, roles = [name for name, _ in model.named_parameters(remove_duplicate=False)], _roles(model)
+    split = [name.partition(".") for name in known]
+    verdicts = {f"{roles[part]} {rest} is a copy": f"{part}.{rest}" in names for part, _, rest in split}
     return {"only names of parameters": set(names) <= set(known), **verdicts}
+
+
+def _roles(model: Any) -> dict[str, str]:
+    """What each part is, found from its numbers, since it may stand anywhere."""
+    kinds = {nn.Linear: "tied", nn.ModuleList: "twins"}
+    roles = {name: kinds[type(part)] for name, part in model.items() if type(part) in kinds}
+    first = {name: part[0].weight for name, part in model.items() if name not in roles}
+    names = {name: [other for other in first if torch.equal(first[other], first[name])] for name in first}
+    alike = max(names.values(), key=len)
+    numbers = first[alike[0]]
+    for name, weight in first.items():
+        changed = {"negative": torch.neg(numbers), "reordered": numbers.flip(0)}
+        roles[name] = next((role for role, other in changed.items() if torch.equal(weight, other)), "own")
+    return roles | {name: f"block {place}" for place, name in enumerate(alike, 1)}
 
 
 def _is_drawn(parameter: Tensor) -> bool:
@@ -223,7 +233,6 @@ def _copies(
 
 @exercise(
     "audit-copies",
-    guessing=1.0,
     inputs=_stack,
     observe=_names_from,
     describe=_by_parameter,
@@ -274,13 +283,13 @@ def audit_copies(model: nn.Module) -> list[str]:
 @torch.no_grad()
 def _faulty(factor: float, *, generator: torch.Generator) -> Inputs:
     """A network whose layers make the signal a little larger, but for one of them, and a batch of no common size."""
-    width, depth = between(20, 30, generator=generator), 7
+    width, depth = between(20, 30, generator=generator), between(8, 10, generator=generator)
     layers = OrderedDict[str, nn.Module]()
     for number in range(1, depth + 1):
         layer = nn.Linear(width, width, bias=False).double()
         layer.weight.copy_(normal(width, width, generator=generator, std=1.3 * math.sqrt(2 / width)))
         layers |= {f"linear{number}": layer, f"relu{number}": nn.ReLU()}
-    layers[f"linear{between(3, 4, generator=generator)}"].weight.mul_(factor)  # type: ignore[operator]
+    layers[f"linear{between(2, depth - 1, generator=generator)}"].weight.mul_(factor)  # type: ignore[operator]
     size = uniform(300, 900, generator=generator)
     return nn.Sequential(layers), normal(50, width, generator=generator, std=size)
 
@@ -328,9 +337,7 @@ def _guilty(
 
 @exercise(
     "diagnose-guilty-layer",
-    guessing=0.1,
     inputs=(_too_large, _too_small),
-    cases=4,
     rtol32=None,
     right="the ratio of what comes out to what goes in accuses one layer, whatever the size of the batch.",
     mistakes={
@@ -509,7 +516,6 @@ def _quiet_convolutions(net: nn.Module) -> None:
     describe=_stream_and_branches,
     cases=3,
     rtol32=None,
-    guessing=1.0,
     right="every block starts as if it were not there, the stem lets the signal through, and all of it can learn.",
     mistakes={
         "You zeroed the scales of all BatchNorm layers. The one in the stem has no shortcut around it, so nothing gets "
@@ -716,7 +722,6 @@ def _blind(*causes: str) -> Function:
     describe=_by_cause,
     cases=3,
     rtol32=None,
-    guessing=1.0,
     right="each cause is found where it lies, and the healthy network is left in peace.",
     mistakes={
         "You took the layer whose scale is zero for one with dead units. All of its units are off, too, but only "

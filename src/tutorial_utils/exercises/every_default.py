@@ -149,7 +149,6 @@ def _as_it_is(rows: Tensor) -> Tensor:
 
 @exercise(
     "audit-forget",
-    guessing=0.1,
     inputs=_recurrent,
     observe=_parameters_afterward,
     describe=_gate_by_gate,
@@ -199,7 +198,7 @@ def audit_forget(lstm: nn.LSTM) -> None:
 
 def _makers(*, generator: torch.Generator) -> Inputs:
     """The width and the number of layers of a stack."""
-    return between(4, 8, generator=generator), between(3, 5, generator=generator)
+    return between(4, 8, generator=generator), between(3, 8, generator=generator)
 
 
 def _stacked(answer: Function, width: int, count: int) -> dict[str, Any]:
@@ -210,6 +209,7 @@ def _stacked(answer: Function, width: int, count: int) -> dict[str, Any]:
         made.append(nn.Linear(width, width))
         return made[-1]
 
+    torch.manual_seed(0)  # so that what comes out can be repeated
     stack = answer(make_layer, count)
     inside = stack.named_modules(remove_duplicate=False) if isinstance(stack, nn.Module) else enumerate(stack)
     layers = [module for _, module in inside if isinstance(module, nn.Linear)]
@@ -254,9 +254,7 @@ def _of_copies(make_layer: Function, count: int) -> nn.Module:
     inputs=_makers,
     observe=_stacked,
     describe=_relations,
-    cases=2,
     rtol32=None,
-    guessing=1.0,
     right="each layer is a draw of its own, and the model knows all of them.",
     mistakes={
         "Your stack holds one layer several times. Its weights are shared: a step for one is a step for all. Call "

@@ -609,7 +609,6 @@ def _before_and_after(prepare: Function, is_named: Function) -> Function:
 
 @exercise(
     "recipe-unsteady",
-    guessing=1.0,
     inputs=_width_and_order,
     observe=_tested,
     describe=_fault_by_fault,

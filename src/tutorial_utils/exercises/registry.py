@@ -62,6 +62,8 @@ class Exercise:
     #: The parts that earn their share of the points, if others are wrong; None: those in :attr:`parts`. An empty tuple,
     #: where a part may be right by chance or says little alone, leaves all or nothing.
     credit: tuple[str, ...] | None = None
+    #: The parts without which no part earns its share, such as that something was not used.
+    required: tuple[str, ...] = ()
     #: Positions of the inputs that the answer may change in place; they then are its result.
     changes: tuple[int, ...] = ()
     #: Whether the answer is a value rather than a function. It can be found by trial, so better ask for a function.

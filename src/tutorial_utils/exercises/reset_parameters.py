@@ -19,6 +19,7 @@ from tutorial_utils.exercises.toolbox import (
     off_stream,
     origin,
     parameters_of,
+    rescaled,
     scramble,
     sizes,
     stream,
@@ -201,7 +202,9 @@ def _distribution_of(name: str, raw: list[dict[str, Tensor]]) -> Outcome:
     draws = [parameters.get(name) for parameters in raw]
     found = dict.fromkeys(("variance", "mean", "kurtosis")) if draws[0] is None else moments(draws[0])
     source = None if draws[0] is None else origin(*draws)
-    return {f"{what} of {name}": value for what, value in found.items()} | {f"{name} comes from": source}
+    fits = draws[0] is not None and draws[0].dim() > 1 and rescaled(draws[0], draws[-1])
+    named = {f"{what} of {name}": value for what, value in found.items()}
+    return named | {f"{name} comes from": source, f"{name} was rescaled to fit": fits}
 
 
 def _fan_in(layer: Any) -> int:
@@ -228,6 +231,11 @@ def _initialize(
 
 def _normal(parameter: Tensor, low: float, high: float, generator: torch.Generator) -> None:
     init.normal_(parameter, std=high / 3**0.5, generator=generator)
+
+
+def _exactly(parameter: Tensor, low: float, high: float, generator: torch.Generator) -> None:
+    init.uniform_(parameter, low, high, generator=generator)
+    parameter.data *= high / 3**0.5 / parameter.data.std()
 
 
 def _positive(parameter: Tensor, low: float, high: float, generator: torch.Generator) -> None:
@@ -296,6 +304,10 @@ def _channels(layer: Any) -> int:
         "You forgot the groups: an output of a grouped convolution sees the inputs of its own group only, as "
         "`weight.shape[1]` says.": _initialize(lambda layer: _channels(layer) * math.prod(layer.weight.shape[2:])),
         "You drew normal numbers. The default is uniform.": _initialize(weight=_normal, bias=_normal),
+        "You rescaled the weights that you drew until their standard deviation was exactly right. The distribution has "
+        "this standard deviation; a sample has more or less by chance, and stays within the bound.": _initialize(
+            weight=_exactly
+        ),
         "One of the layers has no bias: there `layer.bias` is None, and nothing can be drawn for it.": _always_a_bias,
         **off_stream(_initialize()),
     },

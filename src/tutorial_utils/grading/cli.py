@@ -126,7 +126,7 @@ def grade(name: str, students: Sequence[str], weak: bool = False) -> bool:
     if how is not NAMESPACES and not weak:
         raise CourseError("That is weak: a student's code can read the right answers. To grade all the same: --weak")
     due(course, name)
-    failed = grade_all(name, students or everybody)
+    failed = grade_all(name, students or everybody, collecting.Collect(config=course.config).roster)
     write_tables(course, name, failed, how.name)
     say(f"feedback is in feedback/STUDENT/{name}")
     return not failed
@@ -189,12 +189,13 @@ def handed_in(name: str) -> list[str]:
 # --- many submissions ---------------------------------------------------------------------------------
 
 
-def grade_all(name: str, students: Sequence[str]) -> dict[str, str]:
+def grade_all(name: str, students: Sequence[str], roster: str = "roster.csv") -> dict[str, str]:
     """Grade submissions side by side, and once more one by one where that failed; those that failed again, and why.
 
-    Whom an interrupted run has graded is not graded again, unless the submission, the release or the settings changed.
+    Whom an interrupted run has graded is not graded again, unless the submission changed, the release, the settings, a
+    course's own checks or the roster.
     """
-    log = Progress(name, students)
+    log = Progress(name, students, roster)
     if len(log.waiting) < len(students):
         say(f"going on: {len(students) - len(log.waiting)} of {len(students)} were graded before an interruption")
     failed = {}
@@ -269,8 +270,8 @@ def grade_one(name: str, student: str) -> str:
 class Progress:
     """Says how far grading is, and keeps it in a file, so that an interrupted run can go on."""
 
-    def __init__(self, name: str, students: Sequence[str]) -> None:
-        self._path, self._marks = Path(f"{name}.progress"), {one: mark(name, one) for one in students}
+    def __init__(self, name: str, students: Sequence[str], roster: str) -> None:
+        self._path, self._marks = Path(f"{name}.progress"), {one: mark(name, one, roster) for one in students}
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         #: Those to grade, and those who are graded.
         self.waiting = [one for one in students if f"{one} {self._marks[one]}" not in lines]
@@ -297,9 +298,13 @@ class Progress:
         self._path.unlink(missing_ok=True)
 
 
-def mark(name: str, student: str) -> str:
-    """What tells whether a grade is up to date: the submission, the release and the settings, as one number."""
-    files = [Path(CONFIG), *sorted(Path("release", name).glob("*")), *Path("submitted", student, name).glob("*")]
+def mark(name: str, student: str, roster: str) -> str:
+    """What tells whether a grade is up to date, as one number: the submission, the release, the course's own files."""
+    files = [
+        *map(Path, (CONFIG, own_checks.FILE, roster)),
+        *sorted(Path("release", name).glob("*")),
+        *Path("submitted", student, name).glob("*"),
+    ]
     content = b"".join(path.read_bytes() for path in files if path.is_file() and not path.is_symlink())
     return hashlib.sha256(content).hexdigest()
 

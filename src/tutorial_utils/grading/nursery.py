@@ -154,6 +154,7 @@ def load() -> Shell:
     for name in LOADED:
         import_module(f"tutorial_utils.{name}")
     import_what_autograd_needs()
+    import_module("torch._dynamo")  # by the first optimizer, for seconds, which could use up the time of a call
     own = str(Path(tutorial_utils.__file__).parents[1])  # a copy without right answers
     sys.path[:] = [place for place in sys.path if place == own or not Path(place, "tutorial_utils").exists()]
     return shell()
