@@ -234,7 +234,7 @@ def _relations(raw: dict[str, Any], width: int, count: int) -> Outcome:
         if not registered
         else "some",
         "layers are one and the same": raw["tied"],
-        "layers start alike": any(cosine_similarity(*map(torch.flatten, pair), dim=0) > 0.97 for pair in pairs),
+        "layers start alike": any(cosine_similarity(a.flatten(), b.flatten(), dim=0) > 0.97 for a, b in pairs),
         "all parameters can learn": raw["learns"],
     }
 

@@ -199,10 +199,10 @@ def _both_distributions(raw: list[Any], *inputs: Any) -> Outcome:
 
 
 def _distribution_of(name: str, raw: list[dict[str, Tensor]]) -> Outcome:
-    draws = [parameters.get(name) for parameters in raw]
-    found = dict.fromkeys(("variance", "mean", "kurtosis")) if draws[0] is None else moments(draws[0])
-    source = None if draws[0] is None else origin(*draws)
-    fits = draws[0] is not None and draws[0].dim() > 1 and rescaled(draws[0], draws[-1])
+    draws = [parameters[name] for parameters in raw if parameters.get(name) is not None]
+    found = moments(draws[0]) if draws else dict.fromkeys(("variance", "mean", "kurtosis"))
+    source = origin(*draws) if len(draws) == len(raw) else None
+    fits = bool(draws) and draws[0].dim() > 1 and rescaled(draws[0], draws[-1])
     named = {f"{what} of {name}": value for what, value in found.items()}
     return named | {f"{name} comes from": source, f"{name} was rescaled to fit": fits}
 
