@@ -26,7 +26,8 @@
   const load = () => engine ??= Promise.all(["minisearch.js", "language_data.js", "sections.js"].map(script)).then(() => {
     const stemmer = new Stemmer();
     const stem = (word) => /^[a-z]+$/.test(word) ? stemmer.stemWord(word) : word;
-    const tokens = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+(?:[_.][\p{L}\p{N}]+)*_?/gu) ?? [];
+    const oneWord = (text) => text.replace(/\b(batch|layer|group|instance)[ -]norm(?:alization)?\b/g, "$1norm");
+    const tokens = (text) => oneWord(text.toLowerCase()).match(/[\p{L}\p{N}]+(?:[_.][\p{L}\p{N}]+)*_?/gu) ?? [];
     // A name such as kaiming_uniform_ is found whole and by its parts.
     const terms = (text) => tokens(text).flatMap((token) => /[_.]/.test(token) ? [token, ...token.split(/[_.]+/).filter(Boolean)] : [token]);
     const same = new Map(SAME.flatMap((group) => group.map((word) => [stem(word), group.map(stem)])));
