@@ -54,8 +54,11 @@ class Paper:
 
     def answer(self, exercise: str, source: str | None = None) -> None:
         """Answer one exercise: rightly, or with the source given."""
-        name = f"{exercise}-solution"
-        self.ids[name].source = self.solutions[name] if source is None else source
+        names = [name for name in self.ids if re.fullmatch(f"{exercise}-solution(-\\d+)?", name)]
+        for name in names:
+            self.ids[name].source = self.solutions[name]
+        if source is not None:  # the last of them holds what is checked, others a guess
+            self.ids[names[-1]].source = source
 
     def solve(self, exercises: frozenset[str] = ALL, student: str = "") -> NotebookNode:
         """Answer some exercises rightly."""

@@ -228,7 +228,7 @@ def test_odd_behavior_gets_a_kind_sentence(one: Exercise, behavior: str) -> None
 
 @pytest.mark.parametrize("one", FUNCTIONS, ids=ids(FUNCTIONS))
 def test_an_endless_loop_ends(one: Exercise, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LIMIT", 0.3)
+    monkeypatch.setattr(run, "LIMIT", 1.0)  # the right answer has to meet it, on a busy machine too
     result = check(one.id, spin, generator=seeded())
     assert not result.passed
     assert "loop that never stops" in words(result.hint)

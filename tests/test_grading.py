@@ -374,10 +374,10 @@ def test_settings_of_a_cell_hold_for_the_answer_and_not_for_the_judge() -> None:
 
 
 def test_parts_that_are_right_earn_their_share_with_a_reason_each() -> None:
-    backward = "import torch\ndef back(d, z, gamma, eps):\n    with torch.enable_grad():\n" + (
-        "        z, g = z.detach().requires_grad_(), gamma.detach().requires_grad_()\n        b = torch.zeros_like(g)"
-        ".requires_grad_()\n        y = torch.nn.functional.batch_norm(z, None, None, g, b, training=True, eps=eps)\n"
-        "        one, two, three = torch.autograd.grad(y, (z, g, b), d)\n    return one, 2 * two, three"
+    backward = (
+        "def back(d, z, gamma, eps):\n    root = (z.var(0, correction=0) + eps).sqrt()\n"
+        "    normalized = (z - z.mean(0)) / root\n    d_gamma, d_beta = (d * normalized).sum(0), d.sum(0)\n"
+        "    return gamma / root * (d - (d_beta + normalized * d_gamma) / len(z)), 2 * d_gamma, d_beta"
     )
     with Session([backward]) as session:
         verdict = verdicts.judge(session, submissions.Check("bn-backward", "back", own=False), "")
