@@ -236,7 +236,7 @@ def _copies(
     inputs=_stack,
     observe=_names_from,
     describe=_by_parameter,
-    cases=2,
+    cases=3,
     right="each copy is named, no constant, no original and no tied weight.",
     mistakes={
         "You named constants, too. Ones and zeros agree in any case, and nobody copied them.": _copies(

@@ -612,7 +612,7 @@ def _before_and_after(prepare: Function, is_named: Function) -> Function:
     inputs=_width_and_order,
     observe=_tested,
     describe=_fault_by_fault,
-    cases=2,
+    cases=4,
     rtol32=None,
     right="your test names what each faulty initialization leaves to chance, and nothing for the good one.",
     mistakes={

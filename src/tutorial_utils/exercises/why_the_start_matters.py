@@ -148,6 +148,11 @@ def _apart(*, generator: torch.Generator) -> Inputs:
     return layers, "tanh", (between(1, layers - 2, generator=generator), layers)
 
 
+def _alone(*, generator: torch.Generator) -> Inputs:
+    layers = between(4, 7, generator=generator)
+    return layers, "tanh", (between(2, layers - 1, generator=generator),)
+
+
 def _moves(
     *,
     zeros_from: Sequence[str] = ("tanh",),
@@ -183,9 +188,9 @@ def _moves(
 
 @exercise(
     "start-first-moves",
-    inputs=(_sigmoids, _neighbors, _apart),
+    inputs=(_sigmoids, _neighbors, _apart, _alone),
     rtol32=None,
-    cases=9,
+    cases=12,
     predict=((4, "sigmoid", (1, 2, 3, 4)), (4, "tanh", (3,)), (4, "tanh", (2, 3))),
     right="a matrix moves once the signal that arrives and the gradient that comes back are both not zero.",
     mistakes={
