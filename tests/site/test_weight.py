@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Response
 from site_checks import PHONE
 
 FIRST, NEXT, REQUESTS, ELEMENTS = 500, 120, 45, 20_000
+LABORATORY = 180  # this page alone carries its numbers, those of 11,520 trainings
 """The most that a page may cost: KiB of a first visit, KiB that no other page has, requests, elements."""
 COMPRESSED = (".png", ".woff", ".woff2")
 
@@ -29,6 +30,7 @@ def test_a_page_is_light(page: str, chromium: Browser, address: str) -> None:
     elements = tab.evaluate("document.querySelectorAll('*').length")
     context.close()
     assert sum(found.values()) > own > 5, "nothing was weighed"
-    assert (sum(found.values()) <= FIRST, own <= NEXT, len(found) <= REQUESTS, elements <= ELEMENTS) == (True,) * 4, (
+    most = LABORATORY if page == "laboratory.html" else NEXT
+    assert (sum(found.values()) <= FIRST, own <= most, len(found) <= REQUESTS, elements <= ELEMENTS) == (True,) * 4, (
         found
     )
