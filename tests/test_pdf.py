@@ -45,7 +45,7 @@ def test_an_address_becomes_one_in_the_document(link, expected):
 
 
 def test_a_page_of_the_document(site):
-    found = pdf.article(site, "chapters/01-a", PAGES)
+    found = pdf.article(pdf.read(site, "chapters/01-a"), "chapters/01-a", PAGES)
     assert found["id"] == "chapters-01-a--" and found.h2.get_text() == "1. A" and not found.form
     assert [link["href"] for link in found("a")] == ["#chapters-02-b--there", "#chapters-01-a--here"]
     assert found.find(id="chapters-01-a--here").name == "p" and found.img.attrs == {"src": "_images/x.png", "alt": "x"}

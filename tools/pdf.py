@@ -20,10 +20,11 @@ from playwright.sync_api import sync_playwright
 
 import browser
 import website
+from tutorial_utils.explore.live import SCRIPTS
 
 LEFT_OUT = ("api/", "bibliography")
 """Pages that are of no use on paper: the API, and works that the lists of the chapters name already."""
-NEEDED = ("plot.min.js", "charts.js", "book.js", "explorer.js", "laboratory.js")
+NEEDED = ("book.js", *SCRIPTS, "laboratory.js")
 """Scripts that draw."""
 USELESS = (
     "script:not([type='application/json']), form, .headerlink, .copybtn, .belief-guess, details.hide, .prev-next-footer"
@@ -88,9 +89,13 @@ def moved(link: str, page: str, all_pages: set[str]) -> str:
     return f"#{place(name, anchor)}" if name in all_pages and target.endswith(".html") else target
 
 
-def article(site: Path, page: str, all_pages: set[str]) -> Tag:
+def read(site: Path, page: str) -> BeautifulSoup:
+    """A page of the site."""
+    return BeautifulSoup((site / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def article(soup: BeautifulSoup, page: str, all_pages: set[str]) -> Tag:
     """The text of a page, its headings a level lower, its names and addresses those of the document."""
-    soup = BeautifulSoup((site / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
     found = soup.select_one("article.bd-article")
     assert found is not None, f"{page} has no article"
     for tag in found.select(USELESS):
@@ -116,9 +121,8 @@ def _move(tag: Tag, page: str, all_pages: set[str]) -> None:
         del tag["loading"]
 
 
-def style_sheets(site: Path, page: str) -> list[str]:
+def style_sheets(soup: BeautifulSoup, page: str) -> list[str]:
     """The style sheets of a page, as seen from the site's folder."""
-    soup = BeautifulSoup((site / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
     links = [str(link["href"]) for link in soup.select("head link[rel=stylesheet]")]
     return [normpath(join(dirname(page), urlsplit(link).path)) for link in links]
 
@@ -132,8 +136,9 @@ def document(site: Path, contents: Path) -> str:
     for part in found:
         body.append(f"<h1 class='paper-part'>{part.caption}</h1>" if part.caption else "<h1 hidden>Good Starts</h1>")
         for page in part.pages:
-            styles |= dict.fromkeys(style_sheets(site, page))
-            body.append(str(article(site, page, all_pages)))
+            soup = read(site, page)
+            styles |= dict.fromkeys(style_sheets(soup, page))
+            body.append(str(article(soup, page, all_pages)))
     scripts = [f"<script defer src='_static/{name}'></script>" for name in NEEDED if (site / "_static" / name).exists()]
     sheets = [f"<link rel='stylesheet' href='{name}'>" for name in styles]
     head = f"<title>Good Starts</title>{''.join(sheets)}<style>{STYLE}</style>{''.join(scripts)}"
