@@ -4,11 +4,8 @@ addEventListener("DOMContentLoaded", () => {
   if (!root?.laboratory) return;
   const { goals, needed, choose } = root.laboratory, { make } = GoodCharts, KEY = "good-starts-laboratory";
 
-  const remembered = () => { try { return JSON.parse(localStorage.getItem(KEY)) ?? []; } catch { return []; } };
-  const remember = (names) => { try { localStorage.setItem(KEY, JSON.stringify(names)); } catch { /* private window */ } };
-
   let goal = null, tried = new Set(), hints = 0;
-  const solved = new Set(remembered());
+  const solved = new Set(JSON.parse(memory.get(KEY) ?? "[]"));
   const status = make("p", { textContent: `A setting trains if ${needed} of its five seeds get half of the test digits right. Choose a goal.` });
   status.setAttribute("role", "status");
   const hint = make("button", { type: "button", className: "explorer-button", textContent: "Hint", hidden: true, onclick: tell });
@@ -45,7 +42,7 @@ addEventListener("DOMContentLoaded", () => {
     else {
       status.textContent = `Solved: ${count}`;
       solved.add(goal.name);
-      remember([...solved]);
+      memory.set(KEY, JSON.stringify([...solved]));
     }
     name();
   }
