@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from claims_table import SHORT, Ledger
+from claims_table import SHORT, Ledger, anchor, marked
 from docutils import nodes  # type: ignore[import-untyped]
 from docutils.statemachine import StringList  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
@@ -98,16 +98,15 @@ def place(at: str) -> Place:
     >>> place("he#forward-variance-2-fan-in").section
     'Forward: variance 2/fan_in'
     """
-    topic, _, anchor = at.partition("#")
+    topic, _, wanted = at.partition("#")
     known = topics.pages()
     if topic not in known:
         raise ValueError(f"{at!r}: no page is called {topic!r}, but {', '.join(known)}")
     text = known[topic].source.read_text(encoding="utf-8")
-    # An apostrophe is curly when Sphinx makes the anchor, and dropped.
-    sections = {nodes.make_id(title.replace("'", "")): title for title in re.findall(r"^#{2,4} (.+)$", text, re.M)}
-    if anchor not in sections:
-        raise ValueError(f"{at!r}: {topic} has no section {anchor!r}, but {', '.join(sections)}")
-    return Place(known[topic], sections[anchor], anchor)
+    sections = {anchor(title): title for title in re.findall(r"^#{2,4} (.+)$", text, re.M)}
+    if wanted not in sections:
+        raise ValueError(f"{at!r}: {topic} has no section {wanted!r}, but {', '.join(sections)}")
+    return Place(known[topic], sections[wanted], wanted)
 
 
 def effect(id: str, condition: str, stored: dict[str, Entry]) -> float:
@@ -135,15 +134,6 @@ def measured(text: str, stored: dict[str, Entry]) -> str:
         return f"{100 * value if match[1] else value:.2g}".replace("-", "−")
 
     return EFFECT.sub(number, text)
-
-
-def marked(text: str) -> str:
-    """Write a text with words in backticks as HTML.
-
-    >>> marked("use `a < b`")
-    'use <code>a &lt; b</code>'
-    """
-    return re.sub("`(.+?)`", r"<code>\1</code>", escape(text, quote=False))
 
 
 def link(at: str) -> str:
@@ -183,8 +173,8 @@ def table_row(row: Row, stored: dict[str, Entry]) -> str:
         f"<p>{marked(row.why)}</p><p>{link(row.at)}</p>",
         pills(row.claims, stored),
     )
-    anchor = row.url.partition("#")[2]
-    return f"<tr id='{anchor}'>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    id = row.url.partition("#")[2]
+    return f"<tr id='{id}'>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def call(row: Row) -> str:

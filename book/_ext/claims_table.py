@@ -167,12 +167,24 @@ def filters(titles: Mapping[str, str]) -> str:
     return f"<form class='ledger-filter pst-js-only'>{''.join(menus)}</form>"
 
 
+def anchor(section: str) -> str:
+    """The address that Sphinx gives a section: an apostrophe is curly by then, and dropped."""
+    return str(nodes.make_id(section.replace("'", "")))
+
+
+def marked(text: str) -> str:
+    """Write a text with words in backticks as HTML.
+
+    >>> marked("use `a < b`")
+    'use <code>a &lt; b</code>'
+    """
+    return re.sub("`(.+?)`", r"<code>\1</code>", escape(text))
+
+
 def link(page: topics.Page, section: str, address: str) -> str:
     """Link to a section, which is named with its chapter; ``address`` is that of the page."""
-    title = re.sub("`(.+?)`", r"<code>\1</code>", escape(section))
     where = f"Chapter {page.number}" if page.number else "Appendix"
-    anchor = nodes.make_id(section.replace("'", ""))  # an apostrophe is curly by then, and dropped
-    return f"<a href='{escape(address)}#{anchor}'>{where}: {title}</a>"
+    return f"<a href='{escape(address)}#{anchor(section)}'>{where}: {marked(section)}</a>"
 
 
 def heading(page: topics.Page) -> str:
