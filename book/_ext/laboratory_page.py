@@ -19,6 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 from tutorial_utils import laboratory, plotting
 from tutorial_utils.explore import Choice, Heatmap, Lines, Slider
 from tutorial_utils.explore.charts import Chart
+from tutorial_utils.explore.controls import places as places_of
 
 MARK = '<div id="laboratory" class="laboratory">'
 TRAINED_SEEDS = 4  # from so many of five on, a setting counts as one that trains
@@ -144,7 +145,7 @@ def _spec(chart: Chart, series: dict[str, str]) -> dict[str, Any]:
 
 def places(state: dict[str, Any]) -> dict[str, int]:
     """Say where each control stands in a state; what it does not say is as at the start."""
-    return {control.name: list(control.values).index({**START, **state}[control.name]) for control in controls()}
+    return places_of(controls(), START | state)
 
 
 def fallback() -> str:

@@ -97,6 +97,15 @@ def check_state(controls: Sequence[Control], state: Mapping[str, Any], what: str
             raise ValueError(f"{what} has {name} = {value!r}, but it must be one of {known.get(name, list(known))}")
 
 
+def places(controls: Sequence[Control], state: Mapping[str, Any]) -> dict[str, int]:
+    """The place of each control in a state, counted from 0.
+
+    >>> places([Slider("depth", [1, 2])], {"depth": 2})
+    {'depth': 1}
+    """
+    return {control.name: list(control.values).index(state[control.name]) for control in controls}
+
+
 def _check(name: str, values: Sequence[Any] | Mapping[Any, str]) -> None:
     if not name.isidentifier():
         raise ValueError(f"name = {name!r}, but a control sets a keyword argument and must be named like one")

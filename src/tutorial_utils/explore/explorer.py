@@ -15,7 +15,7 @@ import pandas as pd
 
 from tutorial_utils import plotting
 from tutorial_utils.explore.charts import Bars, Chart, Heatmap, Limits
-from tutorial_utils.explore.controls import Control, check_state
+from tutorial_utils.explore.controls import Control, check_state, places
 from tutorial_utils.explore.live import bundle
 
 State = dict[str, Any]
@@ -154,16 +154,14 @@ class Explorer:
             "charts": [self._chart(place) for place in range(len(self.charts))],
             "question": self.question,
             "look": self.look,
-            "presets": [{"label": label, "at": self._places(state)} for label, state in self.presets.items()],
-            "start": list(self._places({}).values()),
+            "presets": [
+                {"label": label, "at": places(self.controls, self.start | dict(state))}
+                for label, state in self.presets.items()
+            ],
+            "start": list(places(self.controls, self.start).values()),
             "columns": columns,
             "frames": frames,
         }
-
-    def _places(self, state: Mapping[str, Any]) -> dict[str, int]:
-        """Where each control stands in a state, as at first where the state does not say."""
-        values = self.start | dict(state)
-        return {control.name: list(control.values).index(values[control.name]) for control in self.controls}
 
     def _chart(self, place: int) -> dict[str, Any]:
         """One chart's description, with limits that hold for every frame and the color of each series."""
