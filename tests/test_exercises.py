@@ -60,6 +60,7 @@ def test_every_mistake_gets_its_own_hint(one: Exercise, mistake: Mistake) -> Non
     for trial in TRIALS:
         result = judge(one, mistake.wrong, trial)
         assert not result.passed
+        assert result.share < 1, "what does not pass must not earn everything"
         assert result.diagnosis == mistake.hint, str(result)
         assert words(mistake.hint) in words(result.hint)
 
