@@ -1,8 +1,8 @@
 """The page Answers and the cheat sheet, made from ``answers.yml``, which the search reads as well.
 
-``{decision-table}`` says which call initializes which layer, ``{questions}`` answers what people ask, and
-``{cheat-sheet}`` puts the essence of both on one printed page. Verdicts and effects come from the ledger, titles of
-sections from the chapters; whatever they do not know stops the build.
+``{decision-table}`` says which call initializes which layer, ``{questions}`` answers what people ask,
+``{question-list}`` leads to those answers, and ``{cheat-sheet}`` puts the essence of both on one printed page. Verdicts
+and effects come from the ledger, titles of sections from the chapters; whatever they do not know stops the build.
 """
 
 from __future__ import annotations
@@ -196,6 +196,16 @@ def decision_table(stored: dict[str, Entry]) -> Iterator[nodes.Node]:
         yield nodes.raw("", f"{table}<tbody>{body}</tbody></table>", format="html")
 
 
+def question_list() -> str:
+    """All questions as links, in one fold for each group."""
+    return "".join(
+        f"<details class='questions'><summary>{title} ({len(group)})</summary><ul>"
+        + "".join(f"<li><a href='#{anchor(one.ask)}'>{marked(one.ask)}</a></li>" for one in group)
+        + "</ul></details>"
+        for title, group in questions().items()
+    )
+
+
 def cheat_sheet() -> str:
     """Write the decision table in three columns, and the lines that questions have for the sheet."""
     lines = "".join(
@@ -244,6 +254,15 @@ class Questions(FromAnswers):
         return list(box.children)
 
 
+class QuestionList(FromAnswers):
+    """Put links to all questions here."""
+
+    def run(self) -> list[nodes.Node]:
+        """Make the list."""
+        self.stored()
+        return [nodes.raw("", question_list(), format="html")]
+
+
 class CheatSheet(FromAnswers):
     """Put the cheat sheet here."""
 
@@ -256,6 +275,7 @@ class CheatSheet(FromAnswers):
 def setup(app: Sphinx) -> dict[str, bool]:
     """Offer the directives."""
     app.add_directive("decision-table", DecisionTable)
+    app.add_directive("question-list", QuestionList)
     app.add_directive("questions", Questions)
     app.add_directive("cheat-sheet", CheatSheet)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -104,13 +104,17 @@ def claims() -> Iterator[Section]:
 
 
 def questions(doctree: nodes.document) -> Iterator[Section]:
-    """The sections of the page Answers; its questions, which stand two levels down, in the order of their source."""
-    asked = chain.from_iterable(answers.questions().values())
+    """The sections of the page Answers; its questions, which stand two levels down, in the order of their source.
+
+    What groups the questions is left out: who searches wants an answer.
+    """
+    asked, groups = chain.from_iterable(answers.questions().values()), answers.questions()
     for node, section in zip(doctree.findall(nodes.section), sections(doctree, "answers"), strict=True):
         if isinstance(node.parent.parent, nodes.section):
             one = next(asked)
-            section = section._replace(also=one.also, shown=answers.place(one.at).url)
-        yield section
+            yield section._replace(also=one.also, shown=answers.place(one.at).url)
+        elif section.title not in groups:
+            yield section
 
 
 def _write(app: Sphinx, error: Exception | None) -> None:

@@ -5,14 +5,14 @@
   const MOST = 12;
   // How much a hit counts by the kind of page it is on: chapters explain, the rest is reference.
   const KINDS = { answers: 1.5, chapters: 1, notation: .5, glossary: .9, evidence: .35, exercises: .4, api: .35, appendices: .6 };
-  const IGNORED = new Set("a an and are as at be by do does for from have how i if in is it its my of on or should that the there this to use what when which why with you your not no".split(" "));
+  const IGNORED = new Set("a an and are as at be by do does for from have how i if in is it its my of on or should that the there this to use what when which why with you your not no need".split(" "));
   // Words that mean the same to a reader who searches.
   const SAME = [
     "kaiming he", "xavier glorot", "init initialize initialization initializer start", "bn batchnorm batchnorm2d batchnorm1d",
-    "eval evaluation inference test", "train training", "std deviation sigma", "lr rate", "nan inf overflow infinite",
+    "eval evaluation inference test validation", "train training", "std deviation sigma", "lr rate", "nan inf overflow infinite",
     "vanish shrink vanishing fade", "explode exploding blow grow", "dead dying", "conv convolution conv2d cnn", "transformer attention gpt",
     "linear dense", "lstm rnn gru recurrent", "activation nonlinearity", "fuse fold folding merge", "momentum running",
-    "gamma scale affine", "beta shift affine", "freeze frozen unfreeze", "reproducible seed deterministic", "average mean", "constant same identical", "ddp distributed syncbatchnorm multi-gpu gpus", "plot figure", "exercise homework",
+    "gamma scale affine", "beta shift affine", "freeze frozen unfreeze", "reproducible seed deterministic", "average mean", "constant same identical", "ddp syncbatchnorm multi-gpu gpus", "plot figure", "exercise homework",
     "grade grading autograde", "loss entropy", "resnet residual skip", "normalize normalization standardize", "batch minibatch",
     "sigmoid logistic", "swish silu", "orthogonal isometry", "symmetry symmetric", "bias biases", "export onnx deploy",
     "finetune fine-tune finetuning transfer", "accumulate accumulation", "checkpoint checkpointing",
@@ -47,7 +47,11 @@
         ],
       }));
       const options = { boostDocument: (id, term, stored) => KINDS[stored.kind] ?? .7 };
-      return mini.search({ combineWith: "OR", queries: asked }, options);
+      // The engine counts every matched term for a hit, so a word with a synonym would count twice. Count words instead.
+      const covers = (hit) => asked.filter(({ queries }) => queries.some((query) => hit.queryTerms.includes(stem(query.queries[0])))).length;
+      const score = (hit) => hit.score / (hit.terms.length || 1) * covers(hit);
+      return mini.search({ combineWith: "OR", queries: asked }, options)
+        .map((hit) => ({ ...hit, score: score(hit) })).sort((one, other) => other.score - one.score);
     };
   });
   window.searchSections = (query) => load().then((search) => search(query).slice(0, MOST));

@@ -27,6 +27,11 @@ def test_every_question_has_its_code_its_verdicts_and_its_section(soup):
         assert section.select(f'a[href="{answers.place(one.at).url}"]')
 
 
+def test_the_list_leads_to_every_question(soup):
+    links = [link["href"].removeprefix("#") for link in soup.select("details.questions a")]
+    assert links == [heading.parent["id"] for heading in soup.select("article h3")]
+
+
 def test_every_row_has_its_call_and_its_verdicts(soup):
     found = soup.select("table.decision tbody tr")
     assert [row.pre.get_text() for row in found] == [row.call for row in ROWS]
