@@ -9,6 +9,8 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 Buffers = Sequence[Tensor]
 
@@ -133,9 +135,9 @@ def for_one(
 
 
 class Alone:
-    """Torch's SGD or Adam for one network, to the last bit, but ready at once.
+    """Torch's SGD or Adam for one network: torch's own update, without the class around it.
 
-    The first of torch's own optimizers in a process imports torch's compiler, which costs seconds and 80 MB and has
+    The first optimizer class of torch in a process imports torch's compiler, which costs seconds and 80 MB and has
     nothing to do in a small training.
 
     Args:
@@ -161,10 +163,10 @@ class Alone:
         check_optimizer(name, momentum)
         if lr < 0:
             raise ValueError(f"lr = {lr}, but it must not be negative")
-        self.parameters, self.lr, self.momentum, self.weight_decay = list(parameters), lr, momentum, weight_decay
-        self.update = self._adam if name == "adam" else self._sgd
-        self.state: dict[int, tuple[Tensor, ...]] = {}  # by the parameter's place
-        self.steps = [0] * len(self.parameters)
+        self.parameters, self.update = list(parameters), self._adam if name == "adam" else self._sgd
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        # Of each parameter: two running averages (SGD keeps one, its velocity) and the number of updates.
+        self.state = [(torch.zeros_like(one), torch.zeros_like(one), torch.zeros(())) for one in self.parameters]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -174,26 +176,42 @@ class Alone:
     @torch.no_grad()
     def step(self) -> None:
         """Update each parameter by its gradient."""
-        for place, parameter in enumerate(self.parameters):
+        for parameter, state in zip(self.parameters, self.state, strict=True):
             if parameter.grad is not None:
-                self.steps[place] += 1
-                decay, gradient = self.weight_decay, parameter.grad
-                self.update(place, parameter, gradient.add(parameter, alpha=decay) if decay else gradient)
+                self.update(parameter, parameter.grad, *state)
 
-    def _sgd(self, place: int, parameter: Tensor, gradient: Tensor) -> None:
-        if self.momentum:
-            (velocity,) = self.state.setdefault(place, (torch.zeros_like(parameter),))
-            gradient = velocity.mul_(self.momentum).add_(gradient)
-        parameter.add_(gradient, alpha=-self.lr)
+    def _sgd(self, parameter: Tensor, gradient: Tensor, velocity: Tensor, _: Tensor, __: Tensor) -> None:
+        sgd(
+            [parameter],
+            [gradient],
+            [velocity],
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+            foreach=False,
+        )
 
-    def _adam(self, place: int, parameter: Tensor, gradient: Tensor) -> None:
-        zero, (by_mean, by_square) = torch.zeros_like(parameter), StackedAdam.betas
-        mean, square = self.state.setdefault(place, (zero, zero.clone()))
-        step = self.steps[place]
-        mean.lerp_(gradient, 1 - by_mean)
-        square.mul_(by_square).addcmul_(gradient, gradient, value=1 - by_square)
-        denominator = (square.sqrt() / (1 - by_square**step) ** 0.5).add_(StackedAdam.eps)
-        parameter.addcdiv_(mean, denominator, value=-self.lr / (1 - by_mean**step))
+    def _adam(self, parameter: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, steps: Tensor) -> None:
+        beta1, beta2 = StackedAdam.betas
+        adam(
+            [parameter],
+            [gradient],
+            [mean],
+            [square],
+            [],  # no running maximum: that is AMSGrad's
+            [steps],
+            lr=self.lr,
+            beta1=beta1,
+            beta2=beta2,
+            eps=StackedAdam.eps,
+            weight_decay=self.weight_decay,
+            amsgrad=False,
+            maximize=False,
+            foreach=False,
+        )
 
 
 def check_optimizer(name: str, momentum: float) -> None:
