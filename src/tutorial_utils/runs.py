@@ -119,15 +119,9 @@ class Run:
                 are neither vectors nor images.
         """
         with torch.device("meta"):
-            model = self._empty(data)
-        # Module.to_empty would do it in one call, but imports sympy, which takes seconds.
-        dtype = data.x_train.dtype
-        room = {
-            name: torch.empty(tensor.shape, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
-            for name, tensor in model.state_dict().items()
-        }
-        model.load_state_dict(room, assign=True)
-        return self.initialize_(model)
+            model = self._empty(data).to(data.x_train.dtype)
+        # What to_empty does; it would import torch's symbolic mathematics, which takes seconds.
+        return self.initialize_(model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype)))
 
     def initialize_(self, model: nn.Sequential) -> nn.Sequential:
         """Initialize a network of this shape, in place: weights, biases, and normalization."""
