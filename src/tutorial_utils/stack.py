@@ -48,7 +48,10 @@ class StackedLayer:
 
     def backward(self, delta: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         """Turn the gradient of the output into that of the input and those of the parameters."""
-        gradient, *gradients = torch.autograd.grad(self.out, [self.h, *self.parameters], delta)
+        # Of a sum: to check a gradient that it is given, torch imports its symbolic mathematics, which takes seconds.
+        with torch.enable_grad():
+            total = (self.out * delta).sum()
+        gradient, *gradients = torch.autograd.grad(total, [self.h, *self.parameters])
         return gradient, gradients
 
 
@@ -291,7 +294,7 @@ class Stack:
         """Each member's mean cross-entropy, and the gradient of their weighted sum with respect to the logits."""
         with torch.enable_grad():
             loss = functional.cross_entropy(logits.requires_grad_(), y, reduction="none").mean(1)
-            (delta,) = torch.autograd.grad(loss, logits, weight)
+            (delta,) = torch.autograd.grad((loss * weight).sum(), logits)
         return loss.detach(), delta
 
     def _backward(self, delta: Tensor) -> Iterator[tuple[StackedLayer, Tensor, Sequence[Tensor]]]:
