@@ -120,7 +120,8 @@ class Run:
         """
         with torch.device("meta"):
             model = self._empty(data).to(data.x_train.dtype)
-        return self.initialize_(model.to_empty(device="cpu"))
+        # What to_empty does; it would import torch's symbolic mathematics, which takes seconds.
+        return self.initialize_(model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype)))
 
     def initialize_(self, model: nn.Sequential) -> nn.Sequential:
         """Initialize a network of this shape, in place: weights, biases, and normalization."""
