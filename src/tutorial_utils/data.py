@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from numbers import Integral
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,9 +55,7 @@ def digits(n_train: int = 1437, *, standardize: str = "global", generator: torch
     >>> tuple(split.x_train.shape), tuple(split.x_test.shape)
     ((1000, 64), (797, 64))
     """
-    from sklearn.datasets import load_digits  # a second, which most who import this module need not wait
-
-    return _split(load_digits(return_X_y=True), n_train, standardize, generator)
+    return _split(_table("digits.csv.gz"), n_train, standardize, generator)
 
 
 def mnist(n_train: int = 4000, *, standardize: str = "global", generator: torch.Generator | None = None) -> Split:
@@ -95,9 +95,7 @@ def wine(n_train: int = 142, *, standardize: str = "pixel", generator: torch.Gen
     >>> wine(generator=torch.Generator().manual_seed(0)).x_test.shape
     torch.Size([36, 13])
     """
-    from sklearn.datasets import load_wine
-
-    return _split(load_wine(return_X_y=True), n_train, standardize, generator)
+    return _split(_table("wine_data.csv", header=1), n_train, standardize, generator)
 
 
 def breast_cancer(n_train: int = 455, *, standardize: str = "pixel", generator: torch.Generator | None = None) -> Split:
@@ -116,9 +114,7 @@ def breast_cancer(n_train: int = 455, *, standardize: str = "pixel", generator: 
     >>> breast_cancer(generator=torch.Generator().manual_seed(0)).x_test.shape
     torch.Size([114, 30])
     """
-    from sklearn.datasets import load_breast_cancer
-
-    return _split(load_breast_cancer(return_X_y=True), n_train, standardize, generator)
+    return _split(_table("breast_cancer.csv", header=1), n_train, standardize, generator)
 
 
 #: The data sets by name; all take the arguments of :func:`digits`, with their own default for ``standardize``.
@@ -161,6 +157,22 @@ def hold_out(
 
 
 @cache
+def _table(file: str, header: int = 0) -> tuple[Tensor, Tensor]:
+    """Features and labels of a data set that lies in scikit-learn's package; its last column is the label.
+
+    The file is found without importing scikit-learn, which would take longer than many a chapter's largest cell.
+    """
+    import numpy as np
+
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("No module named 'sklearn': the data sets come with scikit-learn", name="sklearn")
+    path = Path(package.origin).with_name("datasets") / "data" / file
+    table = torch.from_numpy(np.loadtxt(path, delimiter=",", skiprows=header))
+    return table[:, :-1], table[:, -1].long()
+
+
+@cache
 def _mnist() -> tuple[Tensor, Tensor]:
     """The pooled images, (5000, 196), and their labels; the averages are exact in float32."""
     import numpy as np
@@ -171,12 +183,12 @@ def _mnist() -> tuple[Tensor, Tensor]:
     return functional.avg_pool2d(images, MNIST_POOL).flatten(1), table[:, -1].long()
 
 
-def _split(examples: tuple[Any, Any], n_train: int, standardize: str, generator: torch.Generator | None) -> Split:
+def _split(examples: tuple[Tensor, Tensor], n_train: int, standardize: str, generator: torch.Generator | None) -> Split:
     """Shuffle, split, and standardize by the training part alone."""
     if standardize not in STANDARDIZATIONS:
         raise ValueError(f"standardize = {standardize!r}, but it must be one of {', '.join(STANDARDIZATIONS)}")
     dtypes = torch.get_default_dtype(), torch.long
-    x, y = (torch.as_tensor(values, dtype=dtype) for values, dtype in zip(examples, dtypes, strict=True))
+    x, y = (values.to(dtype) for values, dtype in zip(examples, dtypes, strict=True))
     _check_part("n_train", n_train, len(x))
     order, axes = torch.randperm(len(x), generator=generator), STANDARDIZATIONS[standardize]
     x, y = x[order], y[order]
