@@ -17,7 +17,7 @@ entry could have been drawn, and each test takes the value most favorable to the
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy  # scipy.stats is imported where it is first used
