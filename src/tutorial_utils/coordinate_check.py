@@ -30,17 +30,19 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from tutorial_utils.optimizers import Alone
 from tutorial_utils.propagation import Batch, call, record
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
-MakeOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
+Optimizer = torch.optim.Optimizer | Alone
+MakeOptimizer = Callable[[nn.Module], Optimizer]
 
 
-def adam(model: nn.Module) -> torch.optim.Optimizer:
+def adam(model: nn.Module) -> Optimizer:
     """The optimizer unless another one is given: Adam with a learning rate of 0.01, the same at every width."""
-    return torch.optim.Adam(model.parameters(), lr=0.01)
+    return Alone("adam", model.parameters(), lr=0.01)
 
 
 def coordinate_check(
@@ -176,7 +178,7 @@ def _seeded_model(make_model: Callable[[int], nn.Module], width: int, seed: int)
 
 def _trained(
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     batch: Batch,
     loss_fn: Callable[[Any], Tensor],
     steps: int,
