@@ -120,7 +120,10 @@ class Run:
         """
         with torch.device("meta"):
             model = self._empty(data).to(data.x_train.dtype)
-        return self.initialize_(model.to_empty(device="cpu"))
+        # As model.to_empty(device="cpu"), which would import the tracer of torch's compiler: seconds for each process.
+        memory = {name: torch.empty(state.shape, dtype=state.dtype) for name, state in model.state_dict().items()}
+        model.load_state_dict(memory, assign=True)
+        return self.initialize_(model)
 
     def initialize_(self, model: nn.Sequential) -> nn.Sequential:
         """Initialize a network of this shape, in place: weights, biases, and normalization."""

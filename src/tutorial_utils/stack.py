@@ -48,7 +48,9 @@ class StackedLayer:
 
     def backward(self, delta: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         """Turn the gradient of the output into that of the input and those of the parameters."""
-        gradient, *gradients = torch.autograd.grad(self.out, [self.h, *self.parameters], delta)
+        with torch.enable_grad():
+            total = (delta * self.out).sum()  # as if delta were an argument of grad; see Stack._loss
+        gradient, *gradients = torch.autograd.grad(total, [self.h, *self.parameters])
         return gradient, gradients
 
 
@@ -291,7 +293,8 @@ class Stack:
         """Each member's mean cross-entropy, and the gradient of their weighted sum with respect to the logits."""
         with torch.enable_grad():
             loss = functional.cross_entropy(logits.requires_grad_(), y, reduction="none").mean(1)
-            (delta,) = torch.autograd.grad(loss, logits, weight)
+            # As torch.autograd.grad(loss, logits, weight), which would import the tracer of torch's compiler.
+            (delta,) = torch.autograd.grad((weight * loss).sum(), logits)
         return loss.detach(), delta
 
     def _backward(self, delta: Tensor) -> Iterator[tuple[StackedLayer, Tensor, Sequence[Tensor]]]:
