@@ -63,6 +63,13 @@ def test_dents_are_fewer_only_with_recomputed_statistics() -> None:
     assert STORED["bn-recomputed-statistics-lower-barriers"].verdict is Verdict.SUPPORTED
 
 
+def test_the_gradient_is_steadier_with_relu_and_not_with_tanh() -> None:
+    for measure in ("absolute", "relative to the gradient"):
+        assert said(STORED["bn-smoother-gradient"], f"{measure}: ReLU, rate 0.1,") == {Outcome.AGREES}
+        assert said(STORED["bn-smoother-gradient"], f"{measure}: tanh, rate 0.1, digits, pixel") == {Outcome.REFUTES}
+    assert STORED["bn-smoother-gradient"].verdict is Verdict.IN_GENERAL
+
+
 def test_a_shift_is_less_by_some_measures_and_not_by_others() -> None:
     for measure in ("means", "standard deviations"):  # of each unit by itself
         assert said(STORED["bn-less-covariate-shift"], f"{measure}: ", "rate") <= {Outcome.AGREES, Outcome.CONTROL}
