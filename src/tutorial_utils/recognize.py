@@ -21,9 +21,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy  # scipy.stats is imported where it is first used
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn import init
 
@@ -38,8 +38,10 @@ _KS_ENTRIES = 20_000  # beyond it the test costs time and tells nothing the scal
 _ORTHOGONAL_VECTORS = 256  # whose products by pairs take a moment, where those of 4096 long ones take a minute
 _TRUNCATED_ENTRIES = 500  # fewer do not show whether a normal law was cut off at two standard deviations
 _SHAPIRO_ENTRIES = 5_000  # the largest sample its approximation covers
-_STD_WITHIN_TWO = float(stats.truncnorm(-2, 2).std())  # of N(0, 1) cut off at two standard deviations
-_KURTOSIS_WITHIN_TWO = 3 + float(stats.truncnorm(-2, 2).stats("k"))
+# N(0, 1) cut off at two standard deviations has E[x²] = 1 - 4 φ(2) / P and E[x⁴] = 3 E[x²] - 16 φ(2) / P.
+_EDGE_WITHIN_TWO = math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2))  # φ(2) / P, P the share it keeps
+_STD_WITHIN_TWO = math.sqrt(1 - 4 * _EDGE_WITHIN_TWO)
+_KURTOSIS_WITHIN_TWO = (3 * _STD_WITHIN_TWO**2 - 16 * _EDGE_WITHIN_TWO) / _STD_WITHIN_TWO**4
 
 _TOO_LARGE_IN_HALF = 1e4  # 16-bit floats end at 65504, below what is too large elsewhere
 
@@ -366,7 +368,7 @@ def _orthogonal_gain(matrix: Tensor, eps: float, alpha: float) -> float:
         square = gram.diagonal().mean()
         cosines = gram / square - torch.eye(len(part), dtype=gram.dtype)
         pairs = len(part) * (len(part) - 1) // 2
-        closeness = stats.chi2.cdf(vectors.shape[1] * cosines.triu(1).square().sum().item(), pairs) if pairs else 1.0
+        closeness = scipy.stats.chi2.cdf(vectors.shape[1] * cosines.triu(1).square().sum().item(), pairs) if pairs else 1.0
         if not (cosines.abs().max() <= _tolerance(eps) and closeness < alpha):
             return math.nan
     return math.sqrt(square.item())
@@ -387,10 +389,10 @@ def _frozen(distribution: Distribution) -> Any:
     """The distribution as scipy knows it."""
     family, std, mean = distribution
     if family == "normal":
-        return stats.norm(mean, std)
+        return scipy.stats.norm(mean, std)
     if family == "uniform":
-        return stats.uniform(mean - math.sqrt(3) * std, 2 * math.sqrt(3) * std)
-    return stats.truncnorm(-2, 2, mean, std / _STD_WITHIN_TWO)
+        return scipy.stats.uniform(mean - math.sqrt(3) * std, 2 * math.sqrt(3) * std)
+    return scipy.stats.truncnorm(-2, 2, mean, std / _STD_WITHIN_TWO)
 
 
 def _p_value(sample: Sample, distribution: Distribution) -> float:
@@ -415,8 +417,8 @@ def _largest_p(sample: Sample, distribution: Distribution) -> float:
 def _scale_p(sample: Sample, distribution: Distribution) -> float:
     """The two-sided chi-squared test of a normal distribution's standard deviation, mean zero."""
     statistic = sample.square_sum / distribution.std**2
-    below = stats.chi2.cdf(statistic * (1 + sample.eps) ** 2, sample.counted)
-    above = stats.chi2.sf(statistic * (1 - sample.eps) ** 2, sample.counted)
+    below = scipy.stats.chi2.cdf(statistic * (1 + sample.eps) ** 2, sample.counted)
+    above = scipy.stats.chi2.sf(statistic * (1 - sample.eps) ** 2, sample.counted)
     return min(1.0, 2 * float(min(below, above)))
 
 
@@ -426,7 +428,7 @@ def _shape_p(entries: Entries, distribution: Distribution, blur: float) -> float
     ranks = np.arange(n) / n
     above = np.max(ranks + 1 / n - law.cdf(ordered + blur))
     below = np.max(law.cdf(ordered - blur) - ranks)
-    return float(stats.kstwo.sf(max(above, below, 0.0), n))
+    return float(scipy.stats.kstwo.sf(max(above, below, 0.0), n))
 
 
 def _named(sample: Sample, distributions: dict[str, Distribution], fitting: dict[str, float]) -> Recognition:
@@ -474,7 +476,7 @@ def _truncated_p(sample: Sample) -> float:
     shape = _shape_p(_without_largest(sample), law, sample.eps * sample.largest)
     excess = abs(sample.square_sum / sample.counted / law.std**2 - 1) - 2 * sample.eps - 10 / sample.size
     z = max(excess, 0.0) / math.sqrt((_KURTOSIS_WITHIN_TWO - 1) / sample.counted)
-    return min(1.0, 2 * min(shape, 2 * float(stats.norm.sf(z))))
+    return min(1.0, 2 * min(shape, 2 * float(scipy.stats.norm.sf(z))))
 
 
 def _without_largest(sample: Sample) -> Entries:
@@ -488,5 +490,5 @@ def _normal_p(entries: Entries) -> float:
         return 1.0
     entries = entries / np.abs(entries).max()  # scipy warns about numbers whose squares it cannot hold
     some = spread(torch.from_numpy(entries), _SHAPIRO_ENTRIES).numpy()
-    tests = stats.shapiro(some).pvalue, stats.ttest_1samp(entries, 0.0).pvalue
+    tests = scipy.stats.shapiro(some).pvalue, scipy.stats.ttest_1samp(entries, 0.0).pvalue
     return min(1.0, 2 * float(min(tests)))

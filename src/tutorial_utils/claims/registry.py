@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+import scipy  # scipy.stats is imported where it is first used: most who read the ledger need not wait for it
 from numpy.typing import NDArray
-from scipy import stats
 
 CONFIDENCE = 0.99
 EQUAL = 1e-12  # what rounding may leave, relative to the largest, between effects that are equal
@@ -239,12 +239,12 @@ def _ends(values: NDArray[np.float64], method: Method) -> tuple[float, float]:
     if method is Method.SHARE:
         if (other := values[~np.isin(values, (0, 1))]).size:
             raise ValueError(f"a share is of effects that are 0 or 1, but one is {other[0]:g}")
-        return stats.binomtest(int(values.sum()), len(values)).proportion_ci(CONFIDENCE)
+        return scipy.stats.binomtest(int(values.sum()), len(values)).proportion_ci(CONFIDENCE)
     if method is Method.MEDIAN:
-        low, high = np.asarray(stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE))
+        low, high = np.asarray(scipy.stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE))
         return (-np.inf, np.inf) if np.isnan(low) else (low, high)
     if method is Method.RANGE:
         return values.min(), values.max()
     if np.ptp(values) <= EQUAL * abs(values).max():
         return -np.inf, np.inf
-    return stats.t.interval(CONFIDENCE, len(values) - 1, values.mean(), stats.sem(values))
+    return scipy.stats.t.interval(CONFIDENCE, len(values) - 1, values.mean(), scipy.stats.sem(values))

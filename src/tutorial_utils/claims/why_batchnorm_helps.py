@@ -8,9 +8,9 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -293,7 +293,7 @@ def _barrier(member: Member, origin: State, target: State, *, recompute: bool = 
     for t in np.linspace(0, 1, 21).tolist():
         net.load_state_dict({name: a + t * (target[name] - a) for name, a in origin.items()})
         losses.append(functional.cross_entropy(net(data.x_train[:512]), data.y_train[:512]).item())
-    return float(max(find_peaks(losses, prominence=0)[1]["prominences"], default=0.0))
+    return float(max(scipy.signal.find_peaks(losses, prominence=0)[1]["prominences"], default=0.0))
 
 
 MEANS, DEVIATIONS, COVARIANCES, GRADIENT = "means", "standard deviations", "covariances", "gradient"
