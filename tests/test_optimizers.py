@@ -7,7 +7,7 @@ import torch
 from randomness import seeded
 from torch import Tensor
 
-from tutorial_utils.optimizers import OPTIMIZERS, StackedAdam, check_optimizer, for_one
+from tutorial_utils.optimizers import OPTIMIZERS, Alone, StackedAdam, check_optimizer, for_one
 
 MEMBERS, STEPS = 4, 40
 SHAPES = [(10,), (7, 5), (64, 32), (3, 2, 3, 3)]
@@ -70,6 +70,27 @@ def test_sgd_moves_every_member_as_torch_does_up_to_rounding(
     torch.testing.assert_close(together, apart, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("name", "momentum"), [("sgd", 0.0), ("sgd", 0.9), ("adam", 0.0)])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_alone_a_network_moves_as_by_torch_to_the_last_bit(
+    name: str, momentum: float, decay: float, dtype: torch.dtype
+) -> None:
+    """One parameter has no gradient, and one gets its first late, as a layer that was frozen."""
+    options = {"lr": 0.03, "momentum": momentum, "weight_decay": decay}
+    start = [torch.randn(shape, generator=seeded(), dtype=dtype) for shape in SHAPES]
+    ours, theirs = ([tensor.clone() for tensor in start] for _ in range(2))
+    alone, by_torch = Alone(name, ours, **options), for_one(name, theirs, **options)
+    for step, drawn in enumerate(zip(*(gradients(shape, dtype) for shape in SHAPES[1:]), strict=True)):
+        for place, gradient in enumerate(drawn[:2] if step < 3 else drawn, start=1):
+            ours[place].grad, theirs[place].grad = gradient[0].clone(), gradient[0].clone()
+        alone.step()
+        by_torch.step()
+        assert all(map(torch.equal, ours, theirs))
+    alone.zero_grad()
+    assert torch.equal(ours[0], start[0]) and all(parameter.grad is None for parameter in ours)
+
+
 def test_betas_and_eps_are_torch_s_defaults() -> None:
     defaults = torch.optim.Adam([torch.zeros(1)]).defaults
     assert (StackedAdam.betas, StackedAdam.eps) == (defaults["betas"], defaults["eps"])
@@ -109,3 +130,5 @@ def test_what_there_is_not_is_refused(name: str, momentum: float, message: str) 
         check_optimizer(name, momentum)
     with pytest.raises(ValueError, match=message):
         for_one(name, [torch.zeros(1)], lr=0.1, momentum=momentum)
+    with pytest.raises(ValueError, match=message):
+        Alone(name, [torch.zeros(1)], lr=0.1, momentum=momentum)

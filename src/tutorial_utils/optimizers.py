@@ -132,6 +132,70 @@ def for_one(
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
+class Alone:
+    """Torch's SGD or Adam for one network, to the last bit, but ready at once.
+
+    The first of torch's own optimizers in a process imports torch's compiler, which costs seconds and 80 MB and has
+    nothing to do in a small training.
+
+    Args:
+        name: a key of :data:`OPTIMIZERS`.
+        parameters: what to train; one without a gradient stays where it is.
+        lr: the learning rate, 0 or more.
+        momentum: of SGD; 0 for Adam.
+        weight_decay: of either.
+
+    Raises:
+        ValueError: for another name, a negative learning rate, or Adam with momentum.
+
+    >>> weights = torch.ones(2, requires_grad=True)
+    >>> weights.sum().backward()
+    >>> Alone("sgd", [weights], lr=0.5).step()
+    >>> weights.tolist()
+    [0.5, 0.5]
+    """
+
+    def __init__(
+        self, name: str, parameters: Iterable[Tensor], *, lr: float, momentum: float = 0.0, weight_decay: float = 0.0
+    ):
+        check_optimizer(name, momentum)
+        if lr < 0:
+            raise ValueError(f"lr = {lr}, but it must not be negative")
+        self.parameters, self.lr, self.momentum, self.weight_decay = list(parameters), lr, momentum, weight_decay
+        self.update = self._adam if name == "adam" else self._sgd
+        self.state: dict[int, tuple[Tensor, ...]] = {}  # by the parameter's place
+        self.steps = [0] * len(self.parameters)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update each parameter by its gradient."""
+        for place, parameter in enumerate(self.parameters):
+            if parameter.grad is not None:
+                self.steps[place] += 1
+                decay, gradient = self.weight_decay, parameter.grad
+                self.update(place, parameter, gradient.add(parameter, alpha=decay) if decay else gradient)
+
+    def _sgd(self, place: int, parameter: Tensor, gradient: Tensor) -> None:
+        if self.momentum:
+            (velocity,) = self.state.setdefault(place, (torch.zeros_like(parameter),))
+            gradient = velocity.mul_(self.momentum).add_(gradient)
+        parameter.add_(gradient, alpha=-self.lr)
+
+    def _adam(self, place: int, parameter: Tensor, gradient: Tensor) -> None:
+        zero, (by_mean, by_square) = torch.zeros_like(parameter), StackedAdam.betas
+        mean, square = self.state.setdefault(place, (zero, zero.clone()))
+        step = self.steps[place]
+        mean.lerp_(gradient, 1 - by_mean)
+        square.mul_(by_square).addcmul_(gradient, gradient, value=1 - by_square)
+        denominator = (square.sqrt() / (1 - by_square**step) ** 0.5).add_(StackedAdam.eps)
+        parameter.addcdiv_(mean, denominator, value=-self.lr / (1 - by_mean**step))
+
+
 def check_optimizer(name: str, momentum: float) -> None:
     """Raise a ValueError for a name that is not in :data:`OPTIMIZERS`, or for Adam with momentum.
 

@@ -368,7 +368,9 @@ def _orthogonal_gain(matrix: Tensor, eps: float, alpha: float) -> float:
         square = gram.diagonal().mean()
         cosines = gram / square - torch.eye(len(part), dtype=gram.dtype)
         pairs = len(part) * (len(part) - 1) // 2
-        closeness = scipy.stats.chi2.cdf(vectors.shape[1] * cosines.triu(1).square().sum().item(), pairs) if pairs else 1.0
+        closeness = (
+            scipy.stats.chi2.cdf(vectors.shape[1] * cosines.triu(1).square().sum().item(), pairs) if pairs else 1.0
+        )
         if not (cosines.abs().max() <= _tolerance(eps) and closeness < alpha):
             return math.nan
     return math.sqrt(square.item())
