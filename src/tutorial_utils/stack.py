@@ -291,7 +291,8 @@ class Stack:
         """Each member's mean cross-entropy, and the gradient of their weighted sum with respect to the logits."""
         with torch.enable_grad():
             loss = functional.cross_entropy(logits.requires_grad_(), y, reduction="none").mean(1)
-            (delta,) = torch.autograd.grad(loss, logits, weight)
+            # A number, since the first gradient of a vector in a process imports sympy, which takes seconds.
+            (delta,) = torch.autograd.grad(loss @ weight, logits)
         return loss.detach(), delta
 
     def _backward(self, delta: Tensor) -> Iterator[tuple[StackedLayer, Tensor, Sequence[Tensor]]]:
