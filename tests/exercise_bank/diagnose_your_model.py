@@ -49,27 +49,14 @@ def name_by_bound(weight):
     return next((name for name, bound in bounds.items() if abs(largest / bound - 1) < 0.04), "other")
 
 
-def name_by_size(near):
-    """Names a start whose standard deviation lies near that of a formula."""
-
-    def name(weight):
-        n_in, n_out, size = weight[0].numel(), weight[:, 0].numel(), weight.std().item()
-        kind = "normal" if weight.abs().max() > 2.5 * size else "uniform"
-        known = {f"Glorot {kind}": 2 / (n_in + n_out), f"He {kind}": 2 / n_in}
-        known |= {"default": 1 / (3 * n_in)} if kind == "uniform" else {"embedding": 1}
-        return next((word for word, var in known.items() if near(size, math.sqrt(var))), "other")
-
-    return name
-
-
 @wrong("audit-name", "less than chance allows")
 def name_to_a_thousandth(weight):
-    return name_by_size(lambda size, formula: math.isclose(size, formula, rel_tol=1e-3))(weight)
-
-
-@wrong("audit-name", "compare by a ratio")
-def name_by_difference(weight):
-    return name_by_size(lambda size, formula: abs(size - formula) < 5e-4)(weight)
+    n_in, n_out, size = weight[0].numel(), weight[:, 0].numel(), weight.std().item()
+    kind = "normal" if weight.abs().max() > 2.5 * size else "uniform"
+    known = {f"Glorot {kind}": 2 / (n_in + n_out), f"He {kind}": 2 / n_in}
+    known |= {"default": 1 / (3 * n_in)} if kind == "uniform" else {"embedding": 1}
+    near = (word for word, var in known.items() if math.isclose(size, math.sqrt(var), rel_tol=1e-3))
+    return next(near, "other")
 
 
 # --- audit-copies ------------------------------------------------------------------------------------
