@@ -197,7 +197,8 @@ def _stack(*, generator: torch.Generator) -> Inputs:
 
 def _nearly(numbers: Tensor) -> Tensor:
     """The same numbers, but for a millionth more in the largest."""
-    return numbers + 2**-20 * (numbers == numbers.max())
+    size = numbers.abs()
+    return numbers + 2**-20 * (size == size.max()).to(numbers)
 
 
 def _names_from(answer: Function, model: nn.Module) -> list[str]:
