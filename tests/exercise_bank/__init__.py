@@ -5,10 +5,12 @@ there; here are only wrong answers that reach such a mistake in another way. Whe
 function of the exercise's data.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, NamedTuple
+
+from tutorial_utils.exercises import EXERCISES
 
 Answer = Callable[..., Any]
 
@@ -43,3 +45,18 @@ def wrong(exercise: str, keyword: str) -> Callable[[Answer], Answer]:
 
 for _topic in iter_modules(__path__):
     import_module(f"{__name__}.{_topic.name}")
+
+#: The exercises that are checked, and those of them that ask for a function.
+CHECKED = list(EXERCISES.values())
+FUNCTIONS = [one for one in CHECKED if not one.value]
+RIGHT = [entry for entry in BANK if not entry.keyword]
+
+
+def words(text: str) -> str:
+    """A text to look for words in, wherever its lines end."""
+    return " ".join(text.split()).casefold()
+
+
+def ids(entries: Sequence[Any]) -> list[str]:
+    """Names for tests, of entries of the bank or of exercises."""
+    return [entry.name if isinstance(entry, Entry) else entry.id for entry in entries]

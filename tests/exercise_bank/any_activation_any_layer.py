@@ -31,6 +31,12 @@ def gain_by_hermgauss(activation):
     return 1 / math.sqrt(np.sum(w * f**2) / math.sqrt(math.pi))
 
 
+@wrong("gain-quadrature", "with the variance 1")
+def gain_by_uniform_sample(activation):
+    z = torch.rand(4_000_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return activation(math.sqrt(12) * (z - 0.5)).square().mean() ** -0.5
+
+
 # --- gain-both-directions ----------------------------------------------------------------------------
 
 
@@ -159,6 +165,13 @@ def orthogonal_array(rows, columns, gain, generator):
     q, r = np.linalg.qr(torch.randn(max(rows, columns), min(rows, columns), generator=generator).numpy())
     q = gain * q * np.sign(np.diag(r))
     return q if rows >= columns else q.T
+
+
+@wrong("gain-orthogonal", "not normal")
+def orthogonal_from_a_cube(rows, columns, gain, generator):
+    numbers = 2 * torch.rand(max(rows, columns), min(rows, columns), generator=generator) - 1
+    u, _, vh = torch.linalg.svd(numbers, full_matrices=False)
+    return gain * (u @ vh if rows >= columns else (u @ vh).T)
 
 
 @wrong("gain-orthogonal", "permutations")

@@ -56,6 +56,12 @@ def infer_loop(z, mean, var, gamma, beta, eps):
 
 
 @right("eval-inference")
+def infer_by_scale_and_shift(z, mean, var, gamma, beta, eps):
+    scale = gamma * (var + eps) ** -0.5
+    return torch.addcmul(shaped(beta - scale * mean, z), z, shaped(scale, z))
+
+
+@wrong("eval-inference", "You let torch normalize")
 def infer_each_alone(z, mean, var, gamma, beta, eps):
     """One example at a time, by a layer in eval mode."""
     bn = (nn.BatchNorm2d if z.dim() == 4 else nn.BatchNorm1d)(z.shape[1], eps=eps).eval()
@@ -91,9 +97,28 @@ def update_by_hand(running_mean, running_var, z, momentum):
     return new_mean, new_var
 
 
-@right("eval-running-update")
+@wrong("eval-running-update", "You let torch normalize")
 def update_by_torch(running_mean, running_var, z, momentum):
     nn.functional.batch_norm(z, running_mean, running_var, training=True, momentum=momentum)
+
+
+@wrong("eval-running-update", "You let torch normalize")
+def update_by_a_layer(running_mean, running_var, z, momentum):
+    layer = (nn.BatchNorm1d if z.dim() == 2 else nn.BatchNorm2d)(len(running_mean), momentum=momentum)
+    layer.running_mean, layer.running_var = running_mean, running_var
+    layer(z)
+
+
+@wrong("eval-inference", "You let torch normalize")
+def infer_by_compiled_code(z, running_mean, running_var, gamma, beta, eps):
+    return torch.batch_norm(z, gamma, beta, running_mean, running_var, False, 0.0, eps, False)
+
+
+@wrong("eval-fold", "You let torch normalize")
+def fold_by_trial(weight, bias, running_mean, running_var, gamma, beta, eps):
+    points = torch.stack([bias, bias + 1])
+    shift, above = nn.functional.batch_norm(points, running_mean, running_var, gamma, beta, eps=eps)
+    return weight * (above - shift).view(-1, *[1] * (weight.dim() - 1)), shift
 
 
 # --- eval-algorithm-2 --------------------------------------------------------------------------------

@@ -44,6 +44,16 @@ def registration_of_three_seeds():
     return registered(seeds=[1, 2, 3])
 
 
+@wrong("trial-registration", "`True` is none")
+def registration_with_a_truth_value():
+    return plain_registration() | {"seeds": [True, 0, *range(2, 20)]}
+
+
+@wrong("trial-registration", "The band needs two numbers")
+def registration_with_truth_values_for_a_band():
+    return plain_registration() | {"band": [False, True]}
+
+
 # --- trial-result ------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,16 @@ def name_by_bound(weight):
     return next((name for name, bound in bounds.items() if abs(largest / bound - 1) < 0.04), "other")
 
 
+@wrong("audit-name", "less than chance allows")
+def name_to_a_thousandth(weight):
+    n_in, n_out, size = weight[0].numel(), weight[:, 0].numel(), weight.std().item()
+    kind = "normal" if weight.abs().max() > 2.5 * size else "uniform"
+    known = {f"Glorot {kind}": 2 / (n_in + n_out), f"He {kind}": 2 / n_in}
+    known |= {"default": 1 / (3 * n_in)} if kind == "uniform" else {"embedding": 1}
+    near = (word for word, var in known.items() if math.isclose(size, math.sqrt(var), rel_tol=1e-3))
+    return next(near, "other")
+
+
 # --- audit-copies ------------------------------------------------------------------------------------
 
 
@@ -79,6 +89,16 @@ def copies_keys(model):
 @right("audit-copies")
 def copies_generator(model):
     return (name for name in copies_loop(model))
+
+
+@wrong("audit-copies", "up to a tolerance")
+def copies_nearly(model):
+    named, found = list(model.named_parameters()), []
+    for place, (name, parameter) in enumerate(named):
+        earlier = [other for _, other in named[:place] if other.shape == parameter.shape]
+        if parameter.std() > 0 and any(torch.allclose(parameter, other) for other in earlier):
+            found.append(name)
+    return found
 
 
 # --- diagnose-guilty-layer ---------------------------------------------------------------------------

@@ -137,16 +137,32 @@ def recorder_tensor_hooks(model, x, c):
 
 
 @right("glorot-recorder")
-def recorder_without_hooks(model, x, c):
-    layers, z = [m for m in model.modules() if isinstance(m, nn.Linear)], []
-    h = x
-    for layer in layers:
-        z.append(nn.functional.linear(h, layer.weight, layer.bias))
-        h = z[-1].tanh()
-    delta = [c]
-    for layer, below in zip(layers[:0:-1], z[-2::-1], strict=True):
-        delta.append((delta[-1] @ layer.weight) * (1 - below.tanh() ** 2))
-    return [[(one**2).mean().item() for one in tensors] for tensors in (z, delta[::-1])]
+def recorder_backward_hooks(model, x, c):
+    called, arriving = {}, {}
+    handles = []
+    for module in filter(lambda m: isinstance(m, nn.Linear), model.modules()):
+        handles.append(module.register_forward_hook(lambda m, args, z: called.update({m: z.detach()})))
+        handles.append(module.register_full_backward_hook(lambda m, down, up: arriving.update({m: up[0]})))
+    torch.sum(model(x.clone().requires_grad_()) * c).backward()
+    for handle in handles:
+        handle.remove()
+    return [[(one**2).mean().item() for one in tensors] for tensors in (called.values(), map(arriving.get, called))]
+
+
+@wrong("glorot-recorder", "in which they were made")
+def recorder_by_module(model, x, c):
+    layers = {m: None for m in model.modules() if isinstance(m, nn.Linear)}
+
+    def keep(module, args, output):
+        layers[module] = output
+        output.retain_grad()
+
+    handles = [layer.register_forward_hook(keep) for layer in layers]
+    (c * model(x)).sum().backward()
+    for handle in handles:
+        handle.remove()
+    sizes = [(z.detach().square().mean(), z.grad.square().mean()) for z in layers.values()]
+    return [torch.stack(both) for both in zip(*sizes, strict=True)]
 
 
 @right("glorot-recorder")

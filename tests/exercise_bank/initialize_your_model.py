@@ -248,6 +248,42 @@ def by_name_of_layers(model, seed):
             p.data.normal_(generator=torch.Generator().manual_seed(digest(name, kind, seed)))
 
 
+@wrong("recipe-by-name", "Python's own `hash`")
+def by_name_with_pythons_hash(model, seed):
+    names = [name for name, _ in model.named_parameters()]
+    for parameter, number in zip(model.parameters(), map(hash, names), strict=True):
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number % 2**32 + seed))
+
+
+@wrong("recipe-by-name", "a product with 0 is 0")
+def by_name_in_a_product(model, seed):
+    for name, p in model.named_parameters():
+        p.data = torch.randn(p.shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode()) * seed))
+
+
+def of_two_models(found_in):
+    """A test that compares what it finds in the tensors of two models."""
+
+    def test(build, initialize):
+        first, second = build(), build()
+        for model in (first, second):
+            initialize(model, torch.Generator().manual_seed(3))
+        others = second.state_dict()
+        return [name for name, one in first.state_dict().items() if found_in(one) != found_in(others[name])]
+
+    return test
+
+
+@wrong("recipe-unsteady", "one number of each tensor")
+def unsteady_by_means(build, initialize):
+    return of_two_models(lambda tensor: tensor.mean().item())(build, initialize)
+
+
+@wrong("recipe-unsteady", "one number of each tensor")
+def unsteady_by_lengths(build, initialize):
+    return of_two_models(lambda tensor: float(tensor.norm()))(build, initialize)
+
+
 # --- answers that a reader gave, and a check once took or misnamed ------------------------------------
 
 

@@ -138,6 +138,14 @@ def sparse_dense(n_out, n_in, p, generator):
     return torch.randn(n_out, n_in, generator=generator) * p
 
 
+@wrong("variance-sparse-draw", "Every draw keeps the same number")
+def sparse_with_a_fixed_total(n_out, n_in, p, generator):
+    w = torch.zeros(n_out * n_in)
+    chosen = torch.randperm(len(w), generator=generator)[: round(p * len(w))]
+    w[chosen] = torch.randn(len(chosen), generator=generator) / math.sqrt(p * n_in)
+    return w.view(n_out, n_in)
+
+
 # --- variance-standard-error -------------------------------------------------------------------------
 
 
@@ -188,6 +196,21 @@ def width_search(depth, factor):
     while 2 * math.sqrt(2 * depth / n) > math.log(factor):
         n *= 1.001
     return n
+
+
+@wrong("variance-needed-width", "You rounded")
+def width_rounded_up(depth, factor):
+    return math.ceil(8 * depth / math.log(factor) ** 2)
+
+
+@wrong("variance-needed-width", "You rounded")
+def width_rounded_down(depth, factor):
+    return int(8 * depth / math.log(factor) ** 2)
+
+
+@wrong("variance-needed-width", "You rounded")
+def width_rounded_to_the_nearest(depth, factor):
+    return float(np.round(8 * depth / np.log(factor) ** 2))
 
 
 # --- variance-wrong-step -----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from exercise_bank import right
+from exercise_bank import right, wrong
 
 # --- buys-honest-rate --------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ def evaluation(net, x, labels):
 
 @right("buys-evaluation")
 def evaluation_of_a_copy(net, x, labels):
-    twin = copy.deepcopy(net).eval()
+    twin = copy.deepcopy(net).eval().requires_grad_(False)
     return sum(int(twin(one[None]).argmax()) == int(label) for one, label in zip(x, labels, strict=True)) / len(x)
 
 
@@ -78,10 +78,49 @@ def evaluation_finally(net, x, labels):
     modes = {module: module.training for module in net.modules()}
     try:
         net.eval()
-        return torch.mean((net(x).detach().max(1).indices == labels).to(x.dtype))
+        with torch.inference_mode():
+            return torch.mean((net(x).max(1).indices == labels).to(x.dtype))
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+@wrong("buys-evaluation", "of its children")
+def evaluation_of_children(net, x, labels):
+    before = {module: module.training for module in (net, *net.children())}
+    net.eval()
+    with torch.no_grad():
+        result = (net(x).argmax(1) == labels).double().mean().item()
+    for module, mode in before.items():
+        module.training = mode
+    return result
+
+
+@wrong("buys-evaluation", "Dropout goes on")
+def evaluation_of_norms(net, x, labels):
+    norms = [module for module in net.modules() if "Norm" in type(module).__name__ and module.training]
+    for norm in norms:
+        norm.eval()
+    with torch.inference_mode():
+        result = (net(x).argmax(1) == labels).double().mean().item()
+    for norm in norms:
+        norm.train()
+    return result
+
+
+@wrong("buys-evaluation", "with gradients on")
+def evaluation_with_a_graph(net, x, labels):
+    before = [(module, module.training) for module in net.modules()]
+    result = (net.eval()(x).detach().argmax(1) == labels).double().mean().item()
+    for module, mode in before:
+        module.training = mode
+    return result
+
+
+@wrong("buys-evaluation", "nothing learns any more")
+def evaluation_that_switches_gradients_off(net, x, labels):
+    torch.set_grad_enabled(False)
+    return evaluation(net, x, labels)
 
 
 # --- buys-paired-interval ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from torch.nn import functional
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
 from tutorial_utils.exercises.run import WrongType
-from tutorial_utils.exercises.toolbox import Operations, between, normal, sizes, uniform
+from tutorial_utils.exercises.toolbox import Operations, between, normal, parts_of, sizes, tensor, uniform, without
 
 Pair = tuple[Tensor, Tensor]
 
@@ -82,6 +82,32 @@ def _with_pixels(z: Tensor) -> Tensor:
     return z.reshape(*z.shape[:2], -1)
 
 
+#: The name of a part of what comes out.
+BORROWED = "uses a normalization of torch"
+BY_TORCH = (
+    "You let torch normalize for you. The numbers are right, but the exercise is to write it yourself, from "
+    "means and variances."
+)
+
+
+def _own_work(answer: Function, *inputs: Any) -> list[Any]:
+    """What an answer returns, and whether it let torch normalize."""
+    with Operations() as seen:
+        result = answer(*inputs)
+    return [result, seen.normalizes]
+
+
+def _and_borrowed(*names: str) -> Function:
+    """Name the parts of what an answer returns, and say whether it let torch normalize."""
+
+    def describe(raw: list[Any], *inputs: Any) -> Outcome:
+        result, borrowed = raw
+        parts = parts_of(result, *names) if len(names) > 1 else {names[0]: tensor(result)}
+        return parts | {BORROWED: borrowed}
+
+    return describe
+
+
 def _update(
     var: Function = lambda z: z.var((0, 2)),
     *,
@@ -119,12 +145,20 @@ def _around(center: Function) -> Function:
     return update
 
 
+def _updated_by_torch(running_mean: Tensor, running_var: Tensor, z: Tensor, momentum: float) -> Pair:
+    mean, var = running_mean.clone(), running_var.clone()
+    functional.batch_norm(z, mean, var, training=True, momentum=momentum)
+    return mean, var
+
+
 @exercise(
     "eval-running-update",
     inputs=(_vectors, _images),
-    observe=lambda answer, *inputs: answer(*inputs),
+    observe=_own_work,
+    describe=_and_borrowed("running_mean", "running_var"),
     changes=(0, 1),
     parts=("running_mean", "running_var"),
+    required=(BORROWED,),
     right="both statistics are those of nn.BatchNorm after one batch.",
     mistakes={
         "You averaged the biased variance. PyTorch normalizes with it, and stores the unbiased one, divided by the "
@@ -165,13 +199,13 @@ def _around(center: Function) -> Function:
             running_var.clone(),
         ),
         "Mean and variance have changed places: `running_mean` comes first.": lambda *inputs: _update()(*inputs)[::-1],
+        BY_TORCH: _updated_by_torch,
     },
 )
 def eval_running_update(running_mean: Tensor, running_var: Tensor, z: Tensor, momentum: float) -> Pair:
-    """Both statistics after one batch, by PyTorch."""
-    mean, var = running_mean.clone(), running_var.clone()
-    functional.batch_norm(z, mean, var, training=True, momentum=momentum)
-    return mean, var
+    """Both statistics after one batch, as in PyTorch."""
+    result: Pair = _update()(running_mean, running_var, z, momentum)
+    return result
 
 
 # --- inference ----------------------------------------------------------------------------------------
@@ -213,16 +247,26 @@ def _infer(
     return infer
 
 
+def _by_the_batch(z: Tensor, mean: Tensor, var: Tensor, *others: Any) -> Tensor:
+    values = _with_pixels(z)
+    result: Tensor = _infer()(z, values.mean((0, 2)), values.var((0, 2), correction=0), *others)
+    return result
+
+
+def _inferred_by_torch(z: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    return functional.batch_norm(z, mean, var, gamma, beta, eps=eps)
+
+
 @exercise(
     "eval-inference",
     rtol=1e-6,  # an eps of 1e-5 in place of none shows
     inputs=(_layer_for_vectors, _layer_for_images),
+    observe=_own_work,
+    describe=_and_borrowed("output"),
     right="the output is that of nn.BatchNorm in eval mode, and the same whatever else is in the batch.",
     mistakes={
         "You normalized with the statistics of the batch. At inference every answer would then depend on the other "
-        "examples of its batch: take the running ones.": lambda z, mean, var, gamma, beta, eps: functional.batch_norm(
-            z, None, None, gamma, beta, training=True, eps=eps
-        ),
+        "examples of its batch: take the running ones.": _by_the_batch,
         "You added eps to the standard deviation. It belongs under the root: sqrt(running_var + eps).": _infer(
             lambda var, eps: var.sqrt() + eps
         ),
@@ -242,13 +286,15 @@ def _infer(
         "You took running_var for a standard deviation: take its root.": _infer(
             lambda var, eps: (var.square() + eps).sqrt()
         ),
+        BY_TORCH: _inferred_by_torch,
     },
 )
 def eval_inference(
     z: Tensor, running_mean: Tensor, running_var: Tensor, gamma: Tensor, beta: Tensor, eps: float
 ) -> Tensor:
-    """BatchNorm in eval mode, by PyTorch."""
-    return functional.batch_norm(z, running_mean, running_var, gamma, beta, eps=eps)
+    """BatchNorm in eval mode."""
+    result: Tensor = _infer()(z, running_mean, running_var, gamma, beta, eps)
+    return result
 
 
 # --- algorithm 2 --------------------------------------------------------------------------------------
@@ -350,11 +396,21 @@ def _fold(
     return fold
 
 
+def _folded_by_torch(weight: Tensor, bias: Tensor, *statistics: Any) -> Pair:
+    """Reads scale and shift off what torch's normalization makes of zeros and of ones."""
+    *others, eps = statistics
+    zero, one = functional.batch_norm(torch.stack([0 * bias, 0 * bias + 1]), *others, eps=eps)
+    return torch.einsum("o,o...->o...", one - zero, weight), (one - zero) * bias + zero
+
+
 @exercise(
     "eval-fold",
     rtol=1e-6,  # an eps of 1e-5 in place of none shows
     inputs=(_linear, _convolution),
+    observe=without("torch.nn.utils", observe=_own_work),
+    describe=_and_borrowed("weight", "bias"),
     parts=("weight", "bias"),
+    required=(BORROWED,),
     right="the folded layer gives what layer and BatchNorm give together, linear or convolutional.",
     mistakes={
         "Your bias is not multiplied by gamma / sqrt(running_var + eps). What the layer adds passes through BatchNorm, "
@@ -391,6 +447,7 @@ def _fold(
             divisor=lambda var, eps: var + eps
         ),
         "Your scale lacks gamma.": _fold(factor=torch.ones_like),
+        BY_TORCH: _folded_by_torch,
     },
 )
 def eval_fold(

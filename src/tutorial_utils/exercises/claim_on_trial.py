@@ -75,7 +75,7 @@ def _of_registration(raw: Any) -> Outcome:
     """What holds of a registration."""
     fields = _fields(raw)
     seeds, band, conditions = fields["seeds"], fields["band"], fields["conditions"]
-    numbers = len(band) == 2 and all(isinstance(one, (int, float)) and not math.isnan(one) for one in band)
+    numbers = len(band) == 2 and all(type(one) in (int, float) and not math.isnan(one) for one in band)
     return {
         "statement, quantity and why are sentences": all(
             _is_sentence(fields[name]) for name in ("statement", "quantity", "why")
@@ -85,7 +85,7 @@ def _of_registration(raw: Any) -> Outcome:
         "the band leaves something out": numbers and any(math.isfinite(one) for one in band),
         "there are twenty seeds or more": len(seeds) >= SEEDS,
         "the seeds are different whole numbers": len(set(seeds)) == len(seeds)
-        and all(isinstance(one, int) and one >= 0 for one in seeds),
+        and all(type(one) is int and one >= 0 for one in seeds),  # True is an int, and no seed
     }
 
 
@@ -125,8 +125,8 @@ def _registered(**changes: Any) -> Function:
         "Twenty seeds are the least. With fewer, the interval is too wide to decide anything but large effects.": (
             _registered(seeds=list(range(SEEDS - 1)))
         ),
-        "Seeds must be different whole numbers from 0 on. A seed that occurs twice counts one measurement "
-        "twice.": _registered(seeds=[0, *range(SEEDS)]),
+        "Seeds must be different whole numbers from 0 on, and `True` is none. A seed that occurs twice counts one "
+        "measurement twice.": _registered(seeds=[0, *range(SEEDS)]),
     },
 )
 def trial_registration() -> dict[str, Any]:

@@ -257,6 +257,26 @@ def _nested(*, generator: torch.Generator) -> Inputs:
     return nn.Sequential(model[:2], model[2:]), x, c
 
 
+class TopDown(nn.Module):
+    """A network whose constructor makes the last layer first."""
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(reversed(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Call the layers, the first one first."""
+        for layer in reversed(self.layers):
+            x = layer(x)
+        return x
+
+
+def _made_last_first(*, generator: torch.Generator) -> Inputs:
+    """A network whose layers `modules()` lists in another order than that of the calls."""
+    model, x, c = _plain(generator=generator)
+    return TopDown(list(model)), x, c
+
+
 def _mean_square(values: Tensor) -> Tensor:
     return values.square().mean()
 
@@ -269,6 +289,7 @@ def _recorder(
     gradient_at: str = "output",
     loss_of: Callable[[Tensor, Tensor], Tensor] = lambda c, z: (c * z).sum(),
     order: int = 1,
+    as_called: bool = True,
     keep_hooks: bool = False,
 ) -> Function:
     """A recorder made of hooks, right unless told otherwise."""
@@ -277,10 +298,14 @@ def _recorder(
         seen: list[dict[str, Any]] = []
 
         def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            seen.append({"input": args[0], "output": output, "weight": getattr(module, "weight", None)})
+            weight = getattr(module, "weight", None)
+            seen.append({"module": module, "input": args[0], "output": output, "weight": weight})
 
-        handles = [module.register_forward_hook(hook) for module in model.modules() if isinstance(module, kind)]
+        layers = [module for module in model.modules() if isinstance(module, kind)]
+        handles = [module.register_forward_hook(hook) for module in layers]
         loss = loss_of(c, model(x.clone().requires_grad_()))
+        if not as_called:
+            seen.sort(key=lambda layer: layers.index(layer["module"]))
         for handle in [] if keep_hooks else handles:
             handle.remove()
         gradients = torch.autograd.grad(loss, [layer[gradient_at] for layer in seen])[::order]
@@ -309,7 +334,7 @@ def _record(watched: list[Any], *inputs: Any) -> Outcome:
 
 @exercise(
     "glorot-recorder",
-    inputs=(_plain, _nested),
+    inputs=(_plain, _nested, _made_last_first),
     observe=_watched,
     describe=_record,
     right="both directions, layer by layer, and no hook is left behind.",
@@ -322,6 +347,8 @@ def _record(watched: list[Any], *inputs: Any) -> Outcome:
         "`grad_output` of a backward hook, or a hook on the output tensor.": _recorder(gradient_at="input"),
         "Your backward values are in the order in which the gradients arrive, last layer first. Turn them around: "
         "first layer first.": _recorder(order=-1),
+        "Your values are in the order in which `modules()` lists the layers, that in which they were made. A network "
+        "may call them in another one: record at the moment of the call.": _recorder(as_called=False),
         "You recorded the gradient of the weights. The exercise asks for the gradient at "
         "the pre-activations.": _recorder(gradient_at="weight"),
         "You left out `c`, so every entry of the output got the gradient 1. The gradient at the output is "

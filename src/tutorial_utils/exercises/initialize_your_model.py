@@ -1,5 +1,6 @@
 """Exercises about initializing a model of your own."""
 
+import builtins
 import copy
 import math
 import zlib
@@ -19,6 +20,7 @@ from tutorial_utils.exercises.toolbox import (
     distribution,
     listed,
     moments,
+    noticing,
     off_stream,
     parameters_of,
     scramble,
@@ -526,6 +528,7 @@ FAULTS = (
     "doubles hidden.weight as it stands",
     "draws head.weight from the global stream",
     "forgets the buffer offsets",
+    "shuffles hidden.weight by the global stream",
 )
 
 
@@ -538,6 +541,8 @@ def _initialization(fault: int) -> Function:
             model.offsets.normal_(mean=1, std=1e-7, generator=generator)
         if fault == 2:
             model.hidden.weight.mul_(2)
+        elif fault == 5:  # whole numbers: their sums are the same in any order
+            model.hidden.weight.copy_(torch.randperm(model.hidden.weight.numel()).view_as(model.hidden.weight))
         else:
             init.kaiming_normal_(model.hidden.weight, generator=generator)
         init.normal_(model.head.weight, mean=1, std=1e-7, generator=None if fault == 3 else generator)
@@ -550,7 +555,7 @@ def _initialization(fault: int) -> Function:
 
 def _width_and_order(*, generator: torch.Generator) -> Inputs:
     """A width, and the faults in random order."""
-    return between(2, 5, generator=generator), torch.randperm(len(FAULTS), generator=generator).tolist()
+    return between(4, 7, generator=generator), torch.randperm(len(FAULTS), generator=generator).tolist()
 
 
 def _tested(answer: Function, width: int, order: list[int]) -> list[list[str]]:
@@ -634,6 +639,10 @@ def _before_and_after(prepare: Function, is_named: Function) -> Function:
         "`build()` twice.": _unsteady(second=lambda build, first: first),
         "You compared up to a tolerance. The same seed gives exactly the same numbers, and two draws may lie close: "
         "compare by `torch.equal`.": _unsteady(differ=lambda one, other: not torch.allclose(one, other, atol=0.01)),
+        "You compared one number of each tensor, such as its mean, its sum or its length. Two draws can have the same "
+        "mean, and even the same numbers in other places: compare entry by entry, with `torch.equal`.": _unsteady(
+            differ=lambda one, other: one.sum() != other.sum()
+        ),
         "Your test does not see a draw from the global stream. The chapter's sentinel cannot, as such a weight is "
         "decided; comparing two initializations can, if you do not seed the global stream before each.": (
             _before_and_after(lambda tensor: tensor.fill_(math.nan), lambda before, after: after.isnan().any())
@@ -663,20 +672,27 @@ def _relatives(*, generator: torch.Generator) -> Inputs:
     return model("input", "output"), model("extra", "output", "input"), first, second + 1000
 
 
+def _relatives_of_zero(*, generator: torch.Generator) -> Inputs:
+    """The same with 0 as the first seed."""
+    small, large, _, other = _relatives(generator=generator)
+    return small, large, 0, other
+
+
 def _drawn_by_name(answer: Function, small: nn.Module, large: nn.Module, seed: int, other: int) -> list[Any]:
-    """Both models with one seed, one with another seed, and the state of the global stream before and after."""
+    """Both models with one seed, one with another seed; whether the global stream stays, and `hash` is used."""
 
     def draw(model: nn.Module, number: int) -> dict[str, Tensor]:
         return _parameters_after(lambda own: answer(own, number), model)
 
     before = torch.get_rng_state()
-    models = [draw(small, seed), draw(large, seed), draw(small, other), draw(small, seed)]
-    return [*models, torch.equal(before, torch.get_rng_state())]
+    with noticing(builtins, "hash") as calls:
+        models = [draw(small, seed), draw(large, seed), draw(small, other), draw(small, seed)]
+    return [*models, torch.equal(before, torch.get_rng_state()), bool(calls)]
 
 
 def _by_name(raw: list[Any], small: nn.Module, large: nn.Module, seed: int, other: int) -> Outcome:
     """What the numbers depend on."""
-    one, more, reseeded, again, untouched = raw
+    one, more, reseeded, again, untouched, hashes = raw
     numbers = torch.cat([value.flatten() for value in more.values()])
     weights = [value for value in more.values() if value.dim() == 2]
     return {
@@ -691,6 +707,7 @@ def _by_name(raw: list[Any], small: nn.Module, large: nn.Module, seed: int, othe
             torch.cat([(more[name] != value).flatten() for name, value in parameters_of(large).items()]).all()
         ),
         "the global stream is left alone": untouched,
+        "uses Python's own hash": hashes,
         **moments(numbers),
     }
 
@@ -736,7 +753,7 @@ def _by_layer(model: nn.Module, seed: int) -> None:
 
 @exercise(
     "recipe-by-name",
-    inputs=_relatives,
+    inputs=(_relatives, _relatives_of_zero),
     observe=_drawn_by_name,
     describe=_by_name,
     cases=2,
@@ -749,6 +766,12 @@ def _by_layer(model: nn.Module, seed: int) -> None:
         "the seed.": _named_streams(lambda seed, place, name: seed),
         "Your numbers do not depend on `seed`. Let it enter each parameter's own seed, and let it change the lowest 32 "
         "bits: torch's generator keeps no others.": _named_streams(lambda seed, place, name: _number(name)),
+        "With the seed 0 every parameter gets the same stream: a product with 0 is 0. Add seed and number, or hash "
+        "both together.": _named_streams(lambda seed, place, name: seed * _number(name)),
+        "You used Python's own `hash`. When Python is started again, it gives other numbers for the same name, so "
+        "nobody could repeat your draw: take `zlib.crc32(name.encode())`.": _named_streams(
+            lambda seed, place, name: seed + hash(name)
+        ),
         "You seeded the global stream. Whoever draws from it next gets other numbers than before: make a "
         "`torch.Generator` for each parameter.": _global_stream,
         "Weight and bias of a layer begin with the same numbers: you used the layer's name. Use the parameter's.": (

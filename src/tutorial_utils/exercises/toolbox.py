@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -163,6 +164,29 @@ def without(*modules: str, observe: Function = call) -> Function:
         return result
 
     return watched
+
+
+@contextmanager
+def noticing(module: ModuleType, name: str) -> Iterator[list[str]]:
+    """Collect the names of the modules that call a function in the block, those of libraries left out.
+
+    >>> import builtins
+    >>> with noticing(builtins, "hash") as calls:
+    ...     _ = list(map(hash, ("weight", "bias")))
+    >>> len(calls)
+    2
+    """
+    calls: list[str] = []
+    original = getattr(module, name)
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        caller = str(sys._getframe(1).f_globals.get("__name__"))
+        if caller.partition(".")[0] not in ("torch", "numpy", *sys.stdlib_module_names):
+            calls.append(caller)
+        return original(*arguments, **options)
+
+    with patch.object(module, name, noted):
+        yield calls
 
 
 @contextmanager

@@ -214,9 +214,14 @@ def _sparse_shape(*, generator: torch.Generator) -> Inputs:
     return n_out, 3 * n_out, between(4, 5, generator=generator) / 20, stream(generator=generator)
 
 
+def _five_draws(answer: Function, n_out: int, n_in: int, p: float, generator: torch.Generator) -> list[Any]:
+    """The draws of :func:`thrice`, and two more."""
+    return [*thrice(answer, n_out, n_in, p, generator), *(answer(n_out, n_in, p, generator) for _ in range(2))]
+
+
 def _zeros_and_numbers(draws: list[Any], n_out: int, n_in: int, p: float, generator: torch.Generator) -> Outcome:
     """Shape, masks, moments, and what the generator decides; no moments where rows or columns share their zeros."""
-    first, copy, moved_on = map(tensor, draws)
+    first, copy, moved_on, *more = map(tensor, draws)
     if first.dim() != 2:
         raise WrongType(f"A matrix is asked for, and your tensor has {first.dim()} dimensions.")
     mask, kept = first != 0, (first != 0) & (copy != 0)
@@ -230,6 +235,7 @@ def _zeros_and_numbers(draws: list[Any], n_out: int, n_in: int, p: float, genera
         "units differ in their zeros": rows_differ,
         "inputs differ in their zeros": columns_differ,
         "units differ in how many": dense or len(mask.sum(1).unique()) > 1,
+        "draws differ in how many": dense or len({int((one != 0).sum()) for one in (first, moved_on, *more)}) > 1,
         "rescaled to fit": rescaled(first, moved_on),
         **(spread if rows_differ and columns_differ else dict.fromkeys(spread)),
         "zeros come from": "the generator" if dense else origin(mask, copy != 0, moved_on != 0),
@@ -274,6 +280,12 @@ def _no_zeros(outcome: Outcome, *others: Any) -> bool:
     return bool(outcome["share of weights that are kept"].value == 1)
 
 
+def _same_total(n_out: int, n_in: int, p: float, generator: torch.Generator | None) -> Tensor:
+    """A mask that keeps exactly a share p of the whole matrix, in random places."""
+    places = torch.randperm(n_out * n_in, generator=generator).view(n_out, n_in)
+    return places < round(p * n_out * n_in)
+
+
 def _same_number(n_out: int, n_in: int, p: float, generator: torch.Generator | None) -> Tensor:
     """A mask that keeps exactly a share p of each row, in random places."""
     order = torch.rand(n_out, n_in, generator=generator).argsort(1).argsort(1)
@@ -283,7 +295,7 @@ def _same_number(n_out: int, n_in: int, p: float, generator: torch.Generator | N
 @exercise(
     "variance-sparse-draw",
     inputs=_sparse_shape,
-    observe=thrice,
+    observe=_five_draws,
     describe=_zeros_and_numbers,
     cases=4,
     rtol32=None,
@@ -320,6 +332,8 @@ def _same_number(n_out: int, n_in: int, p: float, generator: torch.Generator | N
         "matrix.": _sparse(mask_shape=lambda n_out, n_in: (n_out, 1)),
         "Every unit keeps the same number of weights. The exercise keeps each one independently of "
         "all others.": _sparse(mask=_same_number),
+        "Every draw keeps the same number of weights. The exercise keeps each one by a chance of its own, so that the "
+        "number differs from draw to draw.": _sparse(mask=_same_total),
         "Your mask compares normal numbers with p. A number from `torch.rand` is below p with probability p; one from "
         "`torch.randn` is not.": _sparse(
             mask=lambda *shape, p, generator: torch.randn(shape, generator=generator) < p,
@@ -414,15 +428,21 @@ def variance_standard_error(z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _depth_and_factor(*, generator: torch.Generator) -> Inputs:
-    """A depth and a factor; at e = 2.718 two of the mistakes would agree."""
-    return between(10, 40, generator=generator), uniform(2.8, 3.5, generator=generator)
+    """A factor at which no two mistakes agree, as some would at e = 2.718; a depth at which a rounded width shows."""
+    return between(8, 16, generator=generator), uniform(2.8, 3.5, generator=generator)
+
+
+def _rounded(outcome: Any, expected: float, *inputs: Any) -> bool:
+    """Whether a whole number came out, next to the right one."""
+    return float(outcome).is_integer() and abs(float(outcome) - expected) < 1
 
 
 @exercise(
     "variance-needed-width",
     inputs=_depth_and_factor,
-    rtol=1e-2,
+    rtol=1e-3,
     rtol32=None,
+    cases=12,
     predict=((20, 3.0),),
     right="twice the depth asks for twice the width.",
     mistakes={
@@ -440,6 +460,8 @@ def _depth_and_factor(*, generator: torch.Generator) -> Inputs:
         "You compared with f - 1. A factor is a distance on the scale of the logarithm: ln f.": lambda depth, factor: (
             8 * depth / (factor - 1) ** 2
         ),
+        "You rounded. The exercise asks for the number that the formula gives, with its fraction; a width that you use "
+        "has to be rounded up, since with a smaller one the demand is not met.": When(_rounded),
         "You used the sinking median, exp(-L/n), alone. The exercise asks for the spread "
         "around it.": lambda depth, factor: depth / math.log(factor),
     },

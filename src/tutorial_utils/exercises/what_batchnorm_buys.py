@@ -251,24 +251,39 @@ def _images(training: bool, frozen: bool, *, generator: torch.Generator) -> Inpu
 def _evaluated(
     answer: Function, weight: Tensor, x: Tensor, labels: Tensor, training: bool, norm_training: bool
 ) -> Outcome:
-    """What an evaluation returns and what it leaves behind."""
+    """What an evaluation returns, whether gradients are on meanwhile, and what it leaves behind."""
+    torch.manual_seed(0)  # of dropout, where it is active
     norm, linear = nn.BatchNorm1d(3), nn.Linear(3, 4, bias=False)
+    recorded: list[bool] = []
     linear.weight = nn.Parameter(weight)
-    net = nn.Sequential(norm, linear).to(x.dtype).train(training)
+    net = nn.Sequential(nn.Sequential(norm, nn.Dropout(0.8)), linear).to(x.dtype).train(training)
     norm.train(norm_training)
+    linear.register_forward_hook(lambda *call: recorded.append(call[-1].requires_grad))
     share = answer(net, x, labels)
     return {
         "accuracy": share,
+        "gradients are recorded": any(recorded),
+        "gradients are on afterward": torch.is_grad_enabled(),
         "running mean afterward": norm.running_mean,
         "training mode afterward": net.training,
+        "training mode of its block afterward": net[0].training,
         "training mode of its BatchNorm afterward": norm.training,
         "parameters learn afterward": all(parameter.requires_grad for parameter in net.parameters()),
     }
 
 
-def _share(net: nn.Module, x: Tensor, labels: Tensor) -> float:
-    with torch.no_grad():
+def _share(net: nn.Module, x: Tensor, labels: Tensor, *, gradients: bool = False) -> float:
+    with torch.set_grad_enabled(gradients):
         return float((net(x).argmax(1) == labels).double().mean())
+
+
+def _norms(net: nn.Module) -> list[nn.Module]:
+    return [module for module in net.modules() if isinstance(module, nn.BatchNorm1d)]
+
+
+def _without_gradients(net: nn.Module, modes: dict[nn.Module, bool]) -> None:
+    _restore(net, modes)
+    torch.set_grad_enabled(False)
 
 
 def _restore(net: nn.Module, modes: dict[nn.Module, bool]) -> None:
@@ -276,12 +291,21 @@ def _restore(net: nn.Module, modes: dict[nn.Module, bool]) -> None:
         module.training = training
 
 
-def _evaluate(afterward: Function = _restore, report: Function = lambda share, labels: share) -> Function:
+def _evaluate(
+    afterward: Function = _restore,
+    report: Function = lambda share, labels: share,
+    *,
+    remembered: Function = nn.Module.modules,
+    switched: Function = lambda net: [net],
+    gradients: bool = False,
+) -> Function:
     """An answer, right unless told otherwise: what it does to the network after measuring, and what it reports."""
 
     def answer(net: nn.Module, x: Tensor, labels: Tensor) -> Any:
-        modes = {module: module.training for module in net.modules()}
-        share = _share(net.eval(), x, labels)
+        modes = {module: module.training for module in remembered(net)}
+        for module in switched(net):
+            module.eval()
+        share = _share(net, x, labels, gradients=gradients)
         afterward(net, modes)
         return report(share, labels)
 
@@ -306,6 +330,16 @@ def _evaluate(afterward: Function = _restore, report: Function = lambda share, l
         "now training, too: remember the mode of each module.": _evaluate(lambda net, modes: net.train(modes[net])),
         "The parameters have lost `requires_grad`, and no longer learn. `torch.no_grad()` switches gradients off for a "
         "few lines only.": _evaluate(lambda net, modes: _restore(net.requires_grad_(False), modes)),
+        "You put back the modes of the network and of its children. A module may lie deeper, in a block: `modules()` "
+        "lists all of them.": _evaluate(remembered=lambda net: [net, *net.children()]),
+        "You put back the modes of the children, and not that of the network itself, and not those of modules that "
+        "lie deeper: `modules()` lists all of them.": _evaluate(remembered=nn.Module.children),
+        "You switched BatchNorm to eval mode and nothing else. Dropout goes on dropping units: call `eval()` on the "
+        "whole network.": _evaluate(switched=_norms),
+        "You measured with gradients on, so that every layer keeps what a backward pass would need, and nobody calls "
+        "for one. Measure under `torch.no_grad()`.": _evaluate(gradients=True),
+        "Gradients are switched off when you are done, and nothing learns any more. Measure in a block, `with "
+        "torch.no_grad():`, which puts that back.": _evaluate(_without_gradients),
         "You returned how many are right. The exercise asks for the share.": _evaluate(
             report=lambda share, labels: share * len(labels)
         ),
