@@ -5,7 +5,7 @@ import torch
 from randomness import seeded
 from scipy import stats
 
-from tutorial_utils.stats import Comparison, compare_mean
+from tutorial_utils.stats import Comparison, compare_mean, share_interval
 
 
 def test_mean_and_standard_error_by_hand() -> None:
@@ -56,3 +56,16 @@ def test_verdicts() -> None:
 def test_bad_input_is_repeated_in_the_error(samples: list[float], over: list[float] | None) -> None:
     with pytest.raises(ValueError, match=r"samples of shape \(\d,\) over \(\d,\) of mean .*; there must be"):
         compare_mean(torch.tensor(samples), 0.0, over=None if over is None else torch.tensor(over))
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+@pytest.mark.parametrize(("count", "trials"), [(0, 1), (1, 1), (0, 5), (3, 5), (5, 5), (40, 400)])
+def test_the_interval_of_a_share_is_scipy_s(count: int, trials: int, confidence: float) -> None:
+    theirs = stats.binomtest(count, trials).proportion_ci(confidence)
+    assert share_interval(count, trials, confidence) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(("count", "trials", "confidence"), [(-1, 5, 0.95), (6, 5, 0.95), (0, 0, 0.95), (1, 5, 1.0)])
+def test_a_share_of_nothing_is_refused(count: int, trials: int, confidence: float) -> None:
+    with pytest.raises(ValueError, match=f"count = {count}, trials = {trials}"):
+        share_interval(count, trials, confidence)

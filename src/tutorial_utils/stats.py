@@ -1,9 +1,10 @@
-"""Compare the mean of a sample with what theory says, in the sample's own standard errors."""
+"""Compare the mean of a sample with what theory says, and say which shares a count leaves possible."""
 
 import math
 from typing import NamedTuple
 
 import torch
+from scipy import special
 from torch import Tensor
 
 
@@ -70,3 +71,35 @@ def compare_mean(samples: Tensor, theory: float, *, over: Tensor | None = None) 
     error = (a - ratio * b).std() / (b.mean().abs() * math.sqrt(a.numel()))
     rounding = 4 * torch.finfo(torch.float64).eps * ratio.abs()  # samples without any spread still round
     return Comparison(ratio.item(), max(error, rounding).item(), theory)
+
+
+def share_interval(count: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    r"""The shares that a count of successes does not rule out: the exact interval of Clopper and Pearson (1934).
+
+    At an end :math:`p` of it, so many successes or more (or so many or fewer) have the chance :math:`(1 - c)/2`. The
+    chance of k or more in n trials is the incomplete beta function :math:`I_p(k, n - k + 1)`.
+
+    Args:
+        count: how many trials succeeded.
+        trials: how many there were.
+        confidence: the chance c that such an interval covers the true share, at least.
+
+    Returns:
+        Both ends, between 0 and 1.
+
+    Raises:
+        ValueError: unless 0 <= count <= trials, there is a trial, and the confidence lies between 0 and 1.
+
+    >>> low, high = share_interval(0, 5)
+    >>> low, round(high, 2)
+    (0.0, 0.52)
+    """
+    if not (0 <= count <= trials and trials > 0 and 0 < confidence < 1):
+        raise ValueError(
+            f"count = {count}, trials = {trials}, confidence = {confidence};"
+            " count must be between 0 and trials, trials above 0, confidence between 0 and 1"
+        )
+    tail = (1 - confidence) / 2
+    low = special.betaincinv(count, trials - count + 1, tail) if count else 0.0
+    high = special.betaincinv(count + 1, trials - count, 1 - tail) if count < trials else 1.0
+    return float(low), float(high)
