@@ -396,10 +396,12 @@ def _fold(
     return fold
 
 
-def _folded_by_torch(weight: Tensor, bias: Tensor, *statistics: Any) -> Pair:
+def _folded_by_torch(
+    weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float
+) -> Pair:
     """Reads scale and shift off what torch's normalization makes of zeros and of ones."""
-    *others, eps = statistics
-    zero, one = functional.batch_norm(torch.stack([0 * bias, 0 * bias + 1]), *others, eps=eps)
+    zeros_and_ones = torch.stack([0 * bias, 0 * bias + 1])
+    zero, one = functional.batch_norm(zeros_and_ones, mean, var, gamma, beta, eps=eps)
     return torch.einsum("o,o...->o...", one - zero, weight), (one - zero) * bias + zero
 
 
