@@ -12,36 +12,33 @@ const memory = {
 };
 
 // What is wider than its box scrolls in it. Only then is the box a tab stop, with a name for screen readers,
-// and a shadow at the edges behind which there is more. A section far away has no layout yet (book.css), and asking for
-// its widths would make one; the observer waits until it has, and hears of every later change.
+// and a shadow at the edges behind which there is more.
 (() => {
+  const shade = (box) => {
+    const left = box.scrollLeft > 1 ? ["left"] : [];
+    const right = box.scrollLeft + box.clientWidth < box.scrollWidth - 1 ? ["right"] : [];
+    box.dataset.more = [...left, ...right].join(" ");
+  };
   const boxes = {
     "div.math": "Formula",
     ".bd-article pre": "Code",
     ".cell_output:has(> img)": "Figure",
     ".pst-scrollable-table-container, .cell_output .output.text_html": "Table",
   };
-  const shade = (box) => {
-    const left = box.scrollLeft > 1 ? ["left"] : [];
-    const right = box.scrollLeft + box.clientWidth < box.scrollWidth - 1 ? ["right"] : [];
-    box.dataset.more = [...left, ...right].join(" ");
-  };
-  const mark = (box) => {
-    if (box.scrollWidth > box.clientWidth + 1) {
-      const what = Object.keys(boxes).find((selector) => box.matches(selector));
-      box.tabIndex = 0;
-      box.setAttribute("role", "group");
-      box.setAttribute("aria-label", `${boxes[what]}, scrolls sideways`);
-      shade(box);
-      box.onscroll = () => shade(box);
-    } else {
-      ["tabindex", "role", "aria-label", "data-more"].forEach((name) => box.removeAttribute(name));
-    }
-  };
-  const observer = new ResizeObserver((changes) => changes.forEach(({ target }) => mark(target)));
-  const watch = () => document.querySelectorAll(Object.keys(boxes).join()).forEach((box) => observer.observe(box));
-  addEventListener("load", watch);
-  document.fonts.addEventListener("loadingdone", watch); // a font changes what a box holds, not always its size
+  const mark = () => Object.entries(boxes).forEach(([selector, what]) =>
+    document.querySelectorAll(selector).forEach((box) => {
+      if (box.scrollWidth > box.clientWidth + 1) {
+        box.tabIndex = 0;
+        box.setAttribute("role", "group");
+        box.setAttribute("aria-label", `${what}, scrolls sideways`);
+        shade(box);
+        box.onscroll = () => shade(box);
+      } else {
+        ["tabindex", "role", "aria-label", "data-more"].forEach((name) => box.removeAttribute(name));
+      }
+    }));
+  addEventListener("load", mark);
+  addEventListener("resize", mark);
 })();
 // The tip of a link to a claim closes by Escape, and comes back when the link is visited again.
 (() => {
