@@ -4,7 +4,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import torch
 from torch import nn
+
+from tutorial_utils.sentinel import Model, given_memory
 
 Norm = Callable[[int], nn.Module]
 
@@ -79,6 +82,17 @@ def conv_net(
         layers |= _after(number, c_out, activation, norm)
     layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(channels[-1], n_outputs)}
     return nn.Sequential(layers)
+
+
+def undrawn(build: Callable[[], Model], dtype: torch.dtype = torch.float64) -> Model:
+    """Build a module without a draw from a generator; its parameters must be initialized before use.
+
+    >>> undrawn(lambda: nn.Linear(3, 2)).weight.dtype
+    torch.float64
+    """
+    with torch.device("meta"):
+        module = build().to(dtype)
+    return given_memory(module)
 
 
 def _after(number: int, size: int, activation: Callable[[], nn.Module], norm: Norm | None) -> dict[str, nn.Module]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from tutorial_utils.data import Split
 from tutorial_utils.initializers import initialize_
-from tutorial_utils.networks import Norm, conv_net, mlp
+from tutorial_utils.networks import Norm, conv_net, mlp, undrawn
 from tutorial_utils.optimizers import check_optimizer
 from tutorial_utils.schemes import SCHEMES
 
@@ -118,10 +118,7 @@ class Run:
             ValueError: for images with norm = "layer", vectors with norm = "batch" and batch_size = 1, or inputs that
                 are neither vectors nor images.
         """
-        with torch.device("meta"):
-            model = self._empty(data).to(data.x_train.dtype)
-        # What to_empty does; it would import torch's symbolic mathematics, which takes seconds.
-        return self.initialize_(model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype)))
+        return self.initialize_(undrawn(lambda: self._empty(data), data.x_train.dtype))
 
     def initialize_(self, model: nn.Sequential) -> nn.Sequential:
         """Initialize a network of this shape, in place: weights, biases, and normalization."""

@@ -20,11 +20,11 @@ from tutorial_utils.claims.experiments import (
     second_moment,
     seeded,
     signals,
-    undrawn,
 )
 from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
 from tutorial_utils.gains import Activation, gain, gaussian_mean
 from tutorial_utils.initializers import initialize_
+from tutorial_utils.networks import undrawn
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 

@@ -21,8 +21,8 @@ from torch.nn import functional
 from tutorial_utils import normalization
 from tutorial_utils.claims.registry import Effects, Seeds
 from tutorial_utils.data import DATA_SETS, Split, hold_out
-from tutorial_utils.initializers import Model, initialize_
-from tutorial_utils.networks import mlp
+from tutorial_utils.initializers import initialize_
+from tutorial_utils.networks import mlp, undrawn
 from tutorial_utils.propagation import propagate
 from tutorial_utils.stack import LAYERS, Stack
 from tutorial_utils.sweep import Sweep, train_many
@@ -146,13 +146,6 @@ def constructed(build: Build, seed: int) -> nn.Module:
     """A module in float64 as its constructor initializes it."""
     with constructing(seed):
         return build().double()
-
-
-def undrawn(build: Callable[[], Model]) -> Model:
-    """Build a module in float64 without a draw; its parameters must be initialized before use."""
-    with torch.device("meta"):
-        module = build().double()
-    return module.to_empty(device="cpu")
 
 
 def initialized_mlp(

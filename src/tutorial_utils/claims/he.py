@@ -26,11 +26,11 @@ from tutorial_utils.claims.experiments import (
     seeded,
     signals,
     sweep,
-    undrawn,
 )
 from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
 from tutorial_utils.gains import gaussian_mean
 from tutorial_utils.initializers import initialize_
+from tutorial_utils.networks import undrawn
 
 
 @claim(

@@ -26,6 +26,7 @@ from tutorial_utils.claims.experiments import (
     signals,
 )
 from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
+from tutorial_utils.networks import undrawn
 
 
 @claim(
@@ -53,7 +54,7 @@ def linear_default_bound(seeds: Seeds) -> Effects:
 )
 def quoted_reset_draws_the_same(seeds: Seeds) -> Effects:
     def difference(seed: int) -> float:
-        layers = [nn.Linear(100, 50, device="meta", dtype=torch.float64).to_empty(device="cpu") for _ in range(2)]
+        layers = [undrawn(lambda: nn.Linear(100, 50)) for _ in range(2)]
         for layer, reset in zip(layers, (nn.Linear.reset_parameters, _quoted_reset), strict=True):
             with constructing(seed):
                 reset(layer)
