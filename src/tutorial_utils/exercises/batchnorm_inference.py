@@ -9,7 +9,18 @@ from torch.nn import functional
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
 from tutorial_utils.exercises.run import WrongType
-from tutorial_utils.exercises.toolbox import Operations, between, normal, parts_of, sizes, tensor, uniform, without
+from tutorial_utils.exercises.toolbox import (
+    BORROWED,
+    BY_TORCH,
+    Operations,
+    and_borrowed,
+    between,
+    normal,
+    own_work,
+    sizes,
+    uniform,
+    without,
+)
 
 Pair = tuple[Tensor, Tensor]
 
@@ -82,32 +93,6 @@ def _with_pixels(z: Tensor) -> Tensor:
     return z.reshape(*z.shape[:2], -1)
 
 
-#: The name of a part of what comes out.
-BORROWED = "uses a normalization of torch"
-BY_TORCH = (
-    "You let torch normalize for you. The numbers are right, but the exercise is to write it yourself, from "
-    "means and variances."
-)
-
-
-def _own_work(answer: Function, *inputs: Any) -> list[Any]:
-    """What an answer returns, and whether it let torch normalize."""
-    with Operations() as seen:
-        result = answer(*inputs)
-    return [result, seen.normalizes]
-
-
-def _and_borrowed(*names: str) -> Function:
-    """Name the parts of what an answer returns, and say whether it let torch normalize."""
-
-    def describe(raw: list[Any], *inputs: Any) -> Outcome:
-        result, borrowed = raw
-        parts = parts_of(result, *names) if len(names) > 1 else {names[0]: tensor(result)}
-        return parts | {BORROWED: borrowed}
-
-    return describe
-
-
 def _update(
     var: Function = lambda z: z.var((0, 2)),
     *,
@@ -154,8 +139,8 @@ def _updated_by_torch(running_mean: Tensor, running_var: Tensor, z: Tensor, mome
 @exercise(
     "eval-running-update",
     inputs=(_vectors, _images),
-    observe=_own_work,
-    describe=_and_borrowed("running_mean", "running_var"),
+    observe=own_work,
+    describe=and_borrowed("running_mean", "running_var"),
     changes=(0, 1),
     parts=("running_mean", "running_var"),
     required=(BORROWED,),
@@ -261,8 +246,8 @@ def _inferred_by_torch(z: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta
     "eval-inference",
     rtol=1e-6,  # an eps of 1e-5 in place of none shows
     inputs=(_layer_for_vectors, _layer_for_images),
-    observe=_own_work,
-    describe=_and_borrowed("output"),
+    observe=own_work,
+    describe=and_borrowed("output"),
     right="the output is that of nn.BatchNorm in eval mode, and the same whatever else is in the batch.",
     mistakes={
         "You normalized with the statistics of the batch. At inference every answer would then depend on the other "
@@ -409,8 +394,8 @@ def _folded_by_torch(
     "eval-fold",
     rtol=1e-6,  # an eps of 1e-5 in place of none shows
     inputs=(_linear, _convolution),
-    observe=without("torch.nn.utils", observe=_own_work),
-    describe=_and_borrowed("weight", "bias"),
+    observe=without("torch.nn.utils", observe=own_work),
+    describe=and_borrowed("weight", "bias"),
     parts=("weight", "bias"),
     required=(BORROWED,),
     right="the folded layer gives what layer and BatchNorm give together, linear or convolutional.",
@@ -535,7 +520,7 @@ def _stage_by_stage(raw: dict[str, Any], *inputs: Any) -> Outcome:
         "output after load_state_dict": raw["loaded"],
         "statistics after half()": raw["single"],
         "statistics belong to a graph": raw["linked"],
-        "uses a normalization of torch": raw["borrowed"],
+        BORROWED: raw["borrowed"],
     }
 
 
@@ -627,7 +612,7 @@ class Linked(Norm):
         "output in eval mode",
         "output after load_state_dict",
     ),
-    required=("uses a normalization of torch",),
+    required=(BORROWED,),
     cases=4,
     right="your layer can take the place of nn.BatchNorm1d: in training, in eval mode, and in a saved file.",
     mistakes={

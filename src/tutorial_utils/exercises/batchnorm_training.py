@@ -10,7 +10,16 @@ from torch.nn import functional
 
 from tutorial_utils.exercises.compare import Outcome
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
-from tutorial_utils.exercises.toolbox import Operations, between, normal, parts_of, sizes, tensor, uniform
+from tutorial_utils.exercises.toolbox import (
+    Operations,
+    and_borrowed,
+    between,
+    normal,
+    own_work,
+    parts_of,
+    sizes,
+    uniform,
+)
 
 # --- forward ------------------------------------------------------------------------------------------
 
@@ -60,18 +69,6 @@ def _reshaped(z: Tensor, *others: Any) -> Tensor:
     return rows.reshape(z.shape)
 
 
-def _own_work(answer: Function, z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> list[Any]:
-    """What an answer returns, and whether it let torch normalize."""
-    with Operations() as seen:
-        result = answer(z, gamma, beta, eps)
-    return [result, seen.normalizes]
-
-
-def _output(raw: list[Any], *inputs: Any) -> Outcome:
-    result, borrowed = raw
-    return {"output": tensor(result), "uses a normalization of torch": borrowed}
-
-
 def _ready_made(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     return functional.batch_norm(z, None, None, gamma, beta, training=True, eps=eps)
 
@@ -80,8 +77,8 @@ def _ready_made(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     "bn-forward",
     rtol=1e-6,  # an eps of 1e-5 in place of none shows
     inputs=(_vectors, _images),
-    observe=_own_work,
-    describe=_output,
+    observe=own_work,
+    describe=and_borrowed("output"),
     right="your function agrees with PyTorch's, for vectors and images, in float64 and float32.",
     mistakes={
         "You averaged over the features of each row. BatchNorm averages each feature over the batch: dim=0 for "

@@ -115,6 +115,36 @@ class Operations(TorchFunctionMode):
         return saved
 
 
+#: The part of an answer's outcome that says so, and what a student is told.
+BORROWED = "uses a normalization of torch"
+BY_TORCH = (
+    "You let torch normalize for you. The numbers are right, but the exercise is to write it yourself, from "
+    "means and variances."
+)
+
+
+def own_work(answer: Function, *inputs: Any) -> list[Any]:
+    """What an answer returns, and whether it let torch normalize."""
+    with Operations() as seen:
+        result = answer(*inputs)
+    return [result, seen.normalizes]
+
+
+def and_borrowed(*names: str) -> Function:
+    """Describe what :func:`own_work` saw: the parts of the result by name, and whether torch normalized.
+
+    >>> and_borrowed("output")([torch.ones(1), True])
+    {'output': tensor([1.]), 'uses a normalization of torch': True}
+    """
+
+    def describe(raw: list[Any], *inputs: Any) -> Outcome:
+        result, borrowed = raw
+        parts = parts_of(result, *names) if len(names) > 1 else {names[0]: tensor(result)}
+        return parts | {BORROWED: borrowed}
+
+    return describe
+
+
 def thrice(answer: Function, *inputs: Any) -> list[Any]:
     """What an answer, whose last input is a generator, gives for one, for its copy, and for one that has moved on.
 
