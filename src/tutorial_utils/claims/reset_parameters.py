@@ -26,7 +26,7 @@ from tutorial_utils.claims.experiments import (
     signals,
 )
 from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
-from tutorial_utils.networks import undrawn
+from tutorial_utils.sentinel import given_memory
 
 
 @claim(
@@ -54,7 +54,7 @@ def linear_default_bound(seeds: Seeds) -> Effects:
 )
 def quoted_reset_draws_the_same(seeds: Seeds) -> Effects:
     def difference(seed: int) -> float:
-        layers = [undrawn(lambda: nn.Linear(100, 50)) for _ in range(2)]
+        layers = [given_memory(nn.Linear(100, 50, device="meta", dtype=torch.float64)) for _ in range(2)]
         for layer, reset in zip(layers, (nn.Linear.reset_parameters, _quoted_reset), strict=True):
             with constructing(seed):
                 reset(layer)
