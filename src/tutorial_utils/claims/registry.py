@@ -9,6 +9,8 @@ import numpy as np
 import scipy  # scipy.stats is imported where it is first used: most who read the ledger need not wait for it
 from numpy.typing import NDArray
 
+from tutorial_utils.stats import share_interval
+
 CONFIDENCE = 0.99
 EQUAL = 1e-12  # what rounding may leave, relative to the largest, between effects that are equal
 Seeds = Sequence[int]
@@ -239,7 +241,7 @@ def _ends(values: NDArray[np.float64], method: Method) -> tuple[float, float]:
     if method is Method.SHARE:
         if (other := values[~np.isin(values, (0, 1))]).size:
             raise ValueError(f"a share is of effects that are 0 or 1, but one is {other[0]:g}")
-        return scipy.stats.binomtest(int(values.sum()), len(values)).proportion_ci(CONFIDENCE)
+        return share_interval(int(values.sum()), len(values), CONFIDENCE)
     if method is Method.MEDIAN:
         low, high = np.asarray(scipy.stats.quantile_test(values, p=0.5).confidence_interval(CONFIDENCE))
         return (-np.inf, np.inf) if np.isnan(low) else (low, high)
