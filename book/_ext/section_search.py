@@ -108,7 +108,8 @@ def questions(doctree: nodes.document) -> Iterator[Section]:
 
     What groups the questions is left out: who searches wants an answer.
     """
-    asked, groups = chain.from_iterable(answers.questions().values()), answers.questions()
+    groups = answers.questions()
+    asked = chain.from_iterable(groups.values())
     for node, section in zip(doctree.findall(nodes.section), sections(doctree, "answers"), strict=True):
         if isinstance(node.parent.parent, nodes.section):
             one = next(asked)

@@ -38,17 +38,18 @@
     mini.addAll(SECTIONS.map((section, id) => ({ id, ...section })));
     return (query) => {
       const words = [...new Set(terms(query))].filter((word) => !IGNORED.has(word));
-      const asked = (words.length ? words : terms(query)).map((word, place, all) => ({
-        combineWith: "OR",
-        queries: [
+      const asked = (words.length ? words : terms(query)).map((word, place, all) => {
+        const own = stem(word);
+        const others = (same.get(own) ?? []).filter((other) => other !== own);
+        const queries = [
           { queries: [word], boost: { title: 4, also: 3, page: 1.5 }, prefix: place === all.length - 1 && word.length > 2, fuzzy: word.length > 5 ? .15 : 0 },
-          ...(same.get(stem(word)) ?? []).filter((other) => other !== stem(word))
-            .map((other) => ({ queries: [other], boost: { title: 3, also: 2, page: 1 }, processTerm: (term) => term, boostTerm: () => .5 })),
-        ],
-      }));
+          ...others.map((other) => ({ queries: [other], boost: { title: 3, also: 2, page: 1 }, processTerm: (term) => term, boostTerm: () => .5 })),
+        ];
+        return { combineWith: "OR", queries, stems: [own, ...others] };
+      });
       const options = { boostDocument: (id, term, stored) => KINDS[stored.kind] ?? .7 };
       // The engine counts every matched term for a hit, so a word with a synonym would count twice. Count words instead.
-      const covers = (hit) => asked.filter(({ queries }) => queries.some((query) => hit.queryTerms.includes(stem(query.queries[0])))).length;
+      const covers = (hit) => asked.filter(({ stems }) => stems.some((one) => hit.queryTerms.includes(one))).length;
       const score = (hit) => hit.score / (hit.terms.length || 1) * covers(hit);
       return mini.search({ combineWith: "OR", queries: asked }, options)
         .map((hit) => ({ ...hit, score: score(hit) })).sort((one, other) => other.score - one.score);
