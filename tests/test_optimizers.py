@@ -7,7 +7,7 @@ import torch
 from randomness import seeded
 from torch import Tensor
 
-from tutorial_utils.optimizers import OPTIMIZERS, Alone, StackedAdam, check_optimizer, for_one
+from tutorial_utils.optimizers import OPTIMIZERS, SingleOptimizer, StackedAdam, check_optimizer, for_one
 
 MEMBERS, STEPS = 4, 40
 SHAPES = [(10,), (7, 5), (64, 32), (3, 2, 3, 3)]
@@ -80,7 +80,7 @@ def test_alone_a_network_moves_as_by_torch_to_the_last_bit(
     options = {"lr": 0.03, "momentum": momentum, "weight_decay": decay}
     start = [torch.randn(shape, generator=seeded(), dtype=dtype) for shape in SHAPES]
     ours, theirs = ([tensor.clone() for tensor in start] for _ in range(2))
-    alone, by_torch = Alone(name, ours, **options), for_one(name, theirs, **options)
+    alone, by_torch = SingleOptimizer(name, ours, **options), for_one(name, theirs, **options)
     for step, drawn in enumerate(zip(*(gradients(shape, dtype) for shape in SHAPES[1:]), strict=True)):
         for place, gradient in enumerate(drawn[:2] if step < 3 else drawn, start=1):
             ours[place].grad, theirs[place].grad = gradient[0].clone(), gradient[0].clone()
@@ -131,4 +131,4 @@ def test_what_there_is_not_is_refused(name: str, momentum: float, message: str) 
     with pytest.raises(ValueError, match=message):
         for_one(name, [torch.zeros(1)], lr=0.1, momentum=momentum)
     with pytest.raises(ValueError, match=message):
-        Alone(name, [torch.zeros(1)], lr=0.1, momentum=momentum)
+        SingleOptimizer(name, [torch.zeros(1)], lr=0.1, momentum=momentum)

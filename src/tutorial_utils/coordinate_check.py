@@ -30,19 +30,19 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from tutorial_utils.optimizers import Alone
+from tutorial_utils.optimizers import SingleOptimizer
 from tutorial_utils.propagation import Batch, call, record
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
-Optimizer = torch.optim.Optimizer | Alone
+Optimizer = torch.optim.Optimizer | SingleOptimizer
 MakeOptimizer = Callable[[nn.Module], Optimizer]
 
 
 def adam(model: nn.Module) -> Optimizer:
     """The optimizer unless another one is given: Adam with a learning rate of 0.01, the same at every width."""
-    return Alone("adam", model.parameters(), lr=0.01)
+    return SingleOptimizer("adam", model.parameters(), lr=0.01)
 
 
 def coordinate_check(

@@ -134,7 +134,7 @@ def for_one(
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
-class Alone:
+class SingleOptimizer:
     """Torch's SGD or Adam for one network: torch's own update, without the class around it.
 
     The first optimizer class of torch in a process imports torch's compiler, which costs seconds and 80 MB and has
@@ -152,7 +152,7 @@ class Alone:
 
     >>> weights = torch.ones(2, requires_grad=True)
     >>> weights.sum().backward()
-    >>> Alone("sgd", [weights], lr=0.5).step()
+    >>> SingleOptimizer("sgd", [weights], lr=0.5).step()
     >>> weights.tolist()
     [0.5, 0.5]
     """

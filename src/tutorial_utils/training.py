@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tutorial_utils.optimizers import Alone
+from tutorial_utils.optimizers import SingleOptimizer
 
 
 def train(
@@ -31,7 +31,7 @@ def train(
         lr: the learning rate :math:`\eta`.
         steps: number of updates.
         batch_size: examples per minibatch.
-        optimizer: "sgd" or "adam", as in :func:`tutorial_utils.optimizers.Alone`.
+        optimizer: "sgd" or "adam", as in :func:`tutorial_utils.optimizers.SingleOptimizer`.
         momentum: of ``torch.optim.SGD``; 0 for Adam.
         weight_decay: of ``torch.optim.SGD`` or ``torch.optim.Adam``.
         generator: draws the minibatches; without one, torch's global generator is used.
@@ -53,7 +53,7 @@ def train(
             f"steps = {steps}, batch_size = {batch_size}, {len(x)} inputs, {len(y)} labels;"
             " the first two must be positive, the last two equal"
         )
-    moving = Alone(optimizer, model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
+    moving = SingleOptimizer(optimizer, model.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay)
     losses = []
     for _ in range(steps):
         batch = torch.randint(len(x), (batch_size,), generator=generator)
