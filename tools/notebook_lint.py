@@ -13,7 +13,7 @@ KERNEL_ENVIRONMENT = {
     "TQDM_DISABLE": "1",
 }
 """One thread and fixed hashes: what is printed does not depend on the machine's load or size."""
-ALLOWED_TAGS = frozenset({"hide-input", "remove-cell", "raises-exception", "nbval-ignore-output"})
+ALLOWED_TAGS = frozenset({"hide-input", "hide-cell", "remove-cell", "raises-exception", "nbval-ignore-output"})
 """Cell tags with a meaning here; any other is a typing error that would silently do nothing."""
 
 UNREPRODUCIBLE = re.compile(r"\b0x[0-9a-f]{6,}|ipykernel_\d+|/(?:home|Users|root|tmp|private)/|[A-Z]:\\Users\\")
@@ -42,8 +42,8 @@ def tags(cell: NotebookNode) -> set[str]:
 
 
 def is_folded(cell: NotebookNode) -> bool:
-    """Whether a page shows only the outputs of a cell until the reader asks for the code."""
-    return "hide-input" in tags(cell)
+    """Whether a page shows the code of a cell only when the reader asks for it."""
+    return bool({"hide-input", "hide-cell"} & tags(cell))
 
 
 def caption(cell: NotebookNode) -> str:

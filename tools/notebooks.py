@@ -119,10 +119,12 @@ def minutes(nb: NotebookNode) -> int:
 
 
 def fold(cell: NotebookNode) -> None:
-    """Name a folded cell on the page after its first comment, and fold it in JupyterLab, too."""
+    """Name a folded cell on the page after its first comment, and fold it in JupyterLab, too, perhaps with its outputs."""
     caption = notebook_lint.caption(cell) or "Code"
     cell.metadata.setdefault("mystnb", {}).update(code_prompt_show=caption, code_prompt_hide=caption)
     cell.metadata["jupyter"] = {"source_hidden": True}
+    if "hide-cell" in notebook_lint.tags(cell):
+        cell.metadata["jupyter"]["outputs_hidden"] = True
 
 
 def complete(nb: NotebookNode, folder: Path) -> NotebookNode:
