@@ -14,7 +14,7 @@ export TQDM_DISABLE := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup book notebooks serve site test test-quick test-style test-types test-code test-notebooks test-site \
-  pdf offline fragility fragility-claims bench doctor evidence shapeset laboratory solving course lock clean
+  pdf offline fragility bench doctor evidence shapeset laboratory solving course lock clean
 
 help:  ## Print this list
 	@echo "make TARGET, with one of these targets:"
@@ -45,12 +45,9 @@ offline: site  ## Pack the site, search and explorers included, to be opened fro
 	@cd book/_build && ../../$(VENV) -m zipfile -c good-starts.zip good-starts
 	@echo "Unpack book/_build/good-starts.zip anywhere and open good-starts/index.html"
 
-fragility: setup  ## Run notebooks with two threads and the instructions of an older processor
-	@echo "== notebooks, plain instruction set"
+fragility: setup  ## Run notebooks and claims with two threads and the instructions of an older processor, minutes
+	@echo "== plain instruction set"
 	@ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(NBVAL)
-
-fragility-claims: setup  ## The same for the claims, minutes; a workflow does it once a week
-	@echo "== claims, plain instruction set"
 	@ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(VENV) -m pytest tests/test_claims.py -k verdict_holds
 
 bench: site  ## Measure speed

@@ -1,8 +1,21 @@
-"""Seeded generators, and how far an honest sample may stray."""
+"""Seeded generators, how far an honest sample may stray, and how many samples a run of the tests takes."""
 
 import math
+import os
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
+#: Whether to try everything with all seeds, as a workflow does once a week: `THOROUGH=1 make test-code`. A usual run
+#: tries fewer, always the same, so that it judges a change, not luck.
+THOROUGH = bool(os.environ.get("THOROUGH"))
+
+
+def sample(items: Sequence[T], every: int, first: int = 0) -> list[T]:
+    """Each so-and-so-many-th item from one on; all of them in a thorough run."""
+    return list(items if THOROUGH else items[first::every])
 
 
 def std_bound(n: int, kurtosis: float = 3.0, z: float = 5.0) -> float:

@@ -55,7 +55,7 @@ STORED = load()
 def test_the_verdict_holds_on_other_seeds(id: str) -> None:
     """With fewer seeds an interval may be too wide to decide, but the effect must lie on the same side of the band.
 
-    ``make fragility-claims`` does this again with two threads and the instructions of an older processor.
+    ``make fragility`` does this again with two threads and the instructions of an older processor.
     """
     found = measured_quickly(id)
     assert [*found.outcomes] == [*STORED[id].outcomes]

@@ -9,16 +9,17 @@ from unittest.mock import patch
 
 import pytest
 from exercise_bank import BANK, CHECKED, FUNCTIONS, RIGHT, Entry, ids, words
-from randomness import seeded
+from randomness import THOROUGH, seeded
 
 from tutorial_utils.exercises import EXERCISES, Result, check, run, toolbox
 from tutorial_utils.exercises.checking import expectation, own_inputs, try_function
 from tutorial_utils.exercises.compare import Estimate, Outcome, agree
 from tutorial_utils.exercises.registry import Exercise, Inputs, Mistake, When
 
-TRIALS = range(3)
+#: The seeds with which an answer is tried.
+TRIALS = range(3 if THOROUGH else 1)
 #: Inputs must separate every mistake from the right answer surely: so often is each tried once more.
-SURELY = range(3, 8)
+SURELY = range(3, 8 if THOROUGH else 5)
 WRONG = [entry for entry in BANK if entry.keyword]
 MISTAKES = [(one, mistake) for one in CHECKED for mistake in one.mistakes if not isinstance(mistake.wrong, When)]
 
@@ -99,21 +100,23 @@ def test_the_bank_knows_only_exercises_that_exist() -> None:
 
 # --- guessing -----------------------------------------------------------------------------------------
 
-#: How often the result of an exercise is drawn to see how often it is the same.
-DRAWS = range(60)
+
+def draws(one: Exercise) -> int:
+    """How many results to draw, so that different results in all cases suffice to show that guessing is hopeless."""
+    return max(20, math.ceil(2 * one.guessing ** (-1 / one.cases)))
 
 
 def most_frequent(one: Exercise, draw: Callable[..., Any]) -> float:
     """The share of the most frequent result among some draws."""
     found: list[tuple[Any, int]] = []
-    for seed in DRAWS:
+    for seed in range(draws(one)):
         came = performed(one, draw(generator=seeded(seed)))
         known = next((index for index, (seen, _) in enumerate(found) if alike(came, seen, one.rtol)), None)
         if known is None:
             found.append((came, 1))
         else:
             found[known] = (found[known][0], found[known][1] + 1)
-    return max(count for _, count in found) / len(DRAWS)
+    return max(count for _, count in found) / draws(one)
 
 
 def performed(one: Exercise, inputs: Inputs) -> Outcome:
