@@ -29,7 +29,17 @@ import editions
 from tutorial_utils import exercises
 from tutorial_utils.exercises.registry import EXERCISES, Exercise
 from tutorial_utils.exercises.run import Performance, Raised, TimeUp, Unsupported, perform_here, time_limit, to_data
-from tutorial_utils.grading import cli, collecting, identity, preprocessors, regrading, submissions, verdicts
+from tutorial_utils.grading import (
+    cli,
+    collecting,
+    identity,
+    overview,
+    platforms,
+    preprocessors,
+    regrading,
+    submissions,
+    verdicts,
+)
 from tutorial_utils.grading import session as session_module
 from tutorial_utils.grading.isolation import DESK, NAMESPACES, NOTHING, OTHER_USER, USERS, Isolation
 from tutorial_utils.grading.process import DidNotStart, Limits, Process, available
@@ -663,6 +673,15 @@ def test_a_wrong_id_is_never_called_a_wrong_number() -> None:
     assert len(preprocessors.noted([preprocessors.output(True, "Right.")], numbers)) == 2
 
 
+def test_where_the_platform_hides_who_it_is_the_numbers_are_those_the_notebook_names() -> None:
+    for claim in ("ada", "ada@uni.example"):
+        numbers = identity.settle(claim, Person("anon_x7Yq2"))
+        assert (numbers.id, numbers.foreign) == (claim, False)
+        assert "without a name" in numbers.note
+    assert "anon" not in identity.settle("", Person("anon_x7Yq2")).note
+    assert identity.settle("ada", Person("anon_x7Yq2", "Ann On")).foreign
+
+
 # --- collecting and grading ---------------------------------------------------------------------------
 
 
@@ -737,6 +756,22 @@ def test_the_report_says_why_nothing_was_graded_and_what_a_person_has_to_look_at
         assert next(rows_of(book, "ps1", "ada", ""))[2:] == ["essay", 2, 2, "graded by hand"]
         assert list(rows_of(book, "ps1", "ada", "why")) == [["ps1", "ada", "", 0, "", "why"]]
         assert next(rows_of(book, "ps1", "bob", ""))[-1] == "not graded yet"
+
+
+def test_whose_name_is_hidden_is_in_no_table_for_a_platform_and_leaves_open_who_is_absent(in_course: Path) -> None:
+    place(Path("roster.csv"), "id,name\nada,Ada\n")
+    place(Path("release/ps1/ps1.ipynb"), nbformat.writes(nbformat.v4.new_notebook()))
+    place(Path("submitted/anon_x7Yq2/ps1/ps1.ipynb"))
+    settings = collecting.Collect(config=cli.open_course().config)
+    with cli.book_of(cli.open_course()) as book:
+        book.add_assignment("ps1")
+        book.add_student("anon_x7Yq2")
+        book.add_submission("ps1", "anon_x7Yq2")
+        platforms.write(book, settings.people())
+        assert overview.read(book, "ps1", settings, {}).absent == []
+    for file, most in (("moodle.csv", 2), ("canvas.csv", 3)):
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        assert (len(lines), "anon" in "".join(lines)) == (most, False)
 
 
 def test_a_regrade_asks_a_person_again_only_about_what_changed(in_course: Path) -> None:
