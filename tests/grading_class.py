@@ -315,9 +315,9 @@ def too_slow(paper: Paper) -> Any:
 
 
 @student(ALL)
-def annotates(paper: Paper) -> Any:
-    """Types everywhere, a walrus, positional and keyword-only parameters, a name with a type and no def."""
-    paper.solve(student="annotates")
+def annotates_types(paper: Paper) -> Any:
+    """Types everywhere, a walrus, positional-only and keyword-only parameters, a lambda that has a type."""
+    paper.solve(student="annotates_types")
     paper.answer(
         FORWARD,
         "from collections.abc import Callable\nfrom typing import Final\nTensor = torch.Tensor\n"
@@ -332,9 +332,9 @@ def annotates(paper: Paper) -> Any:
 
 
 @student(ALL)
-def calls_an_object(paper: Paper) -> Any:
-    """An instance with `__call__`, a partial, a bound method and a decorated function in place of functions."""
-    paper.solve(student="calls_an_object")
+def answers_with_objects(paper: Paper) -> Any:
+    """Where a function is asked for: an object with `__call__`, a partial of a decorated function, a bound method."""
+    paper.solve(student="answers_with_objects")
     cells = {exercise: paper.ids[f"{exercise}-solution"] for exercise in (FORWARD, BACKWARD)}
     cells[FORWARD].source += (
         "\nclass Normalize:\n    def __init__(self, by): self.by = by\n"
@@ -352,10 +352,10 @@ def calls_an_object(paper: Paper) -> Any:
 
 
 @student(ALL)
-def writes_one_cell_lower(paper: Paper) -> Any:
-    """The places to answer stay as they were; helpers and answers stand in cells of their own below them."""
+def answers_in_new_cells(paper: Paper) -> Any:
+    """Leaves two places to answer as they were, and writes helpers and answers into new cells below them."""
     given = {name: cell.source for name, cell in paper.ids.items()}
-    paper.solve(student="writes_one_cell_lower")
+    paper.solve(student="answers_in_new_cells")
     for exercise in (FORWARD, LAYER):
         cell = paper.ids[f"{exercise}-solution"]
         at, right = paper.nb.cells.index(cell), cell.source
@@ -367,7 +367,7 @@ def writes_one_cell_lower(paper: Paper) -> Any:
 
 @student(ALL)
 def saved_on_windows(paper: Paper) -> Any:
-    """Line ends of another system, in the cells and in the file, and a mark at its beginning."""
+    """Windows line ends, in the cells and in the file, and a byte order mark at its beginning."""
     nb = paper.solve(student="saved_on_windows")
     for cell in nb.cells:
         cell.source = cell.source.replace("\n", "\r\n")
@@ -376,7 +376,7 @@ def saved_on_windows(paper: Paper) -> Any:
 
 @student(ALL)
 def saved_by_vscode(paper: Paper) -> Any:
-    """No ids of cells, an older minor version, lines as a list, outputs and metadata of the editor's own."""
+    """VS Code's habits: an older format without ids of cells, text as a list of lines, metadata of the editor."""
     nb = paper.solve(student="saved_by_vscode")
     for number, cell in enumerate(nb.cells, 1):
         cell.pop("id", None)
@@ -392,7 +392,7 @@ def saved_by_vscode(paper: Paper) -> Any:
 
 @student(ALL)
 def tests_herself(paper: Paper) -> Any:
-    """Assertions, `%%time` and `%%capture` around calls, and the checks called again with a name of one's own."""
+    """Tests her answers below: assertions, `%%time`, `%%capture`, and a check called again under another name."""
     paper.solve(student="tests_herself")
     paper.nb.cells += [
         nbformat.v4.new_code_cell(source)
@@ -409,16 +409,19 @@ def tests_herself(paper: Paper) -> Any:
 
 @student(ALL, place=f"moodle_folder_3001_assignsubmission_file_/{NAME}.ipynb")
 def moodle_folder(paper: Paper) -> Any:
+    """Everything right, in a folder of Moodle's download."""
     return paper.solve(student="moodle_folder")
 
 
 @student(ALL - {LAYER}, place=f"moodle flat_3002_assignsubmission_file_{NAME}.ipynb")
 def moodle_flat(paper: Paper) -> Any:
+    """One exercise left out, in a file of Moodle's download without folders."""
     return paper.solve(ALL - {LAYER}, "moodle_flat")
 
 
 @student(ALL - {FORWARD}, place=f"canvas_3003_98765_{NAME}-2.ipynb")
 def canvas(paper: Paper) -> Any:
+    """One exercise left out, the second upload, in a file of Canvas' download."""
     return paper.solve(ALL - {FORWARD}, "canvas")
 
 
@@ -559,7 +562,7 @@ def many_cells(paper: Paper) -> Any:
 
 @student(hostile=True)
 def saves_huge_outputs(paper: Paper) -> Any:
-    """More megabytes of outputs than are read."""
+    """Saves outputs of more megabytes than the grader reads."""
     nb = paper.solve(student="saves_huge_outputs")
     for cell in nb.cells:
         if cell.cell_type == "code":
@@ -569,7 +572,7 @@ def saves_huge_outputs(paper: Paper) -> Any:
 
 @student(hostile=True)
 def links_to_ada(paper: Paper) -> Any:
-    """A link to somebody else's work in place of a file."""
+    """Hands in a link to another student's file."""
     return PurePath("ada", f"{NAME}.ipynb")
 
 
@@ -612,7 +615,7 @@ def renamed_checks(paper: Paper) -> Any:
 
 @student(frozenset({LARGEST}), hostile=True)
 def claims_in_metadata(paper: Paper) -> Any:
-    """Metadata that say another language, another schema, other points, and that a person has to look."""
+    """Metadata claim another language, another schema, other points, and that a person has to look."""
     nb = paper.solve(frozenset({LARGEST}), "claims_in_metadata")
     nb.metadata.update(
         kernelspec={"name": "bash", "display_name": "Bash", "language": "bash"},
@@ -958,7 +961,7 @@ def batch_norm(*a): return mock.MagicMock()
 
 @student(hostile=True)
 def swaps_modules(paper: Paper) -> Any:
-    """Other modules in the place of those that check, send and compare."""
+    """Puts modules of its own in the place of those that check, send and compare."""
     paper.insert(2, SWAP)
     return paper.nb
 
@@ -978,7 +981,7 @@ largest = matching_rate = batch_norm = batch_norm_backward = SoundNorm = lambda 
 
 @student(hostile=True)
 def intercepts_requests(paper: Paper) -> Any:
-    """Puts an observer of one's own in the place of the grader's, and hands the inputs back."""
+    """Exchanges the grader's observer for one that claims success, as the request for it arrives."""
     paper.insert(len(paper.nb.cells), INTERCEPT)
     return paper.nb
 
@@ -1003,8 +1006,8 @@ class SoundNorm(nn.Module):
 
 
 @student(hostile=True)
-def lies_about_itself(paper: Paper) -> Any:
-    """Tensors whose shape, numbers and comparisons are made up, and a layer that says it is another."""
+def returns_lying_tensors(paper: Paper) -> Any:
+    """Tensors whose shape, numbers and comparisons are made up, and a layer that claims another class."""
     paper.insert(len(paper.nb.cells), LIE)
     return paper.nb
 
@@ -1029,14 +1032,14 @@ batch_norm = try_all
 
 @student(hostile=True)
 def traces_calls(paper: Paper) -> Any:
-    """Has Python report every call, and hands back whatever was seen on the way."""
+    """Lets Python report every call, collects what was seen on the way, and tries all of it as an answer."""
     paper.insert(len(paper.nb.cells), TRACE)
     return paper.nb
 
 
 @student(frozenset({LARGEST}), hostile=True)
 def stops_the_clock(paper: Paper) -> Any:
-    """No signal, no timer and no time any more, and then a loop without end."""
+    """Ignores all signals, stops the timers and the clock, and then never ends."""
     paper.solve(frozenset({LARGEST}), "stops_the_clock")
     paper.answer(
         FORWARD,
@@ -1051,7 +1054,7 @@ def stops_the_clock(paper: Paper) -> Any:
 
 @student(frozenset({LARGEST}), hostile=True)
 def crashes_the_interpreter(paper: Paper) -> Any:
-    """Recursion and addresses that end Python itself."""
+    """Crashes Python itself, by recursion and by an address."""
     paper.solve(frozenset({LARGEST}), "crashes_the_interpreter")
     paper.answer(
         FORWARD, "import sys\ndef batch_norm(*a):\n    sys.setrecursionlimit(10**9)\n    return batch_norm(*a)"
@@ -1081,7 +1084,7 @@ threading.Thread(target=again).start()
 
 @student(frozenset({LARGEST}), hostile=True, needs_isolation=True)
 def writes_later(paper: Paper) -> Any:
-    """Deletes what came in and writes grades: from threads, at the end of the process, and from one that stays."""
+    """Deletes what came in and writes grades, later: from threads, as Python ends, from a process that stays."""
     paper.solve(frozenset({LARGEST}), "writes_later")
     stays = "if os.fork() == 0:\n    os.setsid()\n    again()"
     paper.insert(2, LATER)
