@@ -128,6 +128,12 @@ def expected(student: Student) -> float:
     return student.extra + sum(facts[exercise].points for exercise in student.earns)
 
 
+def test_the_class_answers_every_exercise_that_a_check_gives_points_for() -> None:
+    checks = [cell for cell in course.source(MASTER).cells if submissions.is_check(cell)]
+    asked = {submissions.what_is_checked(cell.source).id for cell in checks}
+    assert asked == grading_class.ALL
+
+
 def test_the_class_is_large_and_mixed() -> None:
     assert len(CLASS) >= 75
     assert sum(student.hostile for student in CLASS) >= 40
@@ -179,6 +185,9 @@ def test_the_page_of_the_class_shows_everybody_and_runs_nothing(graded: Graded, 
     page = (graded.folder / "class" / f"{NAME}.html").read_text(encoding="utf-8")
     assert [one.name for one in students if f"/{one.name}/" not in page] == []
     assert "You divided the squares by m - 1." in page
+    read = [one for one in students if one.name in (*FILES_THAT_ARE_NONE, "saves_huge_outputs", "links_to_ada")]
+    assert f"<b>{len(read)}</b> could not be read" in page
+    assert "This cell was not in the submission" not in page
     assert not re.search(r"<script|<img|onerror=\w|javascript:", page)
 
 
