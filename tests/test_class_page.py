@@ -107,7 +107,7 @@ def test_renamed_and_commented_copies_are_alike_and_what_everybody_wrote_is_not(
 
 
 def test_equal_code_of_many_is_one_line_and_hides_no_other_pair() -> None:
-    texts = {name: LONG for name in "abcd"} | {"x": LONG.replace("0.25", "0.5"), "y": LONG.replace("0.25", "0.5")}
+    texts = dict.fromkeys("abcd", LONG) | {"x": LONG.replace("0.25", "0.5"), "y": LONG.replace("0.25", "0.5")}
     texts |= {"z": LONG.replace("spread", "s")}
     groups = similarity.grouped(similarity.alike(texts, least=20))
     assert [(group.students, group.same) for group in groups[:2]] == [(list("abcd"), True), (["x", "y"], True)]
