@@ -4,17 +4,18 @@ import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 
 NAME = "10-batchnorm-training"
-FORWARD, BACKWARD, LAYER, LARGEST, RATE = (
+FORWARD, BACKWARD, LAYER, LARGEST, RATE, DECAY = (
     *("bn-forward", "bn-backward", "bn-broken-layer"),
-    *("bn-largest-output", "bn-matching-rate"),
+    *("bn-largest-output", "bn-matching-rate", "bn-decay-rates"),
 )
-ALL = frozenset({FORWARD, BACKWARD, LAYER, LARGEST, RATE})
+ALL = frozenset({FORWARD, BACKWARD, LAYER, LARGEST, RATE, DECAY})
 NOTHING: frozenset[str] = frozenset()
 SECRET = "the-midterm-is-on-chapter-twelve"
 """Stands in one student's notebook; nobody else may get to see it."""
@@ -26,7 +27,7 @@ class Student:
 
     #: Name, and id.
     name: str
-    #: Makes what is handed in: a notebook, or text.
+    #: Makes what is handed in: a notebook, text, or a path in what came in, for a link to it.
     write: Callable[["Paper"], Any]
     #: The exercises that earn their points.
     earns: frozenset[str]
@@ -38,6 +39,8 @@ class Student:
     needs_isolation: bool
     #: Points for parts of other exercises.
     extra: float
+    #: Where the file lies in what came in, as a learning platform names it; "" for a folder named after the student.
+    place: str
 
 
 @dataclass
@@ -90,9 +93,10 @@ def student(
     file: str = f"{NAME}.ipynb",
     needs_isolation: bool = False,
     extra: float = 0,
+    place: str = "",
 ) -> Callable[[Callable[[Paper], Any]], Callable[[Paper], Any]]:
     def enroll(write: Callable[[Paper], Any]) -> Callable[[Paper], Any]:
-        CLASS.append(Student(write.__name__, write, earns, hostile, file, needs_isolation, extra))
+        CLASS.append(Student(write.__name__, write, earns, hostile, file, needs_isolation, extra, place))
         return write
 
     return enroll
@@ -233,7 +237,7 @@ def copied(paper: Paper) -> Any:
     return paper.solve(student="ada")
 
 
-@student(frozenset({FORWARD, LARGEST, RATE}))
+@student(frozenset({FORWARD, LARGEST, RATE, DECAY}))
 def endless(paper: Paper) -> Any:
     """Honest, with a loop that does not end in one function, and an error in another."""
     paper.solve(student="endless")
@@ -308,6 +312,117 @@ def too_slow(paper: Paper) -> Any:
     cell.source = f"import time\nslow = 1\ntime.sleep(60)\nslow = 2\n{cell.source}"
     paper.insert(2, "import time\ntime.sleep(60)")
     return paper.nb
+
+
+@student(ALL)
+def annotates_types(paper: Paper) -> Any:
+    """Types everywhere, a walrus, positional-only and keyword-only parameters, a lambda that has a type."""
+    paper.solve(student="annotates_types")
+    paper.answer(
+        FORWARD,
+        "from collections.abc import Callable\nfrom typing import Final\nTensor = torch.Tensor\n"
+        "def batch_norm(z: Tensor, gamma: Tensor, beta: Tensor, eps: float, /, *, correction: int = 0) -> Tensor:\n"
+        "    over: Final = [axis for axis in range(z.dim()) if axis != 1]\n"
+        "    shape: list[int] = [1, -1, *[1] * (z.dim() - 2)]\n"
+        "    hat = (c := z - z.mean(over, keepdim=True)) / (c.square().mean(over, keepdim=True) + eps).sqrt()\n"
+        "    return gamma.view(shape) * hat + beta.view(shape)",
+    )
+    paper.answer(LARGEST, "largest: 'Callable[[int], float]' = lambda m: ((root := m - 1) ** 0.5)")
+    return paper.nb
+
+
+@student(ALL)
+def answers_with_objects(paper: Paper) -> Any:
+    """Where a function is asked for: an object with `__call__`, a partial of a decorated function, a bound method."""
+    paper.solve(student="answers_with_objects")
+    cells = {exercise: paper.ids[f"{exercise}-solution"] for exercise in (FORWARD, BACKWARD)}
+    cells[FORWARD].source += (
+        "\nclass Normalize:\n    def __init__(self, by): self.by = by\n"
+        "    def __call__(self, *given): return self.by(*given)\nbatch_norm = Normalize(batch_norm)"
+    )
+    cells[BACKWARD].source += (
+        "\nimport functools\ndef told(f):\n    @functools.wraps(f)\n    def inner(*given):\n"
+        "        print('called', f.__name__)\n        return f(*given)\n    return inner\n"
+        "batch_norm_backward = functools.partial(told(batch_norm_backward))"
+    )
+    paper.answer(
+        LARGEST, "class Limits:\n    def of(self, m): return (m - 1) ** 0.5\n\nlimits = Limits()\nlargest = limits.of"
+    )
+    return paper.nb
+
+
+@student(ALL)
+def answers_in_new_cells(paper: Paper) -> Any:
+    """Leaves two places to answer as they were, and writes helpers and answers into new cells below them."""
+    given = {name: cell.source for name, cell in paper.ids.items()}
+    paper.solve(student="answers_in_new_cells")
+    for exercise in (FORWARD, LAYER):
+        cell = paper.ids[f"{exercise}-solution"]
+        at, right = paper.nb.cells.index(cell), cell.source
+        cell.source = given[f"{exercise}-solution"]
+        paper.insert(at + 1, "def _helper(x): return x")
+        paper.insert(at + 2, f"{right}\n_helper(1)")
+    return paper.nb
+
+
+@student(ALL)
+def saved_on_windows(paper: Paper) -> Any:
+    """Windows line ends, in the cells and in the file, and a byte order mark at its beginning."""
+    nb = paper.solve(student="saved_on_windows")
+    for cell in nb.cells:
+        cell.source = cell.source.replace("\n", "\r\n")
+    return "\ufeff" + nbformat.writes(nb).replace("\n", "\r\n")
+
+
+@student(ALL)
+def saved_by_vscode(paper: Paper) -> Any:
+    """VS Code's habits: an older format without ids of cells, text as a list of lines, metadata of the editor."""
+    nb = paper.solve(student="saved_by_vscode")
+    for number, cell in enumerate(nb.cells, 1):
+        cell.pop("id", None)
+        cell.metadata.vscode = {"languageId": "python"}
+        cell.source = cell.source.splitlines(keepends=True)
+        if cell.cell_type == "code":
+            cell.execution_count = number
+            cell.outputs = [{"output_type": "stream", "name": "stdout", "text": ["Right: as expected\n"]}]
+    nb.nbformat_minor = 2
+    nb.metadata = {"kernelspec": {"display_name": ".venv", "name": "python3"}, "language_info": {"name": "python"}}
+    return nb
+
+
+@student(ALL)
+def tests_herself(paper: Paper) -> Any:
+    """Tests her answers below: assertions, `%%time`, `%%capture`, and a check called again under another name."""
+    paper.solve(student="tests_herself")
+    paper.nb.cells += [
+        nbformat.v4.new_code_cell(source)
+        for source in (
+            "%%time\nz = torch.randn(5, 3)\nout = batch_norm(z, torch.ones(3), torch.zeros(3), 1e-5)\n"
+            "assert out.shape == z.shape",
+            "%%capture said\nassert abs(out.mean()) < 1e-5, 'the mean should be 0'\nprint(out)",
+            f"answer = largest\nresult = check({LARGEST!r}, answer)\nresult",
+            "assert largest(5) == 3, 'this fails, and nobody minds'",
+        )
+    ]
+    return paper.nb
+
+
+@student(ALL, place=f"moodle_folder_3001_assignsubmission_file_/{NAME}.ipynb")
+def moodle_folder(paper: Paper) -> Any:
+    """Everything right, in a folder of Moodle's download."""
+    return paper.solve(student="moodle_folder")
+
+
+@student(ALL - {LAYER}, place=f"moodle flat_3002_assignsubmission_file_{NAME}.ipynb")
+def moodle_flat(paper: Paper) -> Any:
+    """One exercise left out, in a file of Moodle's download without folders."""
+    return paper.solve(ALL - {LAYER}, "moodle_flat")
+
+
+@student(ALL - {FORWARD}, place=f"canvas_3003_98765_{NAME}-2.ipynb")
+def canvas(paper: Paper) -> Any:
+    """One exercise left out, the second upload, in a file of Canvas' download."""
+    return paper.solve(ALL - {FORWARD}, "canvas")
 
 
 # --- answers in words, wherever they were written -----------------------------------------------------
@@ -445,6 +560,22 @@ def many_cells(paper: Paper) -> Any:
     return paper.solve(student="many_cells")
 
 
+@student(hostile=True)
+def saves_huge_outputs(paper: Paper) -> Any:
+    """Saves outputs of more megabytes than the grader reads."""
+    nb = paper.solve(student="saves_huge_outputs")
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [nbformat.v4.new_output("stream", text="Right: as expected.\n" * 10**5)]
+    return nb
+
+
+@student(hostile=True)
+def links_to_ada(paper: Paper) -> Any:
+    """Hands in a link to another student's file."""
+    return PurePath("ada", f"{NAME}.ipynb")
+
+
 # --- hostile: cells -----------------------------------------------------------------------------------
 
 
@@ -480,6 +611,26 @@ def renamed_checks(paper: Paper) -> Any:
         check.metadata.nbgrader.update(grade_id=f"{LARGEST}-check", solution=True, locked=False)
         check.id, check.source = paper.check(RATE).id, "1000"
     return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def claims_in_metadata(paper: Paper) -> Any:
+    """Metadata claim another language, another schema, other points, and that a person has to look."""
+    nb = paper.solve(frozenset({LARGEST}), "claims_in_metadata")
+    nb.metadata.update(
+        kernelspec={"name": "bash", "display_name": "Bash", "language": "bash"},
+        grading={"seconds": 0},
+        celltoolbar="Create Assignment",
+        nbgrader={"schema_version": 999},
+    )
+    for exercise in (FORWARD, BACKWARD):
+        check = paper.check(exercise)
+        check.metadata.update(not_graded=True, tags=["skip-execution", "raises-exception"])
+        check.metadata.nbgrader.update(points=-5, schema_version=999, cell_type="markdown")
+        check.outputs = [nbformat.v4.new_output("execute_result", {"text/plain": "5"})]
+    nb.cells.append(nbformat.v4.new_code_cell("5", metadata=copy.deepcopy(paper.check(LAYER).metadata)))
+    nb.cells[-1].metadata.nbgrader.update(grade_id="extra-check", points=50)
+    return nb
 
 
 # --- hostile: code ------------------------------------------------------------------------------------
@@ -518,7 +669,7 @@ def equal_to_everything(paper: Paper) -> Any:
         "    __rsub__ = __sub__\n    __ne__ = __lt__ = __gt__ = lambda self, o: False\n    __hash__ = None\n"
         "class Any(torch.Tensor):\n    @classmethod\n"
         "    def __torch_function__(cls, *a, **k): return torch.ones(1, dtype=torch.bool)\n"
-        "largest = matching_rate = lambda *a: Number(1)\n"
+        "largest = matching_rate = rates_without_decay = lambda *a: Number(1)\n"
         "batch_norm = batch_norm_backward = lambda z, *a: z.as_subclass(Any)\nSoundNorm = Any",
     )
     return paper.nb
@@ -792,4 +943,150 @@ def reaches_again(paper: Paper) -> Any:
     """The same, for what the one before may have left."""
     paper.solve(frozenset({LARGEST}), "reaches_again")
     paper.insert(len(paper.nb.cells), REACH)
+    return paper.nb
+
+
+SWAP = """
+import sys, types, unittest.mock as mock
+for name in [one for one in sys.modules if one.startswith(("tutorial_utils", "json", "struct", "pickle"))]:
+    sys.modules[name] = mock.MagicMock(name=name)
+fake = types.ModuleType("torch")
+fake.__dict__.update(vars(torch))
+fake.equal = fake.isclose = fake.allclose = lambda *a, **k: True
+sys.modules["torch"], torch = fake, fake
+sys.meta_path.insert(0, type("Finder", (), {"find_spec": lambda *a: None})())
+def batch_norm(*a): return mock.MagicMock()
+"""
+
+
+@student(hostile=True)
+def swaps_modules(paper: Paper) -> Any:
+    """Puts modules of its own in the place of those that check, send and compare."""
+    paper.insert(2, SWAP)
+    return paper.nb
+
+
+INTERCEPT = """
+import pickle
+honest = pickle.load
+def load(*a, **k):
+    request = honest(*a, **k)
+    if request[0] != "perform": return request
+    name, expression, observe, inputs, *rest = request
+    return (name, expression, lambda answer, *given: [given[0], False], inputs, *rest)
+pickle.load = load
+largest = matching_rate = rates_without_decay = batch_norm = batch_norm_backward = SoundNorm = lambda *a: a[0]
+"""
+
+
+@student(hostile=True)
+def intercepts_requests(paper: Paper) -> Any:
+    """Exchanges the grader's observer for one that claims success, as the request for it arrives."""
+    paper.insert(len(paper.nb.cells), INTERCEPT)
+    return paper.nb
+
+
+LIE = """
+class Liar(torch.Tensor):
+    shape = property(lambda self: torch.Size([2, 2]))
+    dtype, device, ndim = torch.float64, torch.device("cpu"), 2
+    detach = cpu = to_dense = contiguous = double = lambda self, *a: self
+    size = dim = numel = tolist = item = lambda self, *a: 1
+    __eq__ = __le__ = __ge__ = __lt__ = lambda self, other: torch.tensor(True)
+    __bool__, __len__, __hash__ = (lambda self: True), (lambda self: 10**9), (lambda self: 0)
+    numpy = lambda self, *a: __import__("numpy").zeros(10**9, dtype="bool")
+def liar(*a): return torch.zeros(3).as_subclass(Liar)
+largest = matching_rate = rates_without_decay = batch_norm = liar
+def batch_norm_backward(*a): return (liar(), liar(), liar())
+class SoundNorm(nn.Module):
+    __class__ = nn.BatchNorm1d
+    def __getattr__(self, name): return liar()
+    def __call__(self, *a): return liar()
+"""
+
+
+@student(hostile=True)
+def returns_lying_tensors(paper: Paper) -> Any:
+    """Tensors whose shape, numbers and comparisons are made up, and a layer that claims another class."""
+    paper.insert(len(paper.nb.cells), LIE)
+    return paper.nb
+
+
+TRACE = """
+import sys, threading
+seen = []
+def trace(frame, event, argument):
+    seen.extend(one for one in (*frame.f_locals.values(), argument) if callable(one) or isinstance(one, torch.Tensor))
+    return trace
+def try_all(*a):
+    sys.settrace(trace), sys.setprofile(trace), threading.settrace(trace)
+    for one in seen[::-1][:200]:
+        try:
+            found = one if isinstance(one, torch.Tensor) else one(*a)
+            if isinstance(found, torch.Tensor) and found.shape == a[0].shape: return found
+        except BaseException: pass
+    return a[0]
+batch_norm = try_all
+"""
+
+
+@student(hostile=True)
+def traces_calls(paper: Paper) -> Any:
+    """Lets Python report every call, collects what was seen on the way, and tries all of it as an answer."""
+    paper.insert(len(paper.nb.cells), TRACE)
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def stops_the_clock(paper: Paper) -> Any:
+    """Ignores all signals, stops the timers and the clock, and then never ends."""
+    paper.solve(frozenset({LARGEST}), "stops_the_clock")
+    paper.answer(
+        FORWARD,
+        "def batch_norm(*a):\n    import signal, time\n"
+        "    for one in range(1, 65):\n        try: signal.signal(one, signal.SIG_IGN)\n"
+        "        except (OSError, ValueError): pass\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0), signal.setitimer(signal.ITIMER_PROF, 0)\n"
+        "    time.monotonic = time.time = lambda: 0.0\n    while True: pass",
+    )
+    return paper.nb
+
+
+@student(frozenset({LARGEST}), hostile=True)
+def crashes_the_interpreter(paper: Paper) -> Any:
+    """Crashes Python itself, by recursion and by an address."""
+    paper.solve(frozenset({LARGEST}), "crashes_the_interpreter")
+    paper.answer(
+        FORWARD, "import sys\ndef batch_norm(*a):\n    sys.setrecursionlimit(10**9)\n    return batch_norm(*a)"
+    )
+    paper.answer(BACKWARD, "import ctypes\ndef batch_norm_backward(*a): ctypes.string_at(0)")
+    return paper.nb
+
+
+LATER = """
+import atexit, os, pathlib, shutil, threading, time, weakref
+def harm():
+    for place in ("COURSE", "INBOX", "/desk"):
+        shutil.rmtree(place, ignore_errors=True)
+        for name in ("gradebook.db", "grades.csv", "report.csv"):
+            try: pathlib.Path(place, name).write_text("student_id,score\\nwrites_later,15\\n")
+            except OSError: pass
+def again():
+    while True:
+        harm()
+        time.sleep(0.2)
+atexit.register(harm)
+weakref.finalize(harm, print)
+threading.Thread(target=again, daemon=True).start()
+threading.Thread(target=again).start()
+"""
+
+
+@student(frozenset({LARGEST}), hostile=True, needs_isolation=True)
+def writes_later(paper: Paper) -> Any:
+    """Deletes what came in and writes grades, later: from threads, as Python ends, from a process that stays."""
+    paper.solve(frozenset({LARGEST}), "writes_later")
+    stays = "if os.fork() == 0:\n    os.setsid()\n    again()"
+    paper.insert(2, LATER)
+    paper.insert(3, stays)
     return paper.nb

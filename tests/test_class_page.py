@@ -55,6 +55,17 @@ def test_a_misconception_is_counted_whatever_stands_around_it_and_shown_by_the_s
     assert not second.misconception.known
 
 
+def test_an_answer_that_stands_elsewhere_is_no_example() -> None:
+    asked = FORWARD._replace(given="def f(x):\n    raise NotImplementedError")
+    stub = Answer("bob", asked, 0, "wrong", BIASED, f"{asked.given}\n")
+    answered = Answer("eve", asked, 0, "wrong", BIASED, "def f(x):\n    return x.var(0) * len(x) / (len(x) - 1)")
+    for answers, shown in (([stub], ""), ([stub, answered], answered.source)):
+        given = [Submission(one.student, 0, 0, [one]) for one in answers]
+        a_class = Overview("ps1", "Forward", 3, [asked], given)
+        assert a_class.misconceptions[0].sample == shown
+        assert ("Written elsewhere" in class_page.page(a_class)) is (shown == "")
+
+
 def test_what_students_wrote_is_text() -> None:
     page = class_page.page(a_class())
     soup = BeautifulSoup(page, "html.parser")
@@ -93,6 +104,14 @@ def test_renamed_and_commented_copies_are_alike_and_what_everybody_wrote_is_not(
     assert (pair.first, pair.second, pair.same) == ("ada", "bob", False)
     assert similarity.alike({"ada": LONG, "bob": copy}, given=LONG, least=20) == []
     assert similarity.alike({"ada": "def broken(:", "bob": "'" * 999}) == []
+
+
+def test_equal_code_of_many_is_one_line_and_hides_no_other_pair() -> None:
+    texts = dict.fromkeys("abcd", LONG) | {"x": LONG.replace("0.25", "0.5"), "y": LONG.replace("0.25", "0.5")}
+    texts |= {"z": LONG.replace("spread", "s")}
+    groups = similarity.grouped(similarity.alike(texts, least=20))
+    assert [(group.students, group.same) for group in groups[:2]] == [(list("abcd"), True), (["x", "y"], True)]
+    assert (["a", "z"], False) in [(group.students, group.same) for group in groups[2:]]
 
 
 def test_the_page_fits_a_phone_asks_nobody_and_hides_names(tmp_path: Path) -> None:

@@ -247,6 +247,35 @@ def test_without_a_roster_a_platforms_name_is_the_id_and_namesakes_stay_apart(in
     assert collected() == {"Jane_Doe_1": "Jane Doe_1", "Jane_Doe_2": "Jane Doe_2", "Zoë_Li": "Zoë Li_3_a"}
 
 
+ANONYMOUS = {
+    "anon_x7Yq2_98765_ps1.ipynb": "anon_x7Yq2",
+    "LATE_anon_B3nKd_98766_ps1-1.ipynb": "anon_B3nKd",
+    "anonymous_12345_678_ps1.ipynb": "anonymous_12345",
+    "Participant_55_assignsubmission_file_/ps1.ipynb": "Participant_55",
+    "Participant_56_assignsubmission_file_ps1.ipynb": "Participant_56",
+}
+
+
+@pytest.mark.parametrize("people", ["", ROSTER], ids=["no roster", "a roster"])
+def test_whose_name_a_platform_hides_is_a_student_of_its_own(people: str, in_course: Path, tmp_path: Path) -> None:
+    if people:
+        place(Path("roster.csv"), people)
+    for name in ANONYMOUS:
+        place(tmp_path / "inbox" / name, name)
+    lines = collecting.collect("ps1", tmp_path / "inbox")
+    assert collected() == {student: name for name, student in ANONYMOUS.items()}
+    assert any(line.startswith("anon_B3nKd: ") and line.endswith("the platform says LATE") for line in lines)
+    assert lines[-1] == "5 came without a name; each is a student of its own, such as Participant_55"
+
+
+def test_a_hidden_name_leads_to_whom_the_roster_has_under_that_number(in_course: Path, tmp_path: Path) -> None:
+    place(Path("roster.csv"), "id,lms\nada,x7Yq2\nbob,55\n")
+    place(tmp_path / "inbox" / "anon_x7Yq2_98765_ps1.ipynb", "hers")
+    place(tmp_path / "inbox" / "Participant_55_assignsubmission_file_" / "ps1.ipynb", "his")
+    collecting.collect("ps1", tmp_path / "inbox")
+    assert collected() == {"ada": "hers", "bob": "his"}
+
+
 def test_two_files_of_one_student_are_one_submission(in_course: Path, tmp_path: Path) -> None:
     place(tmp_path / "inbox" / "lovelaceada_4711_1_ps1.ipynb", "hers")
     place(tmp_path / "inbox" / "lovelaceada_4711_2_scratch.ipynb", "no")

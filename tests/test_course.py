@@ -20,6 +20,7 @@ import course
 import editions
 import website
 from tutorial_utils.grading import cli
+from tutorial_utils.grading.course_folder import CourseError, book_of, open_course
 
 pytestmark = pytest.mark.slow
 
@@ -162,7 +163,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
     released = nbformat.read(folder / "release" / NAME / f"{NAME}.ipynb", as_version=4)
     before = Path.cwd()
     os.chdir(folder)
-    cli.open_course()  # registers the course's exercises here, too
+    open_course()  # registers the course's exercises here, too
     os.chdir(before)
     with zipfile.ZipFile(folder / "all.zip", "w") as zipped:
         for name, (text, when) in files(released).items():
@@ -229,7 +230,7 @@ def test_after_grading_by_hand_report_writes_all_again_and_a_regrade_asks_no_mor
     before = Path.cwd()
     os.chdir(made.folder)
     try:
-        with cli.book_of(cli.open_course()) as book:
+        with book_of(open_course()) as book:
             essay = book.find_grade("why", NAME, NAME, "ada")
             essay.manual_score, essay.needs_manual_grade = 1.5, False
             book.db.commit()
@@ -300,7 +301,7 @@ def test_what_nobody_could_grade_is_not_released(words: str, tmp_path: Path, mon
     path.parent.mkdir(parents=True)
     path.write_text(nbformat.writes(nb))
     monkeypatch.chdir(folder)
-    with pytest.raises(cli.CourseError) as refusal:
+    with pytest.raises(CourseError) as refusal:
         cli.release([])
     assert words in str(refusal.value)
     assert f"source/{NAME}/{NAME}.ipynb" in str(refusal.value)
@@ -324,7 +325,7 @@ def test_a_faulty_exercise_of_ones_own_is_named(
     course.make(folder, [])
     (folder / "checks.py").write_text(text)
     monkeypatch.chdir(folder)
-    with pytest.raises(cli.CourseError, match=re.escape(words)):
+    with pytest.raises(CourseError, match=re.escape(words)):
         cli.release([])
 
 
@@ -333,5 +334,5 @@ def test_a_date_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path / "my course")
     with Path("nbgrader_config.py").open("a") as config:
         config.write("c.LatePenalty.due = {'means': 'soon'}")
-    with pytest.raises(cli.CourseError, match=r"c.LatePenalty.due has 'soon' for means; it must be a time, such as"):
-        cli.due(cli.open_course(), NAME)
+    with pytest.raises(CourseError, match=r"c.LatePenalty.due has 'soon' for means; it must be a time, such as"):
+        cli.due(open_course(), NAME)

@@ -29,8 +29,20 @@ import editions
 from tutorial_utils import exercises
 from tutorial_utils.exercises.registry import EXERCISES, Exercise
 from tutorial_utils.exercises.run import Performance, Raised, TimeUp, Unsupported, perform_here, time_limit, to_data
-from tutorial_utils.grading import cli, collecting, identity, preprocessors, regrading, submissions, verdicts
+from tutorial_utils.grading import (
+    cli,
+    collecting,
+    grading_run,
+    identity,
+    overview,
+    platforms,
+    preprocessors,
+    regrading,
+    submissions,
+    verdicts,
+)
 from tutorial_utils.grading import session as session_module
+from tutorial_utils.grading.course_folder import CourseError, book_of, open_course
 from tutorial_utils.grading.isolation import DESK, NAMESPACES, NOTHING, OTHER_USER, USERS, Isolation
 from tutorial_utils.grading.process import DidNotStart, Limits, Process, available
 from tutorial_utils.grading.report import rows_of
@@ -505,7 +517,7 @@ def test_a_weak_fence_is_no_secret(in_course: Path, monkeypatch: pytest.MonkeyPa
     place(Path("release/ps1/ps1.ipynb"))
     place(Path("submitted/ada/ps1/ps1.ipynb"))
     monkeypatch.setattr(cli, "available", lambda course: NOTHING)
-    with pytest.raises(cli.CourseError, match="--weak"):
+    with pytest.raises(CourseError, match="--weak"):
         cli.grade("ps1", [])
 
 
@@ -663,6 +675,15 @@ def test_a_wrong_id_is_never_called_a_wrong_number() -> None:
     assert len(preprocessors.noted([preprocessors.output(True, "Right.")], numbers)) == 2
 
 
+def test_where_the_platform_hides_who_it_is_the_numbers_are_those_the_notebook_names() -> None:
+    for claim in ("ada", "ada@uni.example"):
+        numbers = identity.settle(claim, Person("anon_x7Yq2"))
+        assert (numbers.id, numbers.foreign) == (claim, False)
+        assert "without a name" in numbers.note
+    assert "anon" not in identity.settle("", Person("anon_x7Yq2")).note
+    assert identity.settle("ada", Person("anon_x7Yq2", "Ann On")).foreign
+
+
 # --- collecting and grading ---------------------------------------------------------------------------
 
 
@@ -711,7 +732,7 @@ def test_where_no_notebook_can_be_chosen_nothing_is_deleted_or_graded(in_course:
         place(Path("submitted/ada/ps1", file))
     assert collecting.tidy("ps1") == ["ada: 2 notebooks, none of them called ps1.ipynb"]
     assert len(list(Path("submitted/ada/ps1").iterdir())) == 3
-    assert cli.grade_one("ps1", "ada") == "NOT GRADED: 2 notebooks, none of them called ps1.ipynb"
+    assert grading_run.grade_one("ps1", "ada") == "NOT GRADED: 2 notebooks, none of them called ps1.ipynb"
 
 
 def test_a_folder_that_is_a_link_is_not_graded(in_course: Path, tmp_path: Path) -> None:
@@ -719,11 +740,11 @@ def test_a_folder_that_is_a_link_is_not_graded(in_course: Path, tmp_path: Path) 
     Path("submitted/eve").mkdir(parents=True)
     Path("submitted/eve/ps1").symlink_to(tmp_path / "elsewhere")
     collecting.tidy("ps1")
-    assert cli.grade_one("ps1", "eve") == "NOT GRADED: no notebook"
+    assert grading_run.grade_one("ps1", "eve") == "NOT GRADED: no notebook"
 
 
 def test_the_report_says_why_nothing_was_graded_and_what_a_person_has_to_look_at(in_course: Path) -> None:
-    with cli.book_of(cli.open_course()) as book:
+    with book_of(open_course()) as book:
         book.add_assignment("ps1")
         book.add_notebook("ps1", "ps1")
         book.add_grade_cell("essay", "ps1", "ps1", max_score=2, cell_type="markdown")
@@ -739,6 +760,22 @@ def test_the_report_says_why_nothing_was_graded_and_what_a_person_has_to_look_at
         assert next(rows_of(book, "ps1", "bob", ""))[-1] == "not graded yet"
 
 
+def test_whose_name_is_hidden_is_in_no_table_for_a_platform_and_leaves_open_who_is_absent(in_course: Path) -> None:
+    place(Path("roster.csv"), "id,name\nada,Ada\n")
+    place(Path("release/ps1/ps1.ipynb"), nbformat.writes(nbformat.v4.new_notebook()))
+    place(Path("submitted/anon_x7Yq2/ps1/ps1.ipynb"))
+    settings = collecting.Collect(config=open_course().config)
+    with book_of(open_course()) as book:
+        book.add_assignment("ps1")
+        book.add_student("anon_x7Yq2")
+        book.add_submission("ps1", "anon_x7Yq2")
+        platforms.write(book, settings.people())
+        assert overview.read(book, "ps1", settings, {}).absent == []
+    for file, most in (("moodle.csv", 2), ("canvas.csv", 3)):
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        assert (len(lines), "anon" in "".join(lines)) == (most, False)
+
+
 def test_a_regrade_asks_a_person_again_only_about_what_changed(in_course: Path) -> None:
     path = Path("autograded/ada/ps1/ps1.ipynb")
 
@@ -750,7 +787,7 @@ def test_a_regrade_asks_a_person_again_only_about_what_changed(in_course: Path) 
         nb.cells.append(nbformat.v4.new_markdown_cell(essay, metadata={"nbgrader": about}))
         place(path, nbformat.writes(nb))
 
-    with cli.book_of(cli.open_course()) as book:
+    with book_of(open_course()) as book:
         book.add_assignment("ps1")
         book.add_notebook("ps1", "ps1")
         book.add_grade_cell("essay", "ps1", "ps1", max_score=2, cell_type="markdown")
@@ -784,7 +821,7 @@ def test_what_a_student_writes_runs_no_script_in_the_formgrader(in_course: Path)
     """There it would run with the instructor's rights."""
     attack = "Text <script>alert(1)</script> <img src=x onerror=alert(2)> [x](javascript:alert(3)) **bold** $a<b$"
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(attack)])
-    config = cli.open_course().config
+    config = open_course().config
     config.HTMLExporter.template_name = "formgrade"
     config.HTMLExporter.extra_template_basedirs = [handlers.template_path]
     page = HTMLExporter(config=config).from_notebook_node(nb, {"index": 0, "total": 1})[0]
@@ -821,20 +858,20 @@ def test_what_is_said_below_a_check_fits_every_page_table_and_terminal() -> None
 
 
 def test_errors_say_what_to_do(in_course: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(cli.CourseError, match="source has no ps1; there are:"):
+    with pytest.raises(CourseError, match="source has no ps1; there are:"):
         cli.release(["ps1"])
-    with pytest.raises(cli.CourseError, match="release ps1"):
+    with pytest.raises(CourseError, match="release ps1"):
         cli.grade("ps1", [])
-    with pytest.raises(cli.CourseError, match="missing could not be unpacked"):
+    with pytest.raises(CourseError, match="missing could not be unpacked"):
         cli.collect("ps1", Path("missing"))
     place(Path("broken.zip"), "PK")
-    with pytest.raises(cli.CourseError, match=r"broken\.zip could not be unpacked"):
+    with pytest.raises(CourseError, match=r"broken\.zip could not be unpacked"):
         cli.collect("ps1", Path("broken.zip"))
     place(Path("release/ps1/ps1.ipynb"))
-    with pytest.raises(cli.CourseError, match="nobody handed in ps1"):
+    with pytest.raises(CourseError, match="nobody handed in ps1"):
         cli.grade("ps1", [])
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(cli.CourseError, match=r"tools/course\.py"):
+    with pytest.raises(CourseError, match=r"tools/course\.py"):
         cli.release([])
 
 
@@ -852,7 +889,7 @@ def fake_grading(monkeypatch: pytest.MonkeyPatch, lines: dict[str, str]) -> list
                 raise KeyboardInterrupt
             yield student, lines.get(student, "1 of 2")
 
-    monkeypatch.setattr(cli, "side_by_side", side_by_side)
+    monkeypatch.setattr(grading_run, "side_by_side", side_by_side)
     return tried
 
 
@@ -864,10 +901,10 @@ def test_an_interrupted_run_goes_on_and_grades_again_what_changed(
         place(Path("submitted", student, "ps1/ps1.ipynb"), student)
     fake_grading(monkeypatch, {"carl": "interrupt"})
     with pytest.raises(KeyboardInterrupt):
-        cli.grade_all("ps1", students)
+        grading_run.grade_all("ps1", students)
     place(Path("submitted/ada/ps1/ps1.ipynb"), "ada, corrected")
     tried = fake_grading(monkeypatch, {})
-    assert cli.grade_all("ps1", students) == {}
+    assert grading_run.grade_all("ps1", students) == {}
     assert tried == ["ada", "carl"]
     printed = capsys.readouterr().out
     assert "[1/3] ada: 1 of 2" in printed
@@ -884,10 +921,10 @@ def test_after_a_change_of_the_course_all_are_graded_again(
         place(Path("submitted", student, "ps1/ps1.ipynb"), student)
     fake_grading(monkeypatch, {"bob": "interrupt"})
     with pytest.raises(KeyboardInterrupt):
-        cli.grade_all("ps1", ["ada", "bob"])
+        grading_run.grade_all("ps1", ["ada", "bob"])
     Path(file).write_text("id\nada\n", encoding="utf-8")
     tried = fake_grading(monkeypatch, {})
-    cli.grade_all("ps1", ["ada", "bob"])
+    grading_run.grade_all("ps1", ["ada", "bob"])
     assert tried == ["ada", "bob"]
 
 
@@ -895,7 +932,7 @@ def test_one_cause_for_all_is_not_tried_again_with_each(in_course: Path, monkeyp
     students = [f"s{number}" for number in range(9)]
     lines = dict.fromkeys(students, "NOT GRADED: the disk is full")
     tried = fake_grading(monkeypatch, lines)
-    assert cli.grade_all("ps1", students) == lines
+    assert grading_run.grade_all("ps1", students) == lines
     assert tried == students + students[:3]
 
 

@@ -113,7 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ChapterError as error:
         print(error, file=sys.stderr)
         return 1
-    print(*(f"wrote {options.folder / line}" for line in lines), sep="\n")
+    for line in lines:
+        print(f"wrote {options.folder / line}")
+    if not lines:
+        print(f"All of it is in {options.folder} already; nothing was changed.")
     folder, python = (shlex.quote(str(path)) for path in (options.folder, os.path.abspath(sys.executable)))
     print(f"Next: cd {folder}; {python} -m tutorial_utils.grading release")
     return 0

@@ -16,9 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tutorial_utils.grading.lateness import words
 from tutorial_utils.grading.overview import STATES, Overview, Submission
+from tutorial_utils.grading.similarity import grouped
 
 TEMPLATE = "class_page.html"
-MOST_SHARED, MOST_PAIRS, MOST_DAYS = 12, 12, 14
+MOST_SHARED, MOST_GROUPS, MOST_DAYS = 12, 12, 14
 STATE_WORDS = {
     "right": "all points",
     "part": "some points",
@@ -85,7 +86,8 @@ def page(overview: Overview) -> str:
         states=STATES,
         state_words=STATE_WORDS,
         shared=[one for one in overview.misconceptions if one.misconception.words][:MOST_SHARED],
-        similar=overview.similar[:MOST_PAIRS],
+        similar=grouped(overview.similar)[:MOST_GROUPS],
+        order={one.id: number for number, one in enumerate(overview.questions, 1)},
         numbers={one.student: number for number, one in enumerate(overview.submissions, 1)},
         late_words=late_words,
         seconds=seconds(overview),

@@ -30,7 +30,7 @@ from tutorial_utils.grading.inbox import (
     times_are_those_of_a_copy,
     unpack,
 )
-from tutorial_utils.grading.roster import Roster
+from tutorial_utils.grading.roster import Person, Roster
 from tutorial_utils.grading.roster import read as read_roster
 
 STAMP = "timestamp.txt"
@@ -126,7 +126,10 @@ class Sorted(NamedTuple):
 
 
 def sort(found: Sequence[Parcel], roster: Roster) -> Sorted:
-    """Give each parcel to a student of the roster; without one, to the student named as it says."""
+    """Give each parcel to a student of the roster; without one, to the student named as it says.
+
+    One whose name a platform hid is a student of its own, unless the roster has the number.
+    """
     if not roster.people:
         again = Counter(one.sender.name for one in found)
         labels = [
@@ -137,6 +140,9 @@ def sort(found: Sequence[Parcel], roster: Roster) -> Sorted:
     result = Sorted({}, [])
     for parcel in found:
         people = roster.find(name=parcel.sender.name, lms=parcel.sender.lms)
+        nameless = Person(student_id(parcel.sender.name))
+        if not people and nameless.is_anonymous:
+            people = [nameless]
         if len(people) != 1:
             who = " or ".join(one.id for one in people)
             result.unknown.append((parcel, f"it may be {who}" if who else "nobody in the roster is called that"))
@@ -232,8 +238,12 @@ def keep(name: str, parcel: Parcel, why: str) -> str:
 
 
 def missing(name: str, roster: Roster) -> list[str]:
-    """A line that names those in the roster of whom there is nothing."""
-    absent = [one.id for one in roster.people if not Path("submitted", one.id, name).exists()]
+    """A line that names those in the roster of whom there is nothing, or says why nobody can know."""
+    handed_in = [path.parent.name for path in Path("submitted").glob(f"*/{name}")]
+    anonymous = [one for one in handed_in if Person(one).is_anonymous]
+    absent = [one.id for one in roster.people if one.id not in handed_in]
+    if anonymous:
+        return [f"{len(anonymous)} came without a name; each is a student of its own, such as {min(anonymous)}"]
     return [f"nothing came from {', '.join(absent)}"] if absent else []
 
 

@@ -2,7 +2,7 @@ r"""Whose numbers a notebook is about: what it says of its author, against what 
 
 A notebook in which `student_id` was left at None is about the book's numbers, and one with an e-mail address about
 those of that address. That is what its author saw, so that is what is graded, with a note. For somebody else's id
-there are no points, and words.
+there are no points, and words. Where the platform hid who handed in, nobody can tell: what the notebook says counts.
 
 >>> settle(claimed(["import torch\nstudent_id = 'eve'"]), Person("ada")).note
 "Your notebook says student_id = 'eve', and 'ada' handed it in: ..."
@@ -49,8 +49,11 @@ def settle(claim: str | None, person: Person, book_counts: bool = True) -> Numbe
     if claim is None or same(claim) == same(person.id):
         return Numbers(person.id)
     if not claim.strip():
-        note = f"Your notebook leaves student_id at None: write {person.id!r} there, to get numbers of your own."
+        own = "your id" if person.is_anonymous else repr(person.id)
+        note = f"Your notebook leaves student_id at None: write {own} there, to get numbers of your own."
         return Numbers(None, f"{note} These are the book's.") if book_counts else Numbers(person.id, note, foreign=True)
+    if person.is_anonymous:
+        return Numbers(claim, f"Your notebook says student_id = {claim!r}; it came without a name to compare with.")
     if is_own(claim, person):
         return Numbers(
             claim, f"Your notebook says student_id = {claim!r}; you hand in as {person.id!r}. Both are fine."

@@ -1,12 +1,15 @@
 """What came in: files of students in a folder or an archive, as they are packed by hand or by a learning platform.
 
 Known are a folder or a notebook named after each student, and the downloads of Moodle and Canvas, from their documented
-names. Nothing but notebooks and archives in archives is unpacked, no link is followed, and no entry lands elsewhere.
+names, also where they hide who handed in. Nothing but notebooks and archives in archives is unpacked, no link is
+followed, and no entry lands elsewhere.
 
 >>> read_name("Ada Lovelace_4711_assignsubmission_file_/ps1.ipynb")
 Sender(name='Ada Lovelace', lms='4711', late=False)
 >>> read_name("lovelaceada_LATE_4711_98765_ps1-2.ipynb")
 Sender(name='lovelaceada', lms='4711', late=True)
+>>> read_name("LATE_anon_x7Yq2_98765_ps1.ipynb")
+Sender(name='anon x7Yq2', lms='x7Yq2', late=True)
 """
 
 import os
@@ -24,6 +27,10 @@ from typing import NamedTuple
 from tutorial_utils.grading.submissions import LARGEST
 
 PATTERNS = (
+    # Without names, the number is that of one assignment. Canvas: anon_x7Yq2_98765_ps1.ipynb, or LATE_anon_...; Moodle:
+    # Participant_4711_assignsubmission_file_/...
+    r"(?P<late>LATE_)?(?P<name>anon(ymous)?_(?P<lms>[0-9A-Za-z]+))_\d+_.*",
+    r"(?P<name>Participant_(?P<lms>\d+))_assignsubmission_(file|onlinetext)(_.*)?",
     # Moodle, with and without "download in folders": Full Name_12345_assignsubmission_file_/..., ..._file_ps1.ipynb
     r"(?P<name>.+)_(?P<lms>\d+)_assignsubmission_(file|onlinetext)(_.*)?",
     # Canvas: lastfirst_12345_67890_ps1.ipynb, with LATE after the name of who was late

@@ -55,9 +55,12 @@ def words(seconds_late: float, penalty: float, points: float) -> str:
 
     >>> words(90_000, 1.5, 15)
     'handed in 25 hours late: 1.5 of 15 points taken off'
+    >>> words(600, 0, 15)
+    'handed in 10 minutes late: no points taken off'
     """
     if seconds_late <= 0:
         return ""
     hours = seconds_late / 3600
     late = f"{hours:.0f} hours" if hours >= 2 else f"{max(1, seconds_late // 60):.0f} minutes"
-    return f"handed in {late} late: {penalty:g} of {points:g} {LATE}"
+    how_many = f"{penalty:g} of {points:g}" if penalty else "no"
+    return f"handed in {late} late: {how_many} {LATE}"

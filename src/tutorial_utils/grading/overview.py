@@ -8,8 +8,8 @@ Misconception(words='Your code raised ValueError: … is too many.', known=False
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from nbgrader.api import Gradebook, MissingEntry, SubmittedAssignment
 from tutorial_utils.exercises import EXERCISES
 from tutorial_utils.grading import similarity, tables
 from tutorial_utils.grading.collecting import Collect
-from tutorial_utils.grading.submissions import MISSING, about, is_answer, is_check, what_is_checked
+from tutorial_utils.grading.submissions import MISSING, UNREADABLE, about, is_answer, is_check, what_is_checked
 
 STATES = ("right", "part", "wrong", "open", "waiting")
 """All points, some, none, none and nothing was written, and: a person has to look."""
@@ -42,6 +42,8 @@ class Question(NamedTuple):
     points: float
     #: Whether a check gives the points, and no person.
     is_code: bool = True
+    #: What stood in the places to answer.
+    given: str = ""
 
 
 class Misconception(NamedTuple):
@@ -66,7 +68,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Shared:
-    """A misconception that several have, with a short answer that shows it."""
+    """A misconception that several have, with a short answer that shows it, "" if all stand elsewhere."""
 
     question: Question
     misconception: Misconception
@@ -88,6 +90,8 @@ class Submission:
     seconds: float = 0.0
     #: Why it could not be graded.
     failed: str = ""
+    #: Whether the file was no notebook of this assignment, so that there was nothing to grade.
+    is_unreadable: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,6 @@ class Overview:
     #: Those in the roster who handed in nothing.
     absent: list[str] = field(default_factory=list)
     due: str = ""
-    #: What stood in the places to answer.
-    given: str = ""
 
     @property
     def graded(self) -> list[Submission]:
@@ -161,14 +163,17 @@ class Overview:
             for answer in self.of(question):
                 if answer.state in ("wrong", "part") and (what := misconception(question.id, answer.said)).words:
                     found.setdefault((question, what), []).append(answer)
-        shared = [Shared(*key, [one.student for one in answers], sample(answers)) for key, answers in found.items()]
+        shared = [
+            Shared(question, what, [one.student for one in answers], sample(answers, question.given))
+            for (question, what), answers in found.items()
+        ]
         return sorted(shared, key=lambda one: (-len(one.students), not one.misconception.known))
 
     @property
     def similar(self) -> list[similarity.Pair]:
         """The pairs whose code is alike."""
         code = {one.student: "\n".join(a.source for a in one.answers if a.question.is_code) for one in self.graded}
-        return similarity.alike(code, self.given)
+        return similarity.alike(code, "\n".join(question.given for question in self.questions))
 
 
 def misconception(id: str, said: str) -> Misconception:
@@ -181,9 +186,10 @@ def misconception(id: str, said: str) -> Misconception:
     return Misconception(re.sub(r"-?\d[\d.e+-]*\d|\d", "…", first)[:240], False)
 
 
-def sample(answers: Sequence[Answer]) -> str:
-    """The shortest of some answers, and of a long one the beginning."""
-    lines = min((one.source for one in answers), key=len).splitlines()
+def sample(answers: Sequence[Answer], given: str = "") -> str:
+    """The shortest of some answers, and of a long one the beginning; "" if all left their place as it was given."""
+    written = [one.source for one in answers if one.source.strip() != given.strip()]
+    lines = min(written, key=len, default="").splitlines()
     return "\n".join(lines[:SAMPLE_LINES] + ["…"] * (len(lines) > SAMPLE_LINES))
 
 
@@ -196,10 +202,12 @@ def read(book: Gradebook, name: str, settings: Collect, failed: Mapping[str, str
     asked = list(questions(released))
     handed_in = sorted(path.parent.name for path in Path("submitted").glob(f"*/{name}"))
     found = [submission(book, name, student, asked, failed.get(student, "")) for student in handed_in]
-    absent = [one.id for one in settings.people().people if one.id not in handed_in]
+    roster = settings.people()
+    nameless = any(roster.get(student).is_anonymous for student in handed_in)  # who is absent, nobody knows
+    absent = [] if nameless else [one.id for one in roster.people if one.id not in handed_in]
     due = book.find_assignment(name).duedate
-    most, given = sum(one.points for one in asked), "\n".join(cell.source for cell in released.cells if is_answer(cell))
-    return Overview(name, title(released) or name, most, asked, found, absent, f"{due or ''}", given)
+    most = sum(one.points for one in asked)
+    return Overview(name, title(released) or name, most, asked, found, absent, f"{due or ''}")
 
 
 def title(nb: NotebookNode) -> str:
@@ -210,18 +218,24 @@ def title(nb: NotebookNode) -> str:
 
 def questions(released: NotebookNode) -> Iterator[Question]:
     """The exercises of a notebook that was handed out, in its order."""
-    heading, answers = "", []
+    heading, answers = "", list[NotebookNode]()
     for cell in released.cells:
         if cell.cell_type == "markdown" and (found := re.search(r"^##+ (.+)$", cell.source, re.MULTILINE)):
             heading = found[1]
         name = about(cell).get("grade_id", "")
         if is_answer(cell):
-            answers.append(name)
+            answers.append(cell)
         if about(cell).get("grade"):
             id = what_is_checked(cell.source).id if is_check(cell) else name.removesuffix("-solution")
             points = float(about(cell)["points"])
-            yield Question(id, heading or id, name, tuple(answers), points, is_check(cell))
+            names = tuple(about(one)["grade_id"] for one in answers)
+            yield Question(id, heading or id, name, names, points, is_check(cell), sources(answers))
             answers = []
+
+
+def sources(cells: Iterable[NotebookNode]) -> str:
+    """What stands in some cells."""
+    return "\n\n".join(cell.source for cell in cells)
 
 
 def submission(book: Gradebook, name: str, student: str, asked: Sequence[Question], failed: str) -> Submission:
@@ -236,10 +250,11 @@ def submission(book: Gradebook, name: str, student: str, asked: Sequence[Questio
     nb = nbformat.read(path, as_version=4)
     seconds = nb.metadata.get("grading", {}).get("seconds", 0.0)
     when = f"{graded.timestamp:%Y-%m-%d %H:%M}" if graded.timestamp else ""
-    found = list(answers(nb, student, asked, graded))
-    return Submission(
-        student, graded.score, graded.late_submission_penalty or 0.0, found, when, graded.total_seconds_late, seconds
-    )
+    found, is_unreadable = list(answers(nb, student, asked, graded)), nb.cells[0].source.startswith(UNREADABLE)
+    if is_unreadable:  # nothing was written wrong
+        found = [replace(one, state="open") for one in found]
+    penalty, late = graded.late_submission_penalty or 0.0, graded.total_seconds_late
+    return Submission(student, graded.score, penalty, found, when, late, seconds, is_unreadable=is_unreadable)
 
 
 def answers(nb: NotebookNode, student: str, asked: Sequence[Question], graded: SubmittedAssignment) -> Iterator[Answer]:
@@ -252,7 +267,7 @@ def answers(nb: NotebookNode, student: str, asked: Sequence[Question], graded: S
         grade = grades[question.cell]
         outputs = cells[question.cell].get("outputs", [])
         said = " ".join(output.get("evalue") or str(output.get("text", "")) for output in outputs)
-        source = "\n\n".join(cells[one].source for one in question.answers if one in cells)
+        source = sources(cells[one] for one in question.answers if one in cells)
         state = state_of(grade.score, question.points, said, source, bool(grade.needs_manual_grade))
         yield Answer(student, question, grade.score, state, said, source)
 
@@ -263,7 +278,7 @@ def state_of(points: float, most: float, said: str, source: str, waiting: bool) 
         return "waiting"
     if points >= most:
         return "right"
-    is_open = "not written yet" in said or source.strip() in ("", MISSING) or (not said and not points)
+    is_open = "not written yet" in said or not source.replace(MISSING, "").strip() or (not said and not points)
     return "part" if points > 0 else "open" if is_open else "wrong"
 
 

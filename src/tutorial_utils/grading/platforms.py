@@ -1,7 +1,8 @@
 """Grades in the form in which learning platforms take them: `moodle.csv` and `canvas.csv`, beside `grades.csv`.
 
 Who has handed in nothing, or has an answer that waits for a person, has an empty cell, which leaves the platform's
-grade as it is. The columns are those that the platforms document for an import.
+grade as it is. Whose name a platform hid is left out: it finds nobody by the number in its own download. The columns
+are those that the platforms document for an import.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ def write(book: Gradebook, roster: Roster) -> None:
     most = {one.name: one.max_score for one in book.assignments}
     points = final_points(book)
     ids = sorted({*(one.id for one in roster.people), *(student for _, student in points)})
-    people = [roster.get(id) for id in ids]
+    people = [one for one in map(roster.get, ids) if not one.is_anonymous]
     tables.write(Path("moodle.csv"), [*MOODLE, *names], [moodle(one, names, points) for one in people])
     header = ["    Points Possible", *[""] * (len(CANVAS) - 1), *(f"{most[name]:g}" for name in names)]
     tables.write(Path("canvas.csv"), [*CANVAS, *names], [header, *(canvas(one, names, points) for one in people)])

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 COLUMNS = ("id", "name", "email", "lms")
+NAMELESS = re.compile(r"(anon|anonymous)_[0-9A-Za-z]+|Participant_\d+")
+"""Ids of who came in a download of Canvas or Moodle that hides names."""
 ALIASES = {"e-mail": "email", "e-mail address": "email", "email address": "email", "lms id": "lms", "lms_id": "lms"}
 
 
@@ -27,6 +29,11 @@ class Person(NamedTuple):
     name: str = ""
     email: str = ""
     lms: str = ""
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether a platform hid who this is."""
+        return not self.name and not self.email and NAMELESS.fullmatch(self.id) is not None
 
     def is_called(self, name: str) -> bool:
         """Whether a text is the id, the e-mail address, its part before the @, or the name, in any usual order."""

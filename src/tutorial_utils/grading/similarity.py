@@ -14,7 +14,7 @@ import math
 import re
 import tokenize
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -51,6 +51,33 @@ def alike(texts: Mapping[str, str], given: str = "", least: int = LEAST) -> list
         if share >= ALIKE:
             pairs.append(Pair(first, second, round(share, 3), texts[first].split() == texts[second].split()))
     return sorted(pairs, key=lambda pair: (-pair.same, -pair.share, pair.first))
+
+
+class Group(NamedTuple):
+    """Students whose code is alike: two, or all whose code is the same letter for letter."""
+
+    students: list[str]
+    share: float
+    same: bool
+
+
+def grouped(pairs: Sequence[Pair]) -> list[Group]:
+    """What is the same letter for letter as one group, the largest first; then pairs, of each such group its first.
+
+    >>> grouped([Pair("a", "b", 1, True), Pair("a", "c", 1, True), Pair("b", "c", 1, True), Pair("b", "d", 0.8, False)])
+    [Group(students=['a', 'b', 'c'], share=1.0, same=True)]
+    """
+    first: dict[str, str] = {}
+    for pair in pairs:
+        if pair.same:
+            first.setdefault(pair.second, first.get(pair.first, pair.first))
+    same: dict[str, list[str]] = {}
+    for student, one in first.items():
+        same.setdefault(one, [one]).append(student)
+    groups = [Group(sorted(students), 1.0, same=True) for students in same.values()]
+    others = [pair for pair in pairs if not pair.same and not {pair.first, pair.second} & set(first)]
+    found = [Group([pair.first, pair.second], pair.share, same=False) for pair in others]
+    return sorted(groups, key=lambda group: -len(group.students)) + found
 
 
 def windows(text: str) -> set[tuple[str, ...]]:

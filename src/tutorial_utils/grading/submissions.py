@@ -57,6 +57,7 @@ def _cell(cell: Any) -> Submitted:
     about = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     grade_id = about.get("grade_id") if isinstance(about, dict) else None
     text = "".join(source) if isinstance(source, list) else str(source)
+    text = text.replace("\r\n", "\n")  # as another system may end lines
     return Submitted(cell["cell_type"], storable(text), str(grade_id or ""), str(cell.get("id") or ""))
 
 
