@@ -195,25 +195,16 @@ def _convolution(*, generator: torch.Generator) -> Inputs:
 
 
 def _drawn(answer: Function, layer: nn.Module, generator: torch.Generator) -> list[Any]:
-    """The parameters that an answer gives to three copies of a layer; whether they and the global stream stay."""
-    known: list[nn.Parameter] = []
-
-    def reset(numbers: torch.Generator) -> Any:
-        own = copy.deepcopy(layer)
-        known[:] = own.parameters()
-        return answer(own, numbers)
-
+    """The parameters that an answer gives to three copies of a layer, and whether the global stream stays."""
     before = torch.get_rng_state()
-    layers = thrice(reset, generator)
-    own = layers[-1].parameters() if isinstance(layers[-1], nn.Module) else known
-    same = all(one is other for one, other in zip(known, own, strict=True))
+    layers = thrice(lambda numbers: answer(copy.deepcopy(layer), numbers), generator)
     parameters = [parameters_of(one) if isinstance(one, nn.Module) else one for one in layers]
-    return [parameters, same, torch.equal(before, torch.get_rng_state())]
+    return [parameters, torch.equal(before, torch.get_rng_state())]
 
 
 def _both_distributions(raw: list[Any], *inputs: Any) -> Outcome:
     """The distribution of the weight and of the bias, where the numbers come from, and what else has changed."""
-    draws, same, untouched = raw
+    draws, untouched = raw
     if not isinstance(draws[0], dict):
         raise WrongType(f"Initialize the layer in place, or return it; yours returned a {kind(draws[0])}.")
     both = [one.flatten()[:8] for one in draws[0].values()]
@@ -221,7 +212,6 @@ def _both_distributions(raw: list[Any], *inputs: Any) -> Outcome:
         **_distribution_of("weight", draws),
         **_distribution_of("bias", draws),
         "weight and bias differ": len(both) == 1 or not torch.equal(*both),
-        "the parameters are the same objects": same,
         "the global stream is left alone": untouched,
     }
 
@@ -273,13 +263,6 @@ def _positive(parameter: Tensor, low: float, high: float, generator: torch.Gener
 def _always_a_bias(layer: Any, generator: torch.Generator) -> None:
     for parameter in (layer.weight, layer.bias):
         init.uniform_(parameter, -(_fan_in(layer) ** -0.5), _fan_in(layer) ** -0.5, generator=generator)
-
-
-def _new_parameters(layer: Any, generator: torch.Generator) -> None:
-    """Puts new parameters in place of the old ones."""
-    fresh = copy.deepcopy(layer)
-    _initialize()(fresh, generator)
-    layer.weight, layer.bias = fresh.weight, fresh.bias
 
 
 def _by_the_global_stream(layer: Any, generator: torch.Generator) -> None:
@@ -356,8 +339,6 @@ def _channels(layer: Any) -> int:
             weight=_exactly
         ),
         "One of the layers has no bias: there `layer.bias` is None, and nothing can be drawn for it.": _always_a_bias,
-        "You put new parameters in place of the old ones. An optimizer made before still holds the old ones: fill "
-        "those that are there.": _new_parameters,
         "You seeded torch's global stream. Whoever draws from it next gets other numbers than before: draw from "
         "`generator` itself.": _by_the_global_stream,
         "Weight and bias begin with the same numbers: you restarted the stream between them. Hand the one `generator` "
