@@ -5,6 +5,7 @@ import copy
 import math
 import zlib
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -580,6 +581,9 @@ def _tested(answer: Function, width: int, order: list[int]) -> list[list[str]]:
 
 def _fault_by_fault(found: list[list[str]], width: int, order: list[int]) -> Outcome:
     """The names as one text, sorted, for each fault."""
+    known = Features(width).state_dict()
+    if strange := [name for names in found for name in names if name not in known]:
+        raise WrongType(f"{strange[0]!r} is not the name of a tensor. Give the names as `state_dict()` lists them.")
     pairs = sorted(zip(order, found, strict=True))
     return {FAULTS[fault]: ", ".join(sorted(set(names))) for fault, names in pairs}
 
@@ -683,7 +687,7 @@ def _relatives(*, generator: torch.Generator) -> Inputs:
         return scramble(nn.ModuleDict({name: nn.Linear(n, n) for name in names}), generator=generator)
 
     first, second = torch.randint(1, 1000, (2,), generator=generator).tolist()
-    return model("input", "output"), model("putout", "output", "input"), first, second + 1000
+    return model("input", "output"), model("extra", "putout", "output", "input"), first, second + 1000
 
 
 def _relatives_of_zero(*, generator: torch.Generator) -> Inputs:
@@ -711,7 +715,7 @@ def _by_name(raw: list[Any], small: nn.Module, large: nn.Module, seed: int, othe
     weights = [value for value in more.values() if value.dim() == 2]
     return {
         "shared names have the same numbers": all(torch.equal(one[name], more[name]) for name in one),
-        "names differ": all(not torch.equal(weights[0], value) for value in weights[1:]),
+        "names differ": not any(torch.equal(*pair) for pair in combinations(weights, 2)),
         "weight and bias differ": all(
             not torch.equal(one[f"{name}.weight"][0, :8], one[f"{name}.bias"][:8]) for name in ("input", "output")
         ),
