@@ -328,6 +328,13 @@ def _evaluate(
     return answer
 
 
+def _with_statistics_put_back(net: nn.Module, x: Tensor, labels: Tensor) -> Any:
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    share = _evaluate(switched=lambda net: [])(net, x, labels)
+    net.load_state_dict(before)
+    return share
+
+
 @exercise(
     "buys-evaluation",
     inputs=(partial(_images, True, False), partial(_images, True, True), partial(_images, False, False)),
@@ -352,6 +359,8 @@ def _evaluate(
         "lie deeper: `modules()` lists all of them.": _evaluate(remembered=nn.Module.children),
         "You switched BatchNorm to eval mode and nothing else. Dropout goes on dropping units: call `eval()` on the "
         "whole network.": _evaluate(switched=_norms),
+        "You put the running statistics back, but measured in training mode, so an answer depends on the other images. "
+        "Call `eval()`; then nothing moves.": _with_statistics_put_back,
         "You measured with gradients on, so that every layer keeps what a backward pass would need, and nobody calls "
         "for one. Measure under `torch.no_grad()`.": _evaluate(gradients=True),
         "Gradients are switched off when you are done, and nothing learns anymore. Measure in a block, `with "
