@@ -84,12 +84,13 @@ def _inputs_twice(*, generator: torch.Generator) -> Inputs:
 
 
 def _awake_and_asleep(*, generator: torch.Generator) -> Inputs:
-    """The same; a unit that was always one half wakes up, and another one dies."""
+    """The same; two units that were constant wake up, so that they would move the median, and another one dies."""
     before, after = _inputs_twice(generator=generator)
     dead = int((before.std(0) == 0).nonzero())
-    before[:, dead], after[:, dead] = 0.5, normal(len(before), generator=generator, mean=3)
+    after[:, dead] = normal(len(before), generator=generator, mean=3)
     after[:, dead - 1] = 0
-    return before, after
+    constant = torch.full_like(before[:, :1], 0.5)
+    return torch.cat([before, constant], dim=1), torch.cat([after, after[:, dead, None]], dim=1)
 
 
 def _varies(before: Tensor, after: Tensor) -> Tensor:
