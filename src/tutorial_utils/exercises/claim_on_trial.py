@@ -313,10 +313,12 @@ def _by_the_mean(interval: list[float], band: list[float]) -> str:
         "the fingerprint, say so in your report, and try the old one.": _tried_with(
             sealed=lambda registration: "0" * 12
         ),
-        "When `measure` was called again for one of your seeds, it gave another number than you report. Every random "
-        "draw in it must come from a generator that the seed starts.": _tried_with(measure=_unsteady),
-        "Your intervals are not Student's 95 percent intervals for the mean of the effects. For the mean, the standard "
-        "deviation is divided by the square root of the number of seeds.": _tried_with(interval=_of_single_effects),
+        "When `measure` was called again for one of your seeds, it gave another number than you report. Either a "
+        "random draw in it does not come from a generator that the seed starts, or the effects are not reported as "
+        "they came: in the order of the seeds, and not rounded.": _tried_with(measure=_unsteady),
+        "Your intervals are not Student's 95 percent intervals for the mean of the effects. The half-width is "
+        "the quantile of Student's t times the standard deviation over the square root of the number of "
+        "seeds.": _tried_with(interval=_of_single_effects),
         "Your outcomes do not follow from the intervals: one agrees if it lies inside the band, refutes if it lies "
         "outside, and is open if it crosses an end. The mean alone does not decide.": _tried_with(outcome=_by_the_mean),
         "Your verdict does not follow from the outcomes. One condition that refutes is enough against a general "
