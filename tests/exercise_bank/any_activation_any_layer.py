@@ -101,6 +101,15 @@ def settles_by_bisection(sigma):
     return low
 
 
+@wrong("gain-settles", "stopped before it settled")
+def settled_after_ten_layers(sigma_w):
+    z, w = np.polynomial.hermite_e.hermegauss(60)
+    q = 1.0
+    for _ in range(10):
+        q = sigma_w**2 * float(w @ np.tanh(q**0.5 * z) ** 2) / w.sum()
+    return q
+
+
 # --- gain-fans ---------------------------------------------------------------------------------------
 
 
@@ -131,6 +140,16 @@ def fans_measured(layer):
     z = layer(x)
     (heard,) = torch.autograd.grad(z.sum(), x)
     return z[0, 0, 12:24, 12:24].mean(), heard[0, 0, 12:24, 12:24].mean()
+
+
+@wrong("gain-fans", "You rounded")
+def fans_in_whole_numbers(layer):
+    places = math.prod(layer.kernel_size)
+    fan_in, fan_out = (places * count // layer.groups for count in (layer.in_channels, layer.out_channels))
+    jumps = math.prod(layer.stride)
+    if isinstance(layer, torch.nn.ConvTranspose2d):
+        return fan_in // jumps, fan_out
+    return fan_in, fan_out // jumps
 
 
 # --- gain-orthogonal ---------------------------------------------------------------------------------

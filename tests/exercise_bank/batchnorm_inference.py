@@ -236,6 +236,19 @@ def module_with_no_bias_of_its_own(channels, eps, momentum):
     return Own(channels, eps=eps, momentum=momentum)
 
 
+@wrong("eval-module", "carry a graph")
+class LinkedNorm(torch.nn.BatchNorm1d):
+    def forward(self, z):
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            mean, var, old = z.mean(0), z.var(0, correction=0), 1 - self.momentum
+            self.running_mean = old * self.running_mean + self.momentum * mean
+            with torch.no_grad():
+                self.running_var.lerp_(z.var(0), self.momentum)
+            self.num_batches_tracked += 1
+        return self.weight * (z - mean) / (var + self.eps).sqrt() + self.bias
+
+
 @wrong("eval-module", "Your layer goes on updating its running statistics in eval mode")
 class ModuleThatAlwaysUpdates(ModuleByHand):
     def forward(self, z):

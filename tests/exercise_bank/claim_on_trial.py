@@ -39,7 +39,7 @@ def registration_of_arrays():
     return registered(band=np.array([0.5, 2]), seeds=torch.arange(20))
 
 
-@wrong("trial-registration", "Twenty seeds are the least")
+@wrong("trial-registration", "Use at least twenty seeds")
 def registration_of_three_seeds():
     return registered(seeds=[1, 2, 3])
 

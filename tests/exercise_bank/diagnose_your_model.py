@@ -1,10 +1,12 @@
 import copy
+import itertools
 import math
 
 import torch
 from torch import nn
 
 from exercise_bank import right, wrong
+from tutorial_utils.exercises import EXERCISES
 
 # --- audit-name --------------------------------------------------------------------------------------
 
@@ -49,6 +51,11 @@ def name_by_bound(weight):
     return next((name for name, bound in bounds.items() if abs(largest / bound - 1) < 0.04), "other")
 
 
+@wrong("audit-name", "an embedding is normal")
+def name_of_any_unit_deviation(weight):
+    return "embedding" if 0.97 < weight.std() < 1.03 else EXERCISES["audit-name"].reference(weight)
+
+
 @wrong("audit-name", "less than chance allows")
 def name_to_a_thousandth(weight):
     n_in, n_out, size = weight[0].numel(), weight[:, 0].numel(), weight.std().item()
@@ -89,6 +96,22 @@ def copies_keys(model):
 @right("audit-copies")
 def copies_generator(model):
     return (name for name in copies_loop(model))
+
+
+@wrong("audit-copies", "A constant may have any value")
+def copies_of_more_than_zeros_and_ones(model):
+    seen, names = [], []
+    for name, p in model.named_parameters():
+        if not set(p.flatten().tolist()) <= {0.0, 1.0}:
+            names += [name] if any(torch.equal(p, other) for other in seen) else []
+            seen.append(p)
+    return names
+
+
+@wrong("audit-copies", "Give it once")
+def copies_of_each_earlier_one(model):
+    pairs = itertools.combinations(model.named_parameters(), 2)
+    return [two for (_, p), (two, q) in pairs if torch.equal(p, q) and len(p.unique()) > 1]
 
 
 @wrong("audit-copies", "up to a tolerance")

@@ -69,6 +69,15 @@ def forget_through_state(lstm):
     return lstm
 
 
+@wrong("audit-forget", "under `torch.no_grad()` instead")
+def remember_for_good(lstm):
+    h = lstm.hidden_size
+    for name, p in lstm.named_parameters():
+        if "bias" in name:
+            p.requires_grad = False
+            p[h : 2 * h] = 0.5
+
+
 @wrong("audit-forget", "new parameters in place of the old ones")
 def forget_replaced(lstm):
     h = lstm.hidden_size

@@ -55,6 +55,14 @@ def draw_mirrored(weight, gain, generator):
     weight[:] = (1 - 2 * numbers).permute(*reversed(range(weight.dim()))) * bound(weight, gain)
 
 
+@wrong("glorot-draw", "You added what you drew")
+def draw_on_top(weight, gain, generator):
+    bound = gain * math.sqrt(6 / (weight[0].numel() + weight[:, 0].numel()))
+    with torch.no_grad():
+        weight += bound * (2 * torch.rand(weight.shape, generator=generator) - 1)
+    return weight
+
+
 @wrong("glorot-draw", "fixed seed")
 def draw_seeded(weight, gain, generator):
     torch.manual_seed(3)

@@ -81,6 +81,14 @@ def example_detached(m, generator):
             m.bias.detach().zero_()
 
 
+@wrong("recipe-example", "You drew the convolution, too")
+def init_weights_of_both_kinds(m, generator):
+    if isinstance(m, (nn.Linear, nn.Conv2d)):
+        nn.init.xavier_uniform_(m.weight, generator=generator)
+        if m.bias is not None:
+            m.bias.data.zero_()
+
+
 @wrong("recipe-example", "You initialized the children")
 def example_children(m, generator):
     for child in m.children():
@@ -253,6 +261,24 @@ def by_name_with_pythons_hash(model, seed):
     names = [name for name, _ in model.named_parameters()]
     for parameter, number in zip(model.parameters(), map(hash, names), strict=True):
         nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number % 2**32 + seed))
+
+
+@wrong("recipe-by-name", "let the whole name enter")
+def by_name_by_letters(model, seed):
+    for name, p in model.named_parameters():
+        nn.init.normal_(p, generator=seeded(10_000 * seed + sum(map(ord, name))))
+
+
+@wrong("recipe-by-name", "let the whole name enter")
+def by_name_by_kind(model, seed):
+    for name, p in model.named_parameters():
+        nn.init.normal_(p, generator=seeded(seed + zlib.crc32(name.rpartition(".")[2].encode())))
+
+
+@wrong("recipe-by-name", "The seeds 0 and 1")
+def by_name_without_zero(model, seed):
+    for name, p in model.named_parameters():
+        nn.init.normal_(p, generator=seeded((seed or 1) + zlib.crc32(name.encode())))
 
 
 @wrong("recipe-by-name", "a product with 0 is 0")

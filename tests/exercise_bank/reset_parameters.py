@@ -94,6 +94,14 @@ def reset_single(layer, generator):
         parameter.data = bound * (2 * torch.rand(parameter.shape, generator=generator, dtype=torch.float32) - 1)
 
 
+@wrong("default-reset", "You seeded torch's global stream")
+def reset_by_a_seed(layer, generator):
+    torch.random.manual_seed(torch.randint(10**6, (1,), generator=generator).item())
+    bound = layer.weight[0].numel() ** -0.5
+    for parameter in layer.parameters():
+        parameter.data.uniform_(-bound, bound)
+
+
 @wrong("default-reset", "fixed seed")
 def reset_from_the_first_seed(layer, generator):
     torch.manual_seed(generator.initial_seed())

@@ -133,6 +133,13 @@ def sparse_compressed(n_out, n_in, p, generator):
     return sparse_where(n_out, n_in, p, generator).to_sparse()
 
 
+@wrong("variance-sparse-draw", "You kept the largest numbers")
+def sparse_by_pruning(n_out, n_in, p, generator):
+    weight = torch.randn(n_out, n_in, generator=generator) / math.sqrt(p * n_in)
+    least = weight.abs().flatten().sort(descending=True).values[round(p * weight.numel())]
+    return torch.where(weight.abs() > least, weight, torch.zeros_like(weight))
+
+
 @wrong("variance-sparse-draw", "None of your weights is zero")
 def sparse_dense(n_out, n_in, p, generator):
     return torch.randn(n_out, n_in, generator=generator) * p

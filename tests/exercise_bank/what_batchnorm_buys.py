@@ -117,7 +117,7 @@ def evaluation_with_a_graph(net, x, labels):
     return result
 
 
-@wrong("buys-evaluation", "nothing learns any more")
+@wrong("buys-evaluation", "nothing learns anymore")
 def evaluation_that_switches_gradients_off(net, x, labels):
     torch.set_grad_enabled(False)
     return evaluation(net, x, labels)

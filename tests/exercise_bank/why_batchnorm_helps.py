@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from exercise_bank import right
+from exercise_bank import right, wrong
 
 # --- buys-gradient-growth ----------------------------------------------------------------------------
 
@@ -52,7 +52,15 @@ def shift_by_loop(before, after):
 
 @right("why-shift")
 def shift_by_nanmedian(before, after):
-    return ((after - before).mean(0).abs() / before.std(0)).nanmedian().item()
+    deviations = before.std(0)
+    shifts = (after - before).mean(0).abs() / deviations
+    return shifts.masked_fill(deviations == 0, math.nan).nanmedian().item()
+
+
+@wrong("why-shift", "leaving out NaN is not enough")
+def shift_without_nan(before, after):
+    shifts = (after.mean(0) - before.mean(0)).abs() / before.std(0)
+    return shifts[~shifts.isnan()].median()
 
 
 # --- buys-loss-slice ---------------------------------------------------------------------------------

@@ -107,6 +107,11 @@ def moves_measured(layers, activation, zero):
     return first
 
 
+@wrong("start-first-moves", "every matrix that does not start at zero")
+def steps_of_zeros_one_later(layers, activation, zero):
+    return [2 if number in zero else 1 for number in range(1, layers + 1)]
+
+
 # --- start-ranks -------------------------------------------------------------------------------------
 
 
@@ -158,6 +163,11 @@ def dead_by_numpy(z):
 def dead_by_a_threshold(z):
     off = (z <= 0).double().transpose(0, 1).flatten(1).mean(1)
     return (off > 0.97).double().mean()
+
+
+@wrong("start-dead-units", "off means `z <= 0`")
+def dead_below_zero(z):
+    return sum(bool((z[:, unit] < 0).all()) for unit in range(z.shape[1])) / z.shape[1]
 
 
 # --- start-calm-logits -------------------------------------------------------------------------------
@@ -262,6 +272,13 @@ def start_out(model, generator):
         torch.randn(layer.weight.shape, generator=generator, out=layer.weight.data)
         layer.weight /= math.sqrt(layer.in_features)
         layer.bias.fill_(0)
+
+
+@wrong("start-broken", "left out a layer")
+def start_hidden_layers_only(model, generator):
+    for layer in linears(model)[:-1]:
+        nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=generator)
+        nn.init.zeros_(layer.bias)
 
 
 @wrong("start-broken", "rescaled the numbers that you drew")

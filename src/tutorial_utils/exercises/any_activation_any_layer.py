@@ -1,14 +1,15 @@
 """Exercises about any activation and any layer."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tutorial_utils.exercises.compare import Outcome
-from tutorial_utils.exercises.registry import Function, Inputs, exercise
-from tutorial_utils.exercises.toolbox import between, origin, sizes, stream, tensor, thrice, uniform, without
+from tutorial_utils.exercises.registry import Function, Inputs, When, exercise
+from tutorial_utils.exercises.toolbox import between, origin, stream, tensor, thrice, uniform, without
 
 # --- quadrature ---------------------------------------------------------------------------------------
 
@@ -80,6 +81,8 @@ def _gain(statistic: Function = _mean_square, power: float = -0.5) -> Function:
         "You averaged the absolute value of f(z), not its square.": _gain(lambda f: _mean(lambda z: f(z).abs()), -1),
         "Your nodes or weights are those for exp(-x^2). For a standard normal z, multiply the nodes by sqrt(2) and "
         "divide the weights by sqrt(pi).": _gain(lambda f: math.sqrt(math.pi) * _mean_square(lambda z: f(z / 2**0.5))),
+        "Your nodes are those for exp(-x^2), which lie too close to 0. Multiply them by sqrt(2), or take those of "
+        "hermegauss.": _gain(lambda f: _mean_square(lambda z: f(z / 2**0.5))),
         "Your z is uniform between 0 and 1: `torch.rand`. Pre-activations are sums of many terms: take a normal "
         "z.": _gain(lambda f: _uniform_mean_square(f, 0)),
         "Your weights do not sum to 1: those of numpy's hermegauss sum to sqrt(2 pi). Divide by their sum.": _gain(
@@ -118,6 +121,11 @@ def gain_quadrature(activation: nn.Module) -> float:
         "That is the factor on the size of the gradient. The exercise asks for that on its second moment, the "
         "square.": lambda f: (_mean_square(_slope(f)) / _mean_square(f)) ** 0.5,
         "That is the forward gain.": _gain(),
+        "You multiplied by the gain once. The second moment of the gradient takes its square.": lambda f: (
+            _mean_square(_slope(f)) / _mean_square(f) ** 0.5
+        ),
+        "You took the mean of the slopes. Their squares multiply the second moment of the gradient: take the mean of "
+        "these.": lambda f: _mean(_slope(f)) / _mean_square(f),
         "That is the square of the forward gain, the factor that the weights contribute. The slopes of the activation "
         "contribute another one.": _gain(power=-1),
         "You averaged the slope and squared the mean. What counts is the mean of the squares.": lambda f: (
@@ -140,17 +148,31 @@ def _sigma(*, generator: torch.Generator) -> Inputs:
     return (uniform(1.3, 2.2, generator=generator),)
 
 
-def _settled(sigma: float, layers: int = 200) -> float:
+def _slow(*, generator: torch.Generator) -> Inputs:
+    """So near to 1.2 that the second moment takes many layers to settle."""
+    return (uniform(1.2, 1.22, generator=generator),)
+
+
+def _behind_tanh(q: float) -> float:
+    return _mean_square(lambda z: torch.tanh(q**0.5 * z))
+
+
+def _settled(sigma: float, layers: int = 200, mean_square: Callable[[float], float] = _behind_tanh) -> float:
     """The second moment after some layers, beginning with 1."""
     q = 1.0
     for _ in range(layers):
-        q = sigma**2 * _mean_square(lambda z, q=q: torch.tanh(q**0.5 * z))
+        q = sigma**2 * mean_square(q)
     return q
+
+
+def _on_its_way(outcome: Any, expected: float, sigma: float) -> bool:
+    """Whether the second moment is that of some early layer."""
+    return any(math.isclose(float(outcome), _settled(sigma, layers), rel_tol=1e-3) for layers in range(2, 30))
 
 
 @exercise(
     "gain-settles",
-    inputs=_sigma,
+    inputs=(_sigma, _slow),
     observe=without("tutorial_utils"),
     rtol=5e-3,
     rtol32=None,
@@ -158,14 +180,22 @@ def _settled(sigma: float, layers: int = 200) -> float:
     predict=((1.5,),),
     right="whatever the input, the second moment of the pre-activations ends there.",
     mistakes={
-        "That is the length after one layer. Let the next layer begin with it, again and again.": lambda sigma: (
+        "That is the second moment after one layer. Let the next layer begin with it, again and again.": lambda sigma: (
             _settled(sigma, layers=1)
         ),
-        "That is the root of it. q is the second moment.": lambda sigma: _settled(sigma) ** 0.5,
-        "That is the length of the activations. q is that of the pre-activations: sigma_w^2 times it.": lambda sigma: (
-            _settled(sigma) / sigma**2
+        "You stopped before it settled: the nearer sigma_w is to 1, the more layers that takes. Repeat until q no "
+        "longer changes.": When(_on_its_way),
+        "You applied tanh to the root mean square. Average over z after tanh, not before.": lambda sigma: _settled(
+            sigma, mean_square=lambda q: math.tanh(q**0.5) ** 2
         ),
-        "You assumed that the length stays 1. With these sigma_w it does not.": lambda sigma: 1.0,
+        "Your nodes are those for exp(-x^2), which lie too close to 0. Multiply them by sqrt(2), or take those of "
+        "hermegauss.": lambda sigma: _settled(
+            sigma, mean_square=lambda q: _mean_square(lambda z: torch.tanh((q / 2) ** 0.5 * z))
+        ),
+        "That is the root of it. q is the second moment.": lambda sigma: _settled(sigma) ** 0.5,
+        "That is the second moment of the activations. q is that of the pre-activations: sigma_w^2 times "
+        "it.": lambda sigma: _settled(sigma) / sigma**2,
+        "You assumed that the second moment stays 1. With these sigma_w it does not.": lambda sigma: 1.0,
         "You assumed that the signal dies out. It does so only for sigma_w up to 1.": lambda sigma: 0.0,
         "You multiplied by sigma_w. The second moment grows by its square.": lambda sigma: _settled(sigma**0.5),
     },
@@ -179,8 +209,8 @@ def gain_settles(sigma_w: float) -> float:
 
 
 def _sizes(generator: torch.Generator) -> tuple[int, int, int, tuple[int, int]]:
-    """Groups, channels of a group, in and out, and a kernel."""
-    c_in, c_out, height, width = sizes(4, 2, 7, generator=generator)
+    """Groups, channels of a group, in and out, and a kernel; no multiples of 3, so that strides leave fractions."""
+    c_in, c_out, height, width = ((2, 4, 5, 7)[place] for place in torch.randperm(4, generator=generator))
     return between(2, 4, generator=generator), c_in, c_out, (height, width)
 
 
@@ -217,6 +247,12 @@ def _connections(
     return fans
 
 
+def _rounded(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
+    """Whether whole numbers came out, next to the right ones."""
+    pairs = [(float(outcome[name]), right) for name, right in expected.items()]
+    return all(given.is_integer() and abs(given - right) < 1 for given, right in pairs)
+
+
 def _as_torch(layer: Any) -> tuple[int, int]:
     return nn.init._calculate_fan_in_and_fan_out(layer.weight)
 
@@ -243,9 +279,17 @@ def _as_torch(layer: Any) -> tuple[int, int]:
         "You counted one side of the kernel. It has height times width places.": _connections(
             kernel=lambda layer: layer.kernel_size[0]
         ),
+        "You squared one side of the kernel. It need not be a square: count height times width.": _connections(
+            kernel=lambda layer: layer.kernel_size[0] ** 2
+        ),
         "You divided by the stride of one direction. An image has two: divide by their product.": _connections(
             stride=lambda layer: layer.stride[1]
         ),
+        "You divided by the first stride only. An image has two directions: divide by the product of "
+        "both.": _connections(stride=lambda layer: layer.stride[0]),
+        "You squared the stride of one direction. The other one may differ: divide by the product of "
+        "both.": _connections(stride=lambda layer: layer.stride[0] ** 2),
+        "You rounded. On average over positions, the number of connections need not be whole.": When(_rounded),
         "You exchanged the two: fan_in is what an output hears, fan_out what an input feeds.": lambda layer: gain_fans(
             layer
         )[::-1],

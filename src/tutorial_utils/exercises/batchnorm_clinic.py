@@ -282,6 +282,7 @@ def _masked(
     fill: Function = lambda result, features: torch.zeros_like(result),
     center: Function = lambda mean: mean,
     over: tuple[int, ...] = (0, 2),
+    root: Function = lambda var, eps: (var + eps).sqrt(),
 ) -> Function:
     """Normalizes the real steps of sequences, right unless told otherwise."""
 
@@ -290,7 +291,7 @@ def _masked(
         count = mask.expand_as(features).sum(over, keepdim=True)
         mean = (features * mask).sum(over, keepdim=True) / count
         square = ((features - mean).square() * mask).sum(over, keepdim=True)
-        result = (features - center(mean)) / (square / (count - correction) + eps).sqrt()
+        result = (features - center(mean)) / root(square / (count - correction), eps)
         return torch.where(real[:, None], result, fill(result, features))
 
     return normalize
@@ -324,6 +325,11 @@ def _without_zeros(features: Tensor, real: Tensor, eps: float) -> Tensor:
             fill=lambda result, features: result
         ),
         "Your mean is right, but your variance counts the padding, too.": _second_moment_of_all,
+        "You added eps to the standard deviation. It belongs under the root.": _masked(
+            root=lambda var, eps: var.sqrt() + eps
+        ),
+        "You left out `eps`. It is added to the variance, under the root.": _masked(root=lambda var, eps: var.sqrt()),
+        "You divided by the variance. Divide by its root.": _masked(root=lambda var, eps: var + eps),
         "You divided the squares by the number of real steps minus one. BatchNorm normalizes by the biased variance.": (
             _masked(correction=1)
         ),
@@ -382,6 +388,17 @@ def _equal_shares(counts: Tensor) -> Tensor:
     mistakes={
         "You averaged the variances. The clients' means differ, too, and that is variance of the pooled data: add the "
         "variance of the means.": _pooled(between_clients=lambda weights, means, mean: 0),
+        "You took n/(n-1) times the variance. The clients send biased variances, and the exercise asks for that of all "
+        "data, by the same definition.": lambda means, variances, counts: (
+            _pooled()(means, variances, counts)[0],
+            _pooled()(means, variances, counts)[1] * counts.sum() / (counts.sum() - 1),
+        ),
+        "That is the standard deviation. The exercise asks for the variance.": lambda means, variances, counts: (
+            _pooled()(means, variances, counts)[0],
+            _pooled()(means, variances, counts)[1].sqrt(),
+        ),
+        "You subtracted the variance of the means. Clients that differ make the pooled data vary more: add "
+        "it.": _pooled(between_clients=lambda weights, means, mean: mean.square() - weights @ means.square()),
         "You gave every client the same weight. A client with more examples counts for more: weight by `counts`.": (
             _pooled(weights=_equal_shares)
         ),

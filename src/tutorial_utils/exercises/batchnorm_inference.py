@@ -49,6 +49,11 @@ def _average(rho: float, t: int, variance: float, *, initial: float = 1.0) -> fl
         "You left out the initial value, a running variance of 1 that still counts.": lambda rho, t, variance: _average(
             rho, t, variance, initial=0
         ),
+        "Your running variance is a plain average of the initial value and the batches. In a moving average the older "
+        "a value is, the less it weighs.": lambda rho, t, variance: (1 + t * variance) / (t + 1),
+        "The initial value does not lose the same amount with each batch. Each multiplies what is left of it by "
+        "1 - rho.": lambda rho, t, variance: max(0, 1 - rho * t) + min(1, rho * t) * variance,
+        "That is the running variance after a single batch.": lambda rho, t, variance: 1 - rho + rho * variance,
         "That is the weight of the initial value, not the running variance.": lambda rho, t, variance: (1 - rho) ** t,
         "One batch too few: after t batches the initial value has been multiplied t times.": lambda rho, t, variance: (
             _average(rho, t - 1, variance)
@@ -320,6 +325,12 @@ def _moving_average(batches: Tensor) -> Pair:
         "You pooled all batches into one sample, and divided by its size. Algorithm 2 averages the variances of the "
         "batches, each around its own "
         "mean, with the factor m / (m - 1).": _recalibrated(lambda batches: batches.flatten(0, 1).var(0, correction=0)),
+        "You added the variance between the means of the batches. Algorithm 2 averages the variances within them, and "
+        "no more.": _recalibrated(lambda batches: batches.var(1).mean(0) + batches.mean(1).var(0)),
+        "You used the last batch only. Algorithm 2 averages over all of them.": lambda batches: (
+            batches[-1].mean(0),
+            batches[-1].var(0),
+        ),
         "You averaged standard deviations. The exercise asks for a variance.": _recalibrated(
             lambda batches: batches.std(1).mean(0)
         ),
@@ -480,7 +491,8 @@ def _lived(kind: Function, batches: Tensor, stored: list[Tensor], eps: float, mo
         in_eval = layer.eval()(last)
     after = _state(layer)
     loaded = kind(channels, eps, momentum)
-    loaded.load_state_dict(dict(zip(STORED, stored, strict=True)) | {"num_batches_tracked": torch.tensor(7)})
+    saved = dict(zip(STORED, stored, strict=True)) | {"num_batches_tracked": torch.tensor(7)}
+    loaded.load_state_dict(saved, strict=False)  # what is missing is named later
     return {
         "names": sorted(new),
         "new": [new.get(name) for name in STORED],
@@ -490,6 +502,7 @@ def _lived(kind: Function, batches: Tensor, stored: list[Tensor], eps: float, mo
         "kept in eval mode": [torch.equal(state[name], after[name]) for name in STORED[2:] if name in state],
         "loaded": loaded.eval()(last),
         "linked": any(buffer.requires_grad for buffer in layer.buffers()),
+        "whole": not new.get("num_batches_tracked", torch.tensor(0)).is_floating_point(),
         "single": str(loaded.half().state_dict().get("running_mean", torch.ones(1)).dtype),
         "borrowed": seen.normalizes,
     }
@@ -516,6 +529,7 @@ def _stage_by_stage(raw: dict[str, Any], *inputs: Any) -> Outcome:
         "output in eval mode": in_eval,
         "num_batches_tracked after two batches": float(count),
         "num_batches_tracked after eval mode": float(later),
+        "num_batches_tracked is a whole number": raw["whole"],
         "statistics stay in eval mode": all(raw["kept in eval mode"]),
         "output after load_state_dict": raw["loaded"],
         "statistics after half()": raw["single"],
@@ -546,6 +560,8 @@ class Norm(nn.Module):
         through: Function = lambda statistic: statistic,
         learned_statistics: bool = False,
         initial_var: float = 1.0,
+        count: float = 0,
+        root: Function = lambda var, eps: (var + eps).sqrt(),
     ) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
@@ -557,7 +573,8 @@ class Norm(nn.Module):
                 setattr(self, name, nn.Parameter(value))
             else:
                 self.register_buffer(name, value)
-        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        self.register_buffer("num_batches_tracked", torch.tensor(count))
+        self.root = root
         self.eps, self.stored, self.used, self.through = eps, stored, used, through
         self.weights, self.own, self.updates, self.counts = weights(momentum), own, updates, counts
 
@@ -574,7 +591,8 @@ class Norm(nn.Module):
             self._update(z)
         if self.counts(self):
             self.num_batches_tracked.add_(1)
-        result: Tensor = self.weight * (z - self.through(mean)) / (self.through(var) + self.eps).sqrt() + self.bias
+        root = self.root(self.through(var), self.eps)
+        result: Tensor = self.weight * (z - self.through(mean)) / root + self.bias
         return result
 
 
@@ -594,10 +612,10 @@ class Linked(Norm):
 
     def forward(self, z: Tensor) -> Tensor:
         """Normalize a batch of shape (m, channels)."""
-        mean, result = self.running_mean, super().forward(z)
+        mean, result = self.running_mean.clone(), super().forward(z)
         if self.training:
             old, new = self.weights
-            self.running_mean = old * mean.detach() + new * z.mean(0)
+            self.running_mean = old * mean + new * z.mean(0)
         return result
 
 
@@ -643,6 +661,11 @@ class Linked(Norm):
         ),
         "The batch's mean and variance are computed without gradient, so the gradient of z is wrong. Only the update "
         "of the running statistics belongs under `torch.no_grad()`.": _norm(through=torch.detach),
+        "Your counter `num_batches_tracked` holds a floating-point number, so `half()` converts it, and from 2048 on "
+        "it stands still. Begin with a whole number, `torch.tensor(0)`.": _norm(count=0.0),
+        "You added eps to the standard deviation. It belongs under the root.": _norm(
+            root=lambda var, eps: var.sqrt() + eps
+        ),
         "Your running variance starts at 0. It starts at 1, so that a new layer changes little in eval mode.": _norm(
             initial_var=0.0
         ),

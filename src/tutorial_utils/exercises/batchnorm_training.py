@@ -213,6 +213,13 @@ def _three(raw: list[Any], *inputs: Any) -> Outcome:
             through_var=0
         ),
         "Your d_z lacks the path through the mean, the term mean(d_y).": _backward(through_mean=0),
+        "The term of the variance is twice as large as it should be. The 2 of the square and the one half of the root "
+        "cancel.": _backward(through_var=2),
+        "The term of the variance is half as large as it should be. The 2 of the square and the one half of the root "
+        "cancel.": _backward(through_var=0.5),
+        "You divided by m - 1 in the bracket. Both terms are means over the batch, of m values.": lambda d_y, *others: (
+            _backward(through_mean=len(d_y) / (len(d_y) - 1), through_var=len(d_y) / (len(d_y) - 1))(d_y, *others)
+        ),
         "Your d_z lacks the factor gamma: the gradient passes gamma before it reaches z_hat.": _backward(
             factor=lambda gamma, s: s
         ),

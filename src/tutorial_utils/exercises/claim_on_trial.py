@@ -46,7 +46,7 @@ def _fields(raw: Any) -> dict[str, Any]:
             raise WrongType(f"Your registration has no {name!r}. It needs {', '.join(ASKED)}.")
         value = raw[name].tolist() if isinstance(raw[name], Tensor) else raw[name]
         if not isinstance(value, kind):
-            raise WrongType(f"{name!r} should be a {kind.__name__}, and yours is a {type(value).__name__}.")
+            raise WrongType(f"{name!r} should be of type {kind.__name__}, and yours is of type {type(value).__name__}.")
     return {name: raw[name].tolist() if isinstance(raw[name], Tensor) else raw[name] for name in ASKED}
 
 
@@ -80,7 +80,7 @@ def _of_registration(raw: Any) -> Outcome:
         "statement, quantity and why are sentences": all(
             _is_sentence(fields[name]) for name in ("statement", "quantity", "why")
         ),
-        "there are two conditions or more": len(set(map(str, conditions))) >= 2,
+        "there are two conditions or more": len({str(one).strip() for one in conditions} - {""}) >= 2,
         "the band has two ends in order": numbers and band[0] < band[1],
         "the band leaves something out": numbers and any(math.isfinite(one) for one in band),
         "there are twenty seeds or more": len(seeds) >= SEEDS,
@@ -122,7 +122,7 @@ def _registered(**changes: Any) -> Function:
         ),
         "No effect lies outside your band, so nothing could speak against your statement. At least one end must be "
         "finite.": _registered(band=[-math.inf, math.inf]),
-        "Twenty seeds are the least. With fewer, the interval is too wide to decide anything but large effects.": (
+        "Use at least twenty seeds. With fewer, the interval is too wide to decide anything but large effects.": (
             _registered(seeds=list(range(SEEDS - 1)))
         ),
         "Seeds must be different whole numbers from 0 on, and `True` is none. A seed that occurs twice counts one "
@@ -207,7 +207,9 @@ def _of_result(raw: dict[str, Any], number: int) -> Outcome:
     conditions, seeds, band = [str(one) for one in registered["conditions"]], registered["seeds"], registered["band"]
     effects, intervals = _lists(raw, "effects", conditions), _lists(raw, "intervals", conditions)
     outcomes = [str(one).strip().casefold() for one in _lists(raw, "outcomes", conditions)]
-    complete = all(isinstance(one, list) and len(one) == len(seeds) >= SEEDS for one in effects)
+    if not all(isinstance(one, list) for one in effects):
+        raise WrongType("'effects' should hold a list of numbers for each condition, one number for each seed.")
+    complete = all(len(one) == len(seeds) >= SEEDS for one in effects)
     differ = complete and all(len(set(row)) > 1 for row in effects)
     spreads = [max(torch.tensor(one, dtype=torch.float64).std().item(), 1e-12) for one in effects if len(one) > 1]
     place = number % max(len(seeds), 1)
@@ -221,6 +223,7 @@ def _of_result(raw: dict[str, Any], number: int) -> Outcome:
             for row, once_more, spread in zip(effects, raw["again"], spreads, strict=True)
         ),
         "effects differ between seeds": differ,
+        "effects differ between conditions": len(set(map(tuple, effects))) == len(effects),
         "intervals follow from the effects": differ
         and all(
             _near(list(given), interval_of(row), spread)
@@ -300,7 +303,7 @@ def _by_the_mean(interval: list[float], band: list[float]) -> str:
     guessing=1.0,
     right="everything follows from what you measured, and what you measured can be measured again.",
     mistakes={
-        "Your registration cannot be tried any more: it has fewer than twenty seeds, or another fault. Report the one "
+        "Your registration cannot be tried anymore: it has fewer than twenty seeds, or another fault. Report the one "
         "that the exercise above accepted.": _tried_with(
             registration=REGISTRATION | {"conditions": REGISTRATION["conditions"][:1]}
         ),
@@ -310,10 +313,12 @@ def _by_the_mean(interval: list[float], band: list[float]) -> str:
         "the fingerprint, say so in your report, and try the old one.": _tried_with(
             sealed=lambda registration: "0" * 12
         ),
-        "When `measure` was called again for one of your seeds, it gave another number than you report. Every random "
-        "draw in it must come from a generator that the seed starts.": _tried_with(measure=_unsteady),
-        "Your intervals are not Student's 95 percent intervals for the mean of the effects. For the mean, the standard "
-        "deviation is divided by the square root of the number of seeds.": _tried_with(interval=_of_single_effects),
+        "When `measure` was called again for one of your seeds, it gave another number than you report. Either a "
+        "random draw in it does not come from a generator that the seed starts, or the effects are not reported as "
+        "they came: in the order of the seeds, and not rounded.": _tried_with(measure=_unsteady),
+        "Your intervals are not Student's 95 percent intervals for the mean of the effects. The half-width is "
+        "the quantile of Student's t times the standard deviation over the square root of the number of "
+        "seeds.": _tried_with(interval=_of_single_effects),
         "Your outcomes do not follow from the intervals: one agrees if it lies inside the band, refutes if it lies "
         "outside, and is open if it crosses an end. The mean alone does not decide.": _tried_with(outcome=_by_the_mean),
         "Your verdict does not follow from the outcomes. One condition that refutes is enough against a general "
@@ -322,6 +327,9 @@ def _by_the_mean(interval: list[float], band: list[float]) -> str:
         ),
         "All effects of a condition are the same number. Does `measure` use the seed?": _tried_with(
             measure=lambda condition, seed: 2.0
+        ),
+        "Two conditions have the same effects. Does `measure` use the condition?": _tried_with(
+            measure=lambda condition, seed: _sample(REGISTRATION["conditions"][0], seed)
         ),
     },
 )

@@ -27,6 +27,8 @@ DRAWN: dict[str, tuple[str, Function]] = {
     "kaiming_uniform_": ("uniform", lambda n, m: 2 / n),
     "nn.Embedding's own": ("normal", lambda n, m: 1.0),
     "half of kaiming_normal_": ("normal", lambda n, m: 0.5 / n),
+    "a tenth more than kaiming_normal_": ("normal", lambda n, m: 1.1**2 * 2 / n),
+    "a uniform draw as large as an embedding": ("uniform", lambda n, m: 1.0),
     "a normal draw as large as the default": ("normal", lambda n, m: 1 / (3 * n)),
     "LeCun's uniform draw": ("uniform", lambda n, m: 1 / n),
 }
@@ -83,7 +85,7 @@ def _name(
     glorot: Function = lambda n, m: 2 / (n + m),
     default: float = 1 / 3,
     default_is: tuple[str, ...] = ("uniform",),
-    embedding: bool = True,
+    embedding_is: tuple[str, ...] = ("normal",),
     power: float = 0.5,
     tolerance: float = 0.04,
 ) -> Function:
@@ -95,7 +97,7 @@ def _name(
         variances = {f"Glorot {kind}": glorot(n, m), f"He {kind}": 2 / n}
         if kind in default_is:
             variances["default"] = default / n
-        if kind == "normal" and embedding:
+        if kind in embedding_is:
             variances["embedding"] = 1.0
         size = weight.double().square().mean().item() ** power
         gaps = {one: abs(size / variance**0.5 - 1) for one, variance in variances.items()}
@@ -155,7 +157,11 @@ def _too_strict(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
         "`other`.": _name(tolerance=math.inf),
         "You missed the embedding, whose weights are standard normal whatever their shape. If you look for it, compare "
         "by a ratio: a difference of 0.001 is much for a small standard deviation, and less than chance for one of "
-        "1.": _name(embedding=False),
+        "1.": _name(embedding_is=()),
+        "You call a draw an embedding by its standard deviation alone. A uniform one can be as large: an embedding is "
+        "normal.": _name(embedding_is=("normal", "uniform")),
+        "You call a draw by the name of an initialization from which it is off by a tenth. Within 4 percent is near "
+        "enough, and no farther.": _name(tolerance=0.12),
     },
 )
 def audit_name(weight: Tensor) -> str:
@@ -182,6 +188,7 @@ def _stack(*, generator: torch.Generator) -> Inputs:
     def block() -> nn.Module:
         first, second = (scramble(nn.Linear(n, n, bias=bias), generator=generator) for bias in (True, False))
         model = nn.Sequential(first, nn.LayerNorm(n).double(), second)
+        init.constant_(model[1].bias, 0.5)  # type: ignore[arg-type]
         return _changed(model, lambda numbers: (numbers * 2**16).round() / 2**16)  # their sum is exact in any order
 
     first, own, tied = block(), block(), nn.Linear(n, n, bias=False)
@@ -210,7 +217,11 @@ def _by_parameter(names: list[str], model: nn.Module) -> Outcome:
     known, roles = [name for name, _ in model.named_parameters(remove_duplicate=False)], _roles(model)
     split = [name.partition(".") for name in known]
     verdicts = {f"{roles[part]} {rest} is a copy": f"{part}.{rest}" in names for part, _, rest in split}
-    return {"only names of parameters": set(names) <= set(known), **verdicts}
+    rest = {
+        "only names of parameters": set(names) <= set(known),
+        "each name stands once": len(set(names)) == len(names),
+    }
+    return rest | verdicts
 
 
 def _roles(model: Any) -> dict[str, str]:
@@ -238,13 +249,15 @@ def _copies(
     tied: bool = False,
     pairs: Function = lambda parameters: combinations(parameters, 2),
     named: Function = lambda earlier, later: [later],
+    once: bool = True,
 ) -> Function:
     """A function that lists copies, right unless told otherwise."""
 
     def find(model: nn.Module) -> list[str]:
         several = pairs(list(model.named_parameters(remove_duplicate=not tied)))
         found = [(one, two) for (one, first), (two, second) in several if same(first, second) and keep(second)]
-        return [name for pair in found for name in named(*pair)]
+        names = [name for pair in found for name in named(*pair)]
+        return list(dict.fromkeys(names)) if once else names
 
     return find
 
@@ -263,6 +276,11 @@ def _copies(
         "You left out zeros, but not ones: the scales of the normalizations are constants as well.": _copies(
             keep=lambda parameter: bool(parameter.any())
         ),
+        "You left out zeros and ones. A constant may have any value: all its entries are equal.": _copies(
+            keep=lambda parameter: not (parameter == 0).all() and not (parameter == 1).all()
+        ),
+        "You gave a name once for each earlier parameter with the same numbers. Give it once, however many there "
+        "are.": _copies(once=False),
         "You named the originals as well. The exercise asks for the copies, which come later.": _copies(
             named=lambda earlier, later: [earlier, later]
         ),
@@ -403,6 +421,10 @@ class Residual(nn.Module):
         return result
 
 
+def _is_norm(module: Any) -> bool:
+    return isinstance(module, nn.BatchNorm2d)
+
+
 @torch.no_grad()
 def _residual_net(*, generator: torch.Generator) -> Inputs:
     """A stem, blocks of two or three convolutions, and a head; then some images."""
@@ -411,6 +433,9 @@ def _residual_net(*, generator: torch.Generator) -> Inputs:
     blocks = [Residual(width, 2 + number % 2) for number in range(count)]
     net = nn.Sequential(*stem, nn.Sequential(*blocks), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 3))
     scramble(net, generator=generator)
+    for norm in filter(_is_norm, net.modules()):
+        norm.running_mean.normal_(generator=generator)
+        norm.running_var.uniform_(0.5, 2, generator=generator)
     return net, normal(4, 2, 5, 5, generator=generator)
 
 
@@ -488,7 +513,13 @@ def _first_norms(net: nn.Module) -> Iterator[nn.Module]:
 
 
 def _norms(net: nn.Module) -> Iterator[nn.Module]:
-    return (module for module in net.modules() if isinstance(module, nn.BatchNorm2d))
+    return filter(_is_norm, net.modules())
+
+
+def _branch_norms(net: nn.Module) -> Iterator[nn.Module]:
+    for module in net.modules():
+        if isinstance(module, Residual):
+            yield from _norms(module)
 
 
 def _zero_both(norm: Any) -> None:
@@ -502,6 +533,11 @@ def _zero_scale(norm: Any) -> None:
 
 def _zero_shift(norm: Any) -> None:
     init.zeros_(norm.bias)
+
+
+def _reset(norm: Any) -> None:
+    norm.reset_running_stats()
+    _zero_both(norm)
 
 
 def _new_zeros(norm: Any) -> None:
@@ -542,6 +578,9 @@ def _quiet_convolutions(net: nn.Module) -> None:
     mistakes={
         "You zeroed the scales of all BatchNorm layers. The one in the stem has no shortcut around it, so nothing gets "
         "past it; zero only the last one of each branch.": _quiet(among=_norms),
+        "You zeroed every BatchNorm of the branches. Then nothing arrives at the last one, and no step moves its "
+        "scale: zero the last one alone.": _quiet(among=_branch_norms),
+        "You reset the running statistics. Only the scale and the shift of the last BatchNorm change.": _quiet(_reset),
         "You zeroed the first BatchNorm of each branch. The layers behind it turn zeros into their shifts, and the "
         "branch is not silent: zero the last one.": _quiet(among=_first_norms),
         "You zeroed the scale and left the shift: what is added to the stream is the shift, whatever the input. Zero "

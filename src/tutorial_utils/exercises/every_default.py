@@ -56,6 +56,8 @@ def _bounds(
         "You gave the packed matrix the bound of a separate one. Glorot's formula sees its 3 E rows.": _bounds(
             packed=lambda width: 2 * width / 6
         ),
+        "For the packed matrix you took three times the width alone. Glorot's formula adds both sides: 3 E rows and E "
+        "columns.": _bounds(packed=lambda width: 3 * width / 6),
         "You gave the packed matrix the bound of nn.Linear. `MultiheadAttention._reset_parameters` calls "
         "`xavier_uniform_`.": _bounds(packed=lambda width: width),
         "You gave the separate matrix of the keys the fans of a square one. It has shape (E, kdim).": _bounds(
@@ -90,16 +92,17 @@ def _recurrent(*, generator: torch.Generator) -> Inputs:
 
 
 def _parameters_afterward(answer: Function, lstm: nn.LSTM) -> list[Any]:
-    """The parameters afterward, and whether they are those that an optimizer made before would hold."""
+    """The parameters afterward, whether an optimizer made before would hold them, and whether all of them learn."""
     own = copy.deepcopy(lstm)
     known = list(own.parameters())
     answer(own)
-    return [parameters_of(own), all(one is other for one, other in zip(known, own.parameters(), strict=True))]
+    same = all(one is other for one, other in zip(known, own.parameters(), strict=True))
+    return [parameters_of(own), same, all(parameter.requires_grad for parameter in own.parameters())]
 
 
 def _gate_by_gate(raw: list[Any], lstm: nn.LSTM) -> Outcome:
     """The forget gates' biases after an answer, layer by layer and direction by direction, and what else changed."""
-    old, (new, same) = parameters_of(lstm), raw
+    old, (new, same, learn) = parameters_of(lstm), raw
     outcome: Outcome = {}
     biases = [name for name in old if "bias" in name]
     for name in biases[::2]:
@@ -112,6 +115,7 @@ def _gate_by_gate(raw: list[Any], lstm: nn.LSTM) -> Outcome:
     return outcome | {
         "the weights are as before": all(torch.equal(old[name], new[name]) for name in weights),
         "the parameters are the same objects": same,
+        "all parameters can learn": learn,
     }
 
 
@@ -141,6 +145,10 @@ def _new_biases(lstm: Any) -> None:
     for name, parameter in fresh.named_parameters():
         if "bias" in name:
             setattr(lstm, name, parameter)
+
+
+def _frozen(lstm: Any) -> None:
+    _set()(lstm.requires_grad_(False))
 
 
 def _as_it_is(rows: Tensor) -> Tensor:
@@ -182,6 +190,8 @@ def _as_it_is(rows: Tensor) -> Tensor:
         ),
         "You put new parameters in place of the old ones. An optimizer made before still holds the old ones: change "
         "those that are there.": _new_biases,
+        "Parameters have lost `requires_grad`, and no longer learn. Change the rows under `torch.no_grad()` "
+        "instead.": _frozen,
         "You changed whole vectors. Only the rows of the forget gate change, `[h : 2 * h]`.": _set(gates=slice(0, 4)),
     },
 )

@@ -52,17 +52,28 @@ def _up_to(
     low: float = -1,
     fans_of: Callable[[Tensor], tuple[int, int]] = fans,
     exactly: bool = False,
+    adding: bool = False,
 ) -> Function:
     """A uniform draw from ``low * a`` to ``a = bound(fan_in, fan_out, gain)``, right unless told otherwise."""
 
     def fill(weight: Tensor, gain: float, generator: torch.Generator | None) -> Tensor:
         a = bound(*fans_of(weight), gain)
+        before = weight.detach().clone()
         init.uniform_(weight, low * a, a, generator=generator)
+        if adding:
+            weight.data += before
         if exactly:
             weight.data *= a / 3**0.5 / weight.data.std()
         return weight
 
     return fill
+
+
+def _shifted(weight: Tensor, gain: float, generator: torch.Generator) -> Tensor:
+    """A draw from an interval of the right length that begins at zero."""
+    _up_to()(weight, gain, generator)
+    weight.data += gain * math.sqrt(6 / sum(fans(weight)))
+    return weight
 
 
 @exercise(
@@ -95,6 +106,11 @@ def _up_to(
         "You drew normal numbers. The exercise asks for the uniform draw, with the same variance but a "
         "sharp bound.": lambda weight, gain, generator: init.xavier_normal_(weight, gain, generator=generator),
         "All your weights are positive: you drew from 0 to a. The interval is symmetric, from -a to a.": _up_to(low=0),
+        "All your weights are positive: you drew from 0 to 2a, moved by a to the side. The interval is symmetric, from "
+        "-a to a.": _shifted,
+        "You added what you drew to the numbers that stood in the weight. Put it in their place.": _up_to(adding=True),
+        "You counted the kernel in fan_in alone. An input feeds a whole kernel of each output channel, so fan_out "
+        "contains the number of its entries, too.": _up_to(fans_of=lambda weight: (weight[0].numel(), weight.shape[0])),
         "Your interval has the length a: it goes from -a/2 to a/2. It should go from -a to a, so it should be twice "
         "as long.": _up_to(lambda n, m, g: g * math.sqrt(6 / (n + m)) / 2),
         "Your bound has a 12 under the root. The variance of U(-a, a) is a²/3, so the 2 of Glorot's variance becomes "
@@ -154,6 +170,16 @@ def _ways(
         "Your backward product has one factor too many. δ at layer 1 is the gradient of its pre-activations, so it "
         "passes the weights of layers 2 to L only.": _ways(skip=(0, 0)),
         "Your forward product lacks the first layer. It leads from the input to z of layer 1.": _ways(skip=(1, 1)),
+        "Your backward product lacks the last layer, not the first. δ at layer L is above the last matrix's outputs, "
+        "so it passes the weights of layers 2 to L.": lambda widths: (
+            _ways()(widths)[0],
+            _ways(skip=(0, 0))(widths[:-1])[1],
+        ),
+        "Your factors contain the 6 of the uniform bound. The variance of a weight is 2 over the sum of both "
+        "fans.": _ways(lambda n, m: 6 * n / (n + m), lambda n, m: 6 * m / (n + m)),
+        "You used fan_in on the way back, too. Going backward, each unit sums over the fan_out units above it.": _ways(
+            backward=_onward
+        ),
         "You exchanged the fans. Going forward, each unit sums over its fan_in inputs; going backward, over the "
         "fan_out units above it.": _ways(_back, _onward),
         "Your factors lack the 2: Glorot's variance is not 1 but 2 over the sum of both fans, which is 1 over "
@@ -229,6 +255,9 @@ def _gradients(
         "Your gradient is multiplied by the number of inputs. Going backward, an input collects from all the outputs "
         "of its layer.": _gradients(backward=lambda n, m: n),
         "You took the root. The exercise asks for second moments.": lambda *net: _gradients()(*net).sqrt(),
+        "You added the second moments of signal and δ. The gradient of a weight is the product of both.": lambda *net: (
+            _gradients(above=lambda layers, at: [])(*net) + _gradients(lambda layers, at: [])(*net)
+        ),
         "Your list begins with the last layer. It should begin with the first.": lambda *net: _gradients()(*net).flip(
             0
         ),
@@ -407,7 +436,11 @@ def _short(*, generator: torch.Generator) -> Inputs:
         ),
         "You stopped one layer short. After `layers` layers the step has been taken `layers` "
         "times.": lambda q, layers: 1 / (1 / q + layers - 1),
-        "You left q as it is. The sine is smaller than its argument, so q falls in every layer.": lambda q, layers: q,
+        "Your q stays as it is, or nearly so. The sine acts on the pre-activations, not on q, and their mean square "
+        "falls by about q² in every layer.": lambda q, layers: q,
+        "That is the root mean square. The exercise asks for the second moment.": lambda q, layers: (
+            (1 / q + layers) ** -0.5
+        ),
     },
 )
 def glorot_sine_decay(q: float, layers: int) -> float:
@@ -435,6 +468,8 @@ def _mean_singular_value(*, generator: torch.Generator) -> Inputs:
         "the squares.": lambda mean: mean,
         "That is the root mean square of the singular values, σ. The second moment of the signal is multiplied by "
         "its square.": lambda mean: 3 * math.pi / 8 * mean,
+        "Your factor is upside down. Divide the mean by 8/(3π), and square: small singular values make the signal "
+        "smaller.": lambda mean: (8 / (3 * math.pi) / mean) ** 2,
         "You multiplied by 8/(3π). The mean is 8/(3π) times σ, so σ is larger than the mean: divide, "
         "then square.": lambda mean: (8 / (3 * math.pi) * mean) ** 2,
         "You solved for the radius of the quarter circle, which is 2σ. The mean square of the singular values "

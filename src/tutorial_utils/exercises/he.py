@@ -147,6 +147,12 @@ def _draw(
         "You divided by 1 + slope. Second moments scale with the square of the slope: 1 + slope².": _draw(
             lambda slope: 2 / (1 + slope)
         ),
+        "You multiplied by 1 + slope². The more the negative side passes, the smaller the weights may be: "
+        "divide.": _draw(lambda slope: 2 * (1 + slope**2)),
+        "You counted the kernel for fan_in only. An input feeds a whole kernel of each output channel, so fan_out "
+        "contains the number of its entries, too.": _draw(
+            fan=lambda weight, mode: _fan(weight, mode) if mode == "fan_in" else weight.shape[0]
+        ),
         "You divided by (1 + slope)². Each side keeps its own share, 1 and slope²: divide by their sum.": _draw(
             lambda slope: 2 / (1 + slope) ** 2
         ),
@@ -190,12 +196,14 @@ def _budget(*, generator: torch.Generator) -> Inputs:
         "You divided the allowed factor among the layers. Factors multiply: take a root.": lambda layers, factor: (
             1 + (factor - 1) / (2 * layers)
         ),
-        "That is how much of the factor each layer may use in its second moment, and its inverse. The scale should be "
-        "above 1.": lambda layers, factor: factor ** (-1 / (2 * layers)),
+        "That is the inverse of the scale. The second moment may grow here, so the scale is above "
+        "1.": lambda layers, factor: factor ** (-1 / (2 * layers)),
+        "That is the scale for a single layer. With `layers` layers, the factor of the second moment is s to the power "
+        "2 layers.": lambda layers, factor: factor**0.5,
         "That is the logarithm of the scale. Take its exponential.": lambda layers, factor: (
             math.log(factor) / (2 * layers)
         ),
-        "You took half of the logarithm too much: s² is the factor of one layer, so ln s is ln f over twice the number "
+        "You halved the logarithm once too often: s² is the factor of one layer, so ln s is ln f over twice the number "
         "of layers.": lambda layers, factor: factor ** (1 / (4 * layers)),
     },
 )
@@ -243,6 +251,11 @@ def _layers(
         "although its input is x, or these are the second moments behind the activations, not before them.": _layers(
             first=lambda slope: (1 + slope**2) / 2
         ),
+        "You let every layer have the second moment of the input. Under He's start fan_in keeps it flat from layer "
+        "1 on, but before layer 1 nothing is thrown away, and fan_out lets it follow the widths.": lambda *net: (
+            torch.full((len(net[0]) - 1,), net[3])
+        ),
+        "You began with 1 in place of `q0`.": lambda widths, mode, slope, q0: _layers()(widths, mode, slope, 1.0),
         "You forgot what the activation throws away: every layer but the first receives the share "
         "(1 + slope²)/2.": _layers(share=lambda slope: 1),
         "Your activation keeps one half, as ReLU does. The negative side passes slope² of its half, too.": _layers(
@@ -317,7 +330,8 @@ def _map(
         "are negative, the product of two units is multiplied by slope²: did you write slope?": _map(
             square=lambda slope: 1 - slope
         ),
-        "You left out the linear term, slope times c: what both sides pass alike.": _map(line=lambda slope: 0),
+        "The linear term is missing, slope times c: what both sides pass alike. Where the signs differ, the cosine is "
+        "-c, not c.": _map(line=lambda slope: 0),
         "You used arccos c where π - arccos c belongs: parallel inputs are on together, and θ = 0 for them.": _map(
             arc=lambda c: (1 - c**2).sqrt() + c.acos() * c
         ),
@@ -443,6 +457,8 @@ def _network(
         "layers, the last one among them.": _network(lambda n_in, n_out: (1 if n_out == 10 else 2) / n_in),
         "You divided by fan_out. Going forward, a unit sums over fan_in terms; the first layer and the output layer, "
         "which are not square, show the difference.": _network(lambda n_in, n_out: 2 / n_out),
+        "The weights of your first layer have the variance 1/n_in. The exercise asks for He's initialization in all "
+        "layers, the first one among them.": _network(lambda n_in, n_out: (1 if n_in == 64 else 2) / n_in),
         "You used the variance 2/n_in as the standard deviation. Take its root.": _network(std=float),
         "The biases are still not zero. A constant bias breaks the symmetry of z and adds up from layer "
         "to layer.": _network(bias=0.1),

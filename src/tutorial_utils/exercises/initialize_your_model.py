@@ -5,6 +5,7 @@ import copy
 import math
 import zlib
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import init
 
 from tutorial_utils.exercises.compare import Outcome
-from tutorial_utils.exercises.registry import Function, Inputs, exercise
+from tutorial_utils.exercises.registry import Function, Inputs, When, exercise
 from tutorial_utils.exercises.run import WrongType
 from tutorial_utils.exercises.toolbox import (
     between,
@@ -126,6 +127,11 @@ def _frozen_head(head: nn.Linear, counts: Tensor) -> Any:
         ),
         "You averaged -ln(p) over the classes, all alike. Frequent classes occur more often: weight by their "
         "frequencies.": _head_start(loss=lambda frequency: -frequency.log().mean()),
+        "Your loss is the sum over all examples. Cross-entropy takes their mean.": lambda head, counts: (
+            counts.sum() * _head_start()(head, counts)
+        ),
+        "That is what one example of the most frequent class costs. The loss is the mean over all examples, those of "
+        "the other classes too.": _head_start(loss=lambda frequency: -frequency.max().log()),
         "Your loss is in bits. Cross-entropy in PyTorch uses natural logarithms.": _head_start(
             loss=lambda frequency: _entropy(frequency) / math.log(2)
         ),
@@ -167,6 +173,7 @@ def _models(*, generator: torch.Generator) -> Inputs:
         "attention": nn.MultiheadAttention(n, 1),
         "norm": nn.LayerNorm(5),
         "table": nn.Embedding(7, 5),
+        "convolution": nn.Conv2d(2, 3, 2),
         "form": LinearForm(4),
         "output": Output(n, 3 * n),
     }
@@ -222,7 +229,7 @@ def _part_by_part(raw: dict[str, Any], model: nn.Module, generator: torch.Genera
         parts = distribution([draw[f"{name}.weight"] for draw in raw["draws"]])
         outcome |= {f"{name}.weight: {part}": value for part, value in parts.items()}
         outcome[f"{name}.bias"] = new[f"{name}.bias"]
-    for kind in ("table", "norm", "form", "attention.in_proj"):
+    for kind in ("table", "convolution", "norm", "form", "attention.in_proj"):
         names = [name for name in old if name.startswith(kind)]
         outcome[f"{kind} is as before"] = all(torch.equal(old[name], new[name]) for name in names)
     before, after, error = raw["without bias"]
@@ -341,6 +348,9 @@ def _by_shape(*classes: type[nn.Module]) -> Function:
         "deviation.": _hook(_bound_is_std),
         "You zeroed the biases of other modules, too, such as that of the normalization. Only linear layers may "
         "change.": _every_bias,
+        "You drew the convolution, too. The exercise asks for the linear layers, and nothing else may change.": _hook(
+            applies=lambda module: isinstance(module, (nn.Linear, nn.Conv2d))
+        ),
         "You drew the packed matrix of the attention itself, which is not a linear layer. Of its parts only `out_proj` "
         "is one, and `apply` passes you that by itself.": _by_shape(nn.Linear, nn.MultiheadAttention),
         "You went by the shapes or the names of the parameters, so the embedding, the attention's packed matrix and "
@@ -472,6 +482,8 @@ def _scaled(weight: Tensor, std: float, generator: torch.Generator) -> None:
         "You left out `cross_out`. The attention to a second text is a branch, too.": _ends(names=("self_out", "down")),
         "You divided the weights by the number of branches. Their variances add up, so divide by its root; your "
         "branches switch off as the model grows deeper.": _ends(lambda n, m, blocks: n**-0.5 / (3 * blocks)),
+        "You took GPT-2's 0.02. That fits one width only: the second moment of the stream is kept by 1/sqrt(fan_in), "
+        "whatever it is.": _ends(lambda n, m, blocks: 0.02 / math.sqrt(3 * blocks)),
         "You did not scale the ends down: the stream doubles with each branch.": _ends(lambda n, m, blocks: n**-0.5),
         "You drew He's weights. His factor 2 makes up for a ReLU, and none follows the end of a branch.": _ends(
             lambda n, m, blocks: (2 / (n * 3 * blocks)) ** 0.5
@@ -569,6 +581,9 @@ def _tested(answer: Function, width: int, order: list[int]) -> list[list[str]]:
 
 def _fault_by_fault(found: list[list[str]], width: int, order: list[int]) -> Outcome:
     """The names as one text, sorted, for each fault."""
+    known = Features(width).state_dict()
+    if strange := [name for names in found for name in names if name not in known]:
+        raise WrongType(f"{strange[0]!r} is not the name of a tensor. Give the names as `state_dict()` lists them.")
     pairs = sorted(zip(order, found, strict=True))
     return {FAULTS[fault]: ", ".join(sorted(set(names))) for fault, names in pairs}
 
@@ -662,20 +677,23 @@ def recipe_unsteady(build: Function, initialize: Function) -> list[str]:
 
 
 def _relatives(*, generator: torch.Generator) -> Inputs:
-    """Two models that share the names of some parameters, in another order, and two seeds."""
+    """Two models that share the names of some parameters, in another order, and two seeds.
+
+    One name has the letters of another one, so that their sum does not tell the two apart.
+    """
     n = between(24, 30, generator=generator)
 
     def model(*names: str) -> nn.Module:
         return scramble(nn.ModuleDict({name: nn.Linear(n, n) for name in names}), generator=generator)
 
     first, second = torch.randint(1, 1000, (2,), generator=generator).tolist()
-    return model("input", "output"), model("extra", "output", "input"), first, second + 1000
+    return model("input", "output"), model("extra", "putout", "output", "input"), first, second + 1000
 
 
 def _relatives_of_zero(*, generator: torch.Generator) -> Inputs:
-    """The same with 0 as the first seed."""
-    small, large, _, other = _relatives(generator=generator)
-    return small, large, 0, other
+    """The same with the seeds 0 and 1."""
+    small, large, *_ = _relatives(generator=generator)
+    return small, large, 0, 1
 
 
 def _drawn_by_name(answer: Function, small: nn.Module, large: nn.Module, seed: int, other: int) -> list[Any]:
@@ -697,7 +715,7 @@ def _by_name(raw: list[Any], small: nn.Module, large: nn.Module, seed: int, othe
     weights = [value for value in more.values() if value.dim() == 2]
     return {
         "shared names have the same numbers": all(torch.equal(one[name], more[name]) for name in one),
-        "names differ": all(not torch.equal(weights[0], value) for value in weights[1:]),
+        "names differ": not any(torch.equal(*pair) for pair in combinations(weights, 2)),
         "weight and bias differ": all(
             not torch.equal(one[f"{name}.weight"][0, :8], one[f"{name}.bias"][:8]) for name in ("input", "output")
         ),
@@ -710,6 +728,18 @@ def _by_name(raw: list[Any], small: nn.Module, large: nn.Module, seed: int, othe
         "uses Python's own hash": hashes,
         **moments(numbers),
     }
+
+
+def _names_meet(outcome: Outcome, *others: Any) -> bool:
+    """Whether parameters of different names have the same numbers."""
+    return not outcome["names differ"]
+
+
+def _zero_is_one(
+    outcome: Outcome, expected: Outcome, small: nn.Module, large: nn.Module, seed: int, other: int
+) -> bool:
+    """Whether only the seeds 0 and 1 give the same numbers."""
+    return seed == 0 and not outcome["another seed gives other numbers"]
 
 
 def _named_streams(seed_for: Function, *, fill: Function = init.normal_) -> Function:
@@ -766,6 +796,10 @@ def _by_layer(model: nn.Module, seed: int) -> None:
         "the seed.": _named_streams(lambda seed, place, name: seed),
         "Your numbers do not depend on `seed`. Let it enter each parameter's own seed, and let it change the lowest 32 "
         "bits: torch's generator keeps no others.": _named_streams(lambda seed, place, name: _number(name)),
+        "The seeds 0 and 1 give a parameter the same numbers. Every seed counts, 0 as well: `or` loses it. Add seed "
+        "and number, or hash both together.": When(_zero_is_one),
+        "Two names give the same numbers. What you make of a name is the same for both, as are its length, its last "
+        "part, or the sum of its letters: let the whole name enter, as `zlib.crc32` does.": When(_names_meet),
         "With the seed 0 every parameter gets the same stream: a product with 0 is 0. Add seed and number, or hash "
         "both together.": _named_streams(lambda seed, place, name: seed * _number(name)),
         "You used Python's own `hash`. When Python is started again, it gives other numbers for the same name, so "

@@ -60,6 +60,8 @@ def _bounds(
         "alone.": _bounds(bilinear=lambda n_x, n_y: n_x * n_y),
         "For nn.Bilinear you took the second argument's size. Its weight has shape (outputs, first, second), and the "
         "source takes `size(1)`.": _bounds(bilinear=lambda n_x, n_y: n_y),
+        "For nn.Bilinear you took the number of outputs. A unit sums over inputs; its source takes the first "
+        "argument's size, `weight.size(1)`.": _bounds(bilinear=lambda n_x, n_y: 10),
         "For nn.Bilinear you added both sizes. The source takes `size(1)` of a weight of shape (outputs, first, "
         "second).": _bounds(bilinear=lambda n_x, n_y: n_x + n_y),
         "For the transposed convolution you counted input channels, as in an ordinary one. Its weight has shape "
@@ -145,6 +147,13 @@ def _floor(
             lambda slope: 2 * _kept(slope)
         ),
         "Your activation changes nothing: this is the floor without one.": _floor(lambda slope: 1.0),
+        "Your floor is what the biases add in one layer. A part of that reaches the layers above, too: at the floor, q "
+        "is what is left of q plus what the biases add.": lambda n, slope, layer: (
+            1 / (3 * n),
+            _floor()(n, slope, layer)[1],
+        ),
+        "These are second moments behind the activation. The exercise asks for those of the "
+        "pre-activations.": lambda n, slope, layer: [_kept(slope) * value for value in _floor()(n, slope, layer)],
         "You began without the biases: the first layer has them, too.": _floor(first=lambda n, slope: 1 - 1 / n),
         "Your q belongs to the layer after: from layer 1 to layer l there are l - 1 steps.": _floor(more=1),
         "Your q belongs to the layer before: layer 1 already multiplies the input by one third.": _floor(more=-1),
@@ -186,16 +195,25 @@ def _convolution(*, generator: torch.Generator) -> Inputs:
 
 
 def _drawn(answer: Function, layer: nn.Module, generator: torch.Generator) -> list[Any]:
-    """The parameters that an answer gives to three copies of a layer."""
+    """The parameters that an answer gives to three copies of a layer, and whether the global stream stays."""
+    before = torch.get_rng_state()
     layers = thrice(lambda numbers: answer(copy.deepcopy(layer), numbers), generator)
-    return [parameters_of(one) if isinstance(one, nn.Module) else one for one in layers]
+    parameters = [parameters_of(one) if isinstance(one, nn.Module) else one for one in layers]
+    return [parameters, torch.equal(before, torch.get_rng_state())]
 
 
 def _both_distributions(raw: list[Any], *inputs: Any) -> Outcome:
-    """The distribution of the weight and of the bias, and where the numbers come from."""
-    if not isinstance(raw[0], dict):
-        raise WrongType(f"Initialize the layer in place, or return it; yours returned a {kind(raw[0])}.")
-    return _distribution_of("weight", raw) | _distribution_of("bias", raw)
+    """The distribution of the weight and of the bias, where the numbers come from, and what else has changed."""
+    draws, untouched = raw
+    if not isinstance(draws[0], dict):
+        raise WrongType(f"Initialize the layer in place, or return it; yours returned a {kind(draws[0])}.")
+    both = [one.flatten()[:8] for one in draws[0].values()]
+    return {
+        **_distribution_of("weight", draws),
+        **_distribution_of("bias", draws),
+        "weight and bias differ": len(both) == 1 or not torch.equal(*both),
+        "the global stream is left alone": untouched,
+    }
 
 
 def _distribution_of(name: str, raw: list[dict[str, Tensor]]) -> Outcome:
@@ -245,6 +263,18 @@ def _positive(parameter: Tensor, low: float, high: float, generator: torch.Gener
 def _always_a_bias(layer: Any, generator: torch.Generator) -> None:
     for parameter in (layer.weight, layer.bias):
         init.uniform_(parameter, -(_fan_in(layer) ** -0.5), _fan_in(layer) ** -0.5, generator=generator)
+
+
+def _by_the_global_stream(layer: Any, generator: torch.Generator) -> None:
+    torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+    layer.reset_parameters()
+
+
+def _restarted(layer: Any, generator: torch.Generator) -> None:
+    """Draws each parameter from the same place of the stream."""
+    _initialize(
+        weight=lambda weight, low, high, generator: init.uniform_(weight, low, high, generator=generator.clone_state())
+    )(layer, generator)
 
 
 def _channels(layer: Any) -> int:
@@ -309,6 +339,10 @@ def _channels(layer: Any) -> int:
             weight=_exactly
         ),
         "One of the layers has no bias: there `layer.bias` is None, and nothing can be drawn for it.": _always_a_bias,
+        "You seeded torch's global stream. Whoever draws from it next gets other numbers than before: draw from "
+        "`generator` itself.": _by_the_global_stream,
+        "Weight and bias begin with the same numbers: you restarted the stream between them. Hand the one `generator` "
+        "to both calls.": _restarted,
         **off_stream(_initialize()),
     },
 )
@@ -345,6 +379,10 @@ def _deep(*, generator: torch.Generator) -> Inputs:
         "You added the slope itself. A second moment is multiplied by its square.": lambda slope, layers: (
             (6 / (1 + slope)) ** layers
         ),
+        "That is the share that is left. The exercise asks how many times smaller the second moment is: divide the "
+        "other way around.": lambda slope, layers: ((1 + slope**2) / 6) ** layers,
+        "You stopped one layer short. The gradient passes the weights and the activation of each of the `layers` "
+        "layers.": lambda slope, layers: (6 / (1 + slope**2)) ** (layers - 1),
         "That is the factor of one layer.": lambda slope, layers: 6 / (1 + slope**2),
         "You multiplied the factor of one layer by the number of layers. Factors multiply: raise it to that "
         "power.": lambda slope, layers: layers * 6 / (1 + slope**2),
@@ -378,6 +416,11 @@ def _answers(model: nn.Module, x: Tensor) -> list[Tensor]:
         if isinstance(layer, nn.Linear):
             found.append(x)
     return found
+
+
+def _all_outputs(model: nn.Module, x: Tensor) -> list[Tensor]:
+    """The outputs of linear layers and activations."""
+    return [x := layer(x).detach() for layer in model.children()]
 
 
 def _activations(model: nn.Module, x: Tensor) -> list[Tensor]:
@@ -415,6 +458,13 @@ def _alike(average: Function = _different, *, square: Function = _cosines, of: F
         "show.": _alike(square=lambda z: _cosines(z - z.mean(0))),
         "You subtracted the mean of each example over its units. That is a correlation; the cosine subtracts "
         "nothing.": _alike(square=torch.corrcoef),
+        "You gave a number for each activation, too. Only the outputs of the linear layers count.": lambda model, x: (
+            torch.stack([_different(_cosines(z)) for z in _all_outputs(model, x)])
+        ),
+        "You summed over the pairs. Take their mean.": lambda model, x: _alike()(model, x) * len(x) * (len(x) - 1) / 2,
+        "You compared the others with the first example only. Average over all pairs.": _alike(
+            lambda square: square[0, 1:].mean()
+        ),
         "You took products and did not divide by the lengths of both vectors.": _alike(square=lambda z: z @ z.T),
         "You divided mean products by one mean square for all. Each pair is divided by its own two lengths.": _alike(
             square=lambda z: z @ z.T / z.square().sum(1).mean()

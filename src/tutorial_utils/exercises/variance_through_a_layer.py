@@ -57,6 +57,10 @@ def _default_layer(*, generator: torch.Generator) -> Inputs:
         "That is the root mean square. The exercise asks for its square, the second moment.": lambda n, mean, std: (
             math.sqrt((mean**2 + std**2 + 1 / n) / 3)
         ),
+        "You used the variance 1/n_in for the weights. That is LeCun's; PyTorch's default interval gives a third of "
+        "it.": lambda n, mean, std: mean**2 + std**2 + 1 / (3 * n),
+        "You added the standard deviation of the inputs. What adds up with the squared mean is its square, the "
+        "variance.": lambda n, mean, std: (mean**2 + std + 1 / n) / 3,
     },
 )
 def variance_default_layer(n_in: int, mean: float, std: float) -> float:
@@ -126,6 +130,8 @@ def _centered(x: Tensor) -> Tensor:
         "You squared `var_w` and `var_b`. They are variances already.": lambda x, var_w, var_b: (
             var_w**2 * x @ x.T + var_b**2
         ),
+        "You took the roots of `var_w` and `var_b`. A mean product contains the variances "
+        "themselves.": lambda x, var_w, var_b: var_w**0.5 * x @ x.T + var_b**0.5,
         "You multiplied the variance of the bias by n_in. Each unit adds one bias.": lambda x, var_w, var_b: (
             var_w * x @ x.T + x.shape[1] * var_b
         ),
@@ -187,6 +193,15 @@ def _chain(
         ),
         "You took the root of the variance of the weights. A second moment is multiplied by the variance "
         "itself.": _chain(weight=math.sqrt),
+        "You squared the variance of the weights. It is a mean of squares already.": _chain(
+            weight=lambda var_w: var_w**2
+        ),
+        "You sent the input into every layer. What a layer receives is the second moment of the layer "
+        "below.": lambda widths, var_w, var_b, q0: torch.tensor(
+            [n_in * of_weight * q0 + of_bias for n_in, of_weight, of_bias in zip(widths, var_w, var_b, strict=False)]
+        ),
+        "You used the number of inputs of the first layer in every layer. The number of terms is that of the layer's "
+        "own inputs.": lambda widths, var_w, var_b, q0: _chain()([widths[0]] * len(widths), var_w, var_b, q0),
         "You began with 1 in place of the second moment of the input.": _chain(start=lambda q0: 1.0),
         "You squared the second moment of the input. It is a mean of squares already.": _chain(start=lambda q0: q0**2),
         "Your list begins with the input. It should begin with layer 1.": lambda widths, var_w, var_b, q0: torch.tensor(
@@ -286,6 +301,12 @@ def _same_total(n_out: int, n_in: int, p: float, generator: torch.Generator | No
     return places < round(p * n_out * n_in)
 
 
+def _largest(n_out: int, n_in: int, p: float, generator: torch.Generator) -> Tensor:
+    """Numbers of which the largest share p is kept."""
+    numbers = torch.randn(n_out, n_in, generator=generator)
+    return numbers * (numbers.abs() > numbers.abs().quantile(1 - p)) / math.sqrt(p * n_in)
+
+
 def _same_number(n_out: int, n_in: int, p: float, generator: torch.Generator | None) -> Tensor:
     """A mask that keeps exactly a share p of each row, in random places."""
     order = torch.rand(n_out, n_in, generator=generator).argsort(1).argsort(1)
@@ -338,6 +359,8 @@ def _same_number(n_out: int, n_in: int, p: float, generator: torch.Generator | N
         "`torch.randn` is not.": _sparse(
             mask=lambda *shape, p, generator: torch.randn(shape, generator=generator) < p,
         ),
+        "You kept the largest numbers. Chance alone decides which weights are kept, whatever their size: draw the mask "
+        "separately.": _largest,
         "Your variance is twice LeCun's. The factor 2 belongs to ReLU, and there is none here.": _sparse(
             lambda n_out, n_in, p: (2 / (p * n_in)) ** 0.5
         ),
@@ -404,6 +427,10 @@ def _with_other_error(error: Function) -> Function:
         "of their number.": _with_other_error(lambda units, z: units.std() / len(z) ** 0.5),
         "You divided by the root of the number of all entries. The standard deviation is among units: divide by the "
         "root of their number.": _with_other_error(lambda units, z: units.std() / z.numel() ** 0.5),
+        "You used a formula for normal answers of equal size, √(2/n) times the second moment. Units differ more than "
+        "that: take the spread among them.": _with_other_error(lambda units, z: units.mean() * (2 / len(units)) ** 0.5),
+        "That is twice the standard error, as for an interval of 95 percent. The exercise asks for one "
+        "standard error.": _with_other_error(lambda units, z: 2 * units.std() / len(units) ** 0.5),
         "That is the root mean square. The second moment is the mean of the squares, without a root.": lambda z: (
             z.square().mean().sqrt(),
             z.square().mean(0).std() / z.shape[1] ** 0.5,
@@ -462,6 +489,15 @@ def _rounded(outcome: Any, expected: float, *inputs: Any) -> bool:
         ),
         "You rounded. The exercise asks for the number that the formula gives, with its fraction; a width that you use "
         "has to be rounded up, since with a smaller one the demand is not met.": When(_rounded),
+        "You used the 5 of a ReLU network. In a linear one, the logarithm gains the variance 2/n in each "
+        "layer.": lambda depth, factor: 20 * depth / math.log(factor) ** 2,
+        "You put the factor itself in place of its logarithm. The law is about the logarithm of the "
+        "ratio.": lambda depth, factor: 8 * depth / factor**2,
+        "You fitted both sides together into ln f. Two standard deviations to each side may be as large as "
+        "ln f.": lambda depth, factor: 32 * depth / math.log(factor) ** 2,
+        "You used 1.96 standard deviations. The exercise says two.": lambda depth, factor: (
+            2 * 1.96**2 * depth / math.log(factor) ** 2
+        ),
         "You used the sinking median, exp(-L/n), alone. The exercise asks for the spread "
         "around it.": lambda depth, factor: depth / math.log(factor),
     },
@@ -498,6 +534,11 @@ def _ratio(low: float, high: float) -> float:
         "variance.": lambda low, high: _ratio(low, high) - 1,
         "You found nothing to correct. That would be right for inputs around zero, where second moment and variance "
         "agree; these are all positive.": lambda low, high: 1.0,
+        "That is the number of a step, or the factor for inputs that begin at zero. The exercise asks for the factor "
+        "between the two second moments, for any `low` and `high`.": lambda low, high: 4.0,
+        "You added the mean to the variance. What adds up with it is the squared mean.": lambda low, high: (
+            1 + 6 * (low + high) / (high - low) ** 2
+        ),
         "You took the root. The exercise asks for the factor between second moments.": lambda low, high: math.sqrt(
             _ratio(low, high)
         ),

@@ -43,6 +43,12 @@ def _score(by: Function = lambda validation, test: _medians(validation), report:
         "too high: choose on `validation`, report on `test`.": _score(by=lambda validation, test: _medians(test)),
         "You reported the validation accuracy of the learning rate, by which it was chosen. The best of several is "
         "lucky: report the test accuracy.": lambda validation, test: _medians(validation).max(),
+        "You chose the seed that is in the middle on validation, and reported its test accuracy. Report the median of "
+        "all seeds on `test`.": lambda validation, test: test.gather(1, validation.median(1).indices[:, None])[
+            _medians(validation).argmax(), 0
+        ],
+        "You took the median over all learning rates. Choose one on `validation` first, and report its median on "
+        "`test`.": lambda validation, test: test.median(),
         "You chose a learning rate for each seed. A reader has one learning rate to set: choose one for all "
         "seeds.": lambda validation, test: test.gather(0, validation.argmax(0, keepdim=True)).median(),
         "You chose the learning rate by the mean. The chapter compares medians.": _score(
@@ -69,6 +75,7 @@ def buys_honest_rate(validation: Tensor, test: Tensor) -> Tensor:
 
 def _pairs(*, generator: torch.Generator) -> Inputs:
     """Pairs with some ties, the second a little worse."""
+    import_module("scipy.stats")  # a second or more, which should not count as the answer's time
     count, ties = between(9, 14, generator=generator), between(2, 3, generator=generator)
     a = normal(count, generator=generator).round(decimals=1)
     gap = (normal(count, generator=generator, mean=0.8).abs() + 0.1).round(decimals=1)
@@ -137,6 +144,9 @@ def _scipy(test: str) -> Function:
         ),
         "You counted ties among the throws, as losses. A tie says nothing: leave it out of both counts.": _counting(
             lambda wins, losses, ties: _two_sided(wins, losses + ties)
+        ),
+        "You counted a tie as half a win. A tie says nothing: leave it out of both counts.": _counting(
+            lambda wins, losses, ties: min(1.0, 2 * _tail(max(wins, losses) + (ties + 1) // 2, wins + losses + ties))
         ),
         "You counted ties as wins. A tie says nothing: leave it out of both counts.": _counting(
             lambda wins, losses, ties: _two_sided(wins + ties, losses)
@@ -217,6 +227,12 @@ def _unpaired(a: Tensor, b: Tensor) -> Tensor:
         "You used the normal distribution's 1.96. With so few pairs the standard deviation is uncertain, too: take "
         "Student's t with one degree of freedom fewer than there are pairs.": _interval(
             quantile=lambda count: 1.959964
+        ),
+        "You took two standard errors. With so few pairs Student's t is larger than 2: take its quantile.": _interval(
+            quantile=lambda count: 2.0
+        ),
+        "You put the median of the differences in the middle. Student's interval is one for their mean.": _interval(
+            center=lambda a, b: (a - b).median()
         ),
         "You used Student's t with as many degrees of freedom as there are pairs. The mean takes one away.": _interval(
             quantile=lambda count: _student(0.975, count)
@@ -312,6 +328,13 @@ def _evaluate(
     return answer
 
 
+def _with_statistics_put_back(net: nn.Module, x: Tensor, labels: Tensor) -> Any:
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    share = _evaluate(switched=lambda net: [])(net, x, labels)
+    net.load_state_dict(before)
+    return share
+
+
 @exercise(
     "buys-evaluation",
     inputs=(partial(_images, True, False), partial(_images, True, True), partial(_images, False, False)),
@@ -336,9 +359,11 @@ def _evaluate(
         "lie deeper: `modules()` lists all of them.": _evaluate(remembered=nn.Module.children),
         "You switched BatchNorm to eval mode and nothing else. Dropout goes on dropping units: call `eval()` on the "
         "whole network.": _evaluate(switched=_norms),
+        "You put the running statistics back, but measured in training mode, so an answer depends on the other images. "
+        "Call `eval()`; then nothing moves.": _with_statistics_put_back,
         "You measured with gradients on, so that every layer keeps what a backward pass would need, and nobody calls "
         "for one. Measure under `torch.no_grad()`.": _evaluate(gradients=True),
-        "Gradients are switched off when you are done, and nothing learns any more. Measure in a block, `with "
+        "Gradients are switched off when you are done, and nothing learns anymore. Measure in a block, `with "
         "torch.no_grad():`, which puts that back.": _evaluate(_without_gradients),
         "You returned how many are right. The exercise asks for the share.": _evaluate(
             report=lambda share, labels: share * len(labels)

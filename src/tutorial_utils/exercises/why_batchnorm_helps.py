@@ -83,31 +83,58 @@ def _inputs_twice(*, generator: torch.Generator) -> Inputs:
     return before, after
 
 
+def _awake_and_asleep(*, generator: torch.Generator) -> Inputs:
+    """The same; two units that were constant wake up, so that they would move the median, and another one dies."""
+    before, after = _inputs_twice(generator=generator)
+    dead = int((before.std(0) == 0).nonzero())
+    after[:, dead] = normal(len(before), generator=generator, mean=3)
+    after[:, dead - 1] = 0
+    constant = torch.full_like(before[:, :1], 0.5)
+    return torch.cat([before, constant], dim=1), torch.cat([after, after[:, dead, None]], dim=1)
+
+
+def _varies(before: Tensor, after: Tensor) -> Tensor:
+    """Which units vary before the step."""
+    return before.std(0) > 0
+
+
+def _all_units(before: Tensor, after: Tensor) -> Tensor:
+    return torch.ones_like(before[0], dtype=torch.bool)
+
+
 def _shift(
     *,
     scale: Function = lambda before, after: before.std(0),
-    summary: Function = torch.nanmedian,
+    summary: Function = torch.median,
+    kept: Function = _varies,
     change: Function = lambda before, after: (after.mean(0) - before.mean(0)).abs(),
 ) -> Function:
     """How far means move in standard deviations, right unless told otherwise."""
-    return lambda before, after: summary(change(before, after) / scale(before, after))
+    return lambda before, after: summary((change(before, after) / scale(before, after))[kept(before, after)])
 
 
 @exercise(
     "why-shift",
-    inputs=_inputs_twice,
+    inputs=(_inputs_twice, _awake_and_asleep),
     right="units that never vary are left out, and each of the others is measured on its own scale.",
     mistakes={
         "Your result is the change itself. Measure it in standard deviations of the unit, or units with a large scale "
-        "decide alone.": _shift(scale=lambda before, after: before.std(0) / before.std(0)),
+        "decide alone.": _shift(scale=lambda before, after: torch.ones_like(before[0])),
         "Your result counts the unit that is always 0 as one that did not move. It cannot tell anything: leave it "
-        "out.": _shift(summary=lambda shifts: shifts.nan_to_num().median()),
+        "out.": _shift(kept=_all_units, summary=lambda shifts: shifts.nan_to_num().median()),
         "Your result is not a number: a unit that never varies has a standard deviation of 0, and 0/0 is NaN. Leave "
-        "such units out.": _shift(summary=torch.mean),
+        "such units out.": _shift(kept=_all_units),
+        "A unit that does not vary before the step may still move: then its shift is infinite, and leaving out NaN "
+        "is not enough. Ask `before.std(0) > 0`.": _shift(kept=_all_units, summary=torch.nanmedian),
+        "You left out a unit that no longer varies after the step. Its mean has moved, too: ask for the standard "
+        "deviation before the step alone.": _shift(kept=lambda before, after: (before.std(0) > 0) & (after.std(0) > 0)),
+        "You took the median of `before` and `after` in place of their means.": _shift(
+            change=lambda before, after: (after.median(0).values - before.median(0).values).abs()
+        ),
         "You took the mean over the units. One unit with a tiny standard deviation decides it then: take the "
-        "median.": _shift(summary=torch.nanmean),
+        "median.": _shift(summary=torch.mean),
         "You used one standard deviation for all units. Each unit has its own.": _shift(
-            scale=lambda before, after: before.std() * before.std(0) / before.std(0)
+            scale=lambda before, after: before.std()
         ),
         "You divided by the standard deviations after the step. Measure on the scale from before it.": _shift(
             scale=lambda before, after: after.std(0)

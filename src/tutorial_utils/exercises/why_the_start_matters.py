@@ -61,6 +61,11 @@ def _spread(
         "divides by it.": _spread(lambda classes: 1 / (1 - 1 / classes) / 2),
         "You used the whole loss. What the logits add is only the part above ln C.": _spread(least=lambda classes: 0),
         "You used the logarithm to base 10. Cross-entropy uses the natural one.": _spread(least=math.log10),
+        "You used the logarithm to base 2. Cross-entropy uses the natural one.": lambda classes, loss: _spread()(
+            classes, math.log(classes) + abs(loss - math.log2(classes))
+        ),
+        "You divided by 1 - 1/C after taking the root. The loss contains it as a factor of the variance: divide "
+        "first.": lambda classes, loss: math.sqrt(2 * (loss - math.log(classes))) / (1 - 1 / classes),
     },
 )
 def start_logit_spread(classes: int, loss: float) -> float:
@@ -105,8 +110,8 @@ def _by_formula(size: float, factor: float, smallest: float, largest: float, log
     mistakes={
         "That is the last layer whose signal still fits. The exercise asks for the next one, the first whose signal "
         "does not fit.": lambda *inputs: _first_outside(*inputs) - 1,
-        "You returned a broken number of layers. Round up: the signal is lost in the first whole layer beyond the end "
-        "of the range.": _by_formula,
+        "You returned a number of layers that is not whole. Round up: the signal is lost in the first whole layer "
+        "beyond the end of the range.": _by_formula,
         "You took the factor for that of the second moment. Here it multiplies the signal itself, so do not take its "
         "root.": lambda size, factor, *ends: _first_outside(size, factor**0.5, *ends),
         "You squared the factor. It multiplies the signal itself.": lambda size, factor, *ends: _first_outside(
@@ -114,6 +119,11 @@ def _by_formula(size: float, factor: float, smallest: float, largest: float, log
         ),
         "You started from a signal of size 1. Start from the size that you are given.": lambda size, *others: (
             _first_outside(1.0, *others)
+        ),
+        "You are one layer too far. The size after layer 1 is size * factor, so the input itself is no "
+        "layer.": lambda *inputs: _first_outside(*inputs) + 1,
+        "You used the range of float16, whatever the format is. Use `smallest` and `largest`.": lambda *inputs: (
+            _first_outside(*inputs[:2], *FORMATS[0])
         ),
         "You used the upper end of the range only. A factor below 1 leads to the lower end.": lambda *inputs: (
             _first_outside(*inputs) if inputs[1] > 1 else 0
@@ -186,6 +196,11 @@ def _moves(
     return steps
 
 
+def _random_at_once(steps: Tensor, right: Tensor, layers: int, activation: str, zero: Sequence[int]) -> bool:
+    """Whether every matrix that does not start at zero is said to move in the first step."""
+    return all(steps[number - 1] == 1 for number in range(1, layers + 1) if number not in zero)
+
+
 @exercise(
     "start-first-moves",
     inputs=(_sigmoids, _neighbors, _apart, _alone),
@@ -212,6 +227,8 @@ def _moves(
         "You counted the steps from 0. The first step is number 1, because 0 stands for a matrix that never "
         "changes.": lambda *net: [max(step - 1, 0) for step in _moves()(*net)],
         "Your list begins with the last layer. It should begin with the first.": lambda *net: _moves()(*net)[::-1],
+        "You let every matrix that does not start at zero move in the first step. A matrix of zeros above it stops the "
+        "gradient, and one below it may stop the signal: then it has to wait, too.": When(_random_at_once),
     },
 )
 def start_first_moves(layers: int, activation: str, zero: Sequence[int]) -> Tensor:
@@ -266,6 +283,17 @@ def _groups(*, generator: torch.Generator) -> Inputs:
             min(given[:2]),
             min(given[1:]),
         ),
+        "You took one from the classes. The gradients of all classes add up to zero, but W3 also keeps its random "
+        "start, in which no row follows from the others.": lambda first, second, classes: (
+            first,
+            min(first, second),
+            min(second, classes - 1),
+        ),
+        "You counted ten classes, whatever `classes` is.": lambda first, second, classes: (
+            first,
+            min(first, second),
+            min(second, 10),
+        ),
     },
 )
 def start_ranks(first: int, second: int, classes: int) -> tuple[int, int, int]:
@@ -297,6 +325,7 @@ def _many(*, generator: torch.Generator) -> Inputs:
 def _with_dead_units(z: Tensor) -> Tensor:
     z[-1] = -z[-1].abs()  # an example for which nothing is on
     z[:, :3] = -z[:, :3].abs()
+    z[0, 1].view(-1)[0] = 0.0  # at zero, a unit is off, too
     z[0, 2].view(-1)[0] = 0.5  # a single example, and in it a single pixel, keeps a unit alive
     z[:-1, 3] = z[:-1, 3].abs() + 1
     return z
@@ -338,6 +367,8 @@ def _nearly_dead(share: Any, right: float, z: Tensor) -> bool:
         "for vectors.": _share(lambda z: (z <= 0).flatten(1).all(1)),
         "You called a unit dead when its mean is not positive. One positive value keeps it learning: look at "
         "the largest.": _share(lambda z: _by_unit(z).mean(1) <= 0),
+        "You count a unit as living that comes up to 0 but not above. ReLU gives 0 there as well and passes no "
+        "gradient: off means `z <= 0`.": _share(lambda z: (_by_unit(z) < 0).all(1)),
         "You looked at one pixel of each image. All pixels of a channel share their weights: it lives if one of them "
         "is positive for one image.": _share(lambda z: (z.reshape(*z.shape[:2], -1)[..., 0] <= 0).all(0)),
         "You called a unit dead that is off for nearly all examples. One positive value keeps it learning: it is dead "
@@ -456,13 +487,15 @@ def _redrawn(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
         "which is larger.": _rescaling(lambda z, size: size / z.abs().mean()),
         "You gave the logits the size 1, whatever size is wanted. The factor is the wanted size divided by the one "
         "that they have.": _rescaling(lambda z, size: 1 / _rms(z)),
+        "You took the root of the factor. Multiplying weights and bias by a factor multiplies the logits by the same "
+        "factor.": _rescaling(lambda z, size: (size / _rms(z)) ** 0.5),
         "Your factor is upside down. Divide the size that is wanted by the size that the logits have now, not the "
         "other way around.": _rescaling(lambda z, size: _rms(z) / size),
         "You added or removed a layer. The network keeps its layers: multiply weights and bias of `model[-1]` by one "
         "factor.": When(_more_layers),
         "The layers below the output compute something else now. Leave them as they are: multiply weights and bias of "
         "`model[-1]` by one factor.": When(_changed_below),
-        "You switched gradients off, and left them off: nothing below learns any more. Compute the factor under "
+        "You switched gradients off, and left them off: nothing below learns anymore. Compute the factor under "
         "`torch.no_grad()` instead.": _left_frozen,
         "You left the network in eval mode. Put back the mode that it had, or do not change it.": _left_in_eval,
         "Your new logits are not a multiple of the old ones. Do not draw or set anything anew: multiply weights and "
@@ -489,10 +522,11 @@ def _initialized(answer: Function, model: nn.Sequential, generator: torch.Genera
     return [[(layer.weight, layer.bias) for layer in linear_layers(one)] for one in models]
 
 
-def _requirements(draws: list[Any], *inputs: Any) -> Outcome:
+def _requirements(draws: list[Any], model: nn.Module, generator: torch.Generator) -> Outcome:
     """Biases, which units and layers are alike, and the distribution of the weights in units of 1/sqrt(n_in)."""
     weights, *others = ([weight for weight, _ in layers] for layers in draws)
     biases = [bias for _, bias in draws[0] if bias is not None]
+    kept = [torch.equal(one, layer.weight) for one, layer in zip(weights, linear_layers(model), strict=True)]
     rows, columns = (weights[0].unique(dim=dim).shape[dim] for dim in (0, 1))
     spread = moments(torch.cat([weight.flatten() * weight.shape[1] ** 0.5 for weight in weights]))
     return {
@@ -502,7 +536,8 @@ def _requirements(draws: list[Any], *inputs: Any) -> Outcome:
         "different units in layer 1": rows,
         "different inputs of layer 1": columns,
         "layers 2 and 3 are equal": torch.equal(weights[1], weights[2]),
-        "rescaled to fit": any(starmap(rescaled, zip(weights, others[-1], strict=True))),
+        "layers left as they were": sum(kept),
+        "rescaled to fit": any(starmap(rescaled, zip(weights, others[-1], strict=True))) and not any(kept),
         "random numbers come from": origin(weights, *others),
         # the errors of the moments hold for independent weights only
         **{f"{name} of w sqrt(n_in)": one if min(rows, columns) > 1 else None for name, one in spread.items()},
@@ -528,6 +563,11 @@ def _drawing(
                 init.zeros_(layer.bias)
 
     return initialize
+
+
+def _layer_left(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
+    """Whether some layer, but not all, has the weights that it had."""
+    return 0 < outcome["layers left as they were"] < len(list(linear_layers(inputs[0])))
 
 
 @exercise(
@@ -562,6 +602,8 @@ def _drawing(
         "this standard deviation; a sample of it is larger or smaller by chance. Multiply by 1/sqrt(n_in), whatever "
         "was drawn.": _drawing(after=lambda drawn, deviation: drawn * deviation / drawn.std()),
         "The biases are still PyTorch's random ones. Set them to zero.": _drawing(keep_bias=True),
+        "You left out a layer: it still has the weights that it had. Draw those of every linear layer, the first and "
+        "the last one, too.": When(_layer_left),
         "Layers of one shape are equal: you seed a new generator for each layer. Use the generator that you are given "
         "for all of them.": _drawing(source=lambda generator: torch.Generator().manual_seed(0)),
         "Your weights are uniform. The exercise asks for normal ones of the same standard deviation, as `torch.randn` "
