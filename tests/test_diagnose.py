@@ -329,6 +329,40 @@ def test_frozen_layers_are_a_note_and_a_frozen_model_is_not() -> None:
     assert roots(diagnosed(model, data())) == [("frozen", "linear1")]
 
 
+class Unlisted(nn.Module):
+    """Keeps its middle layers where PyTorch does not look for them."""
+
+    def __init__(self, keep: Callable[[list[nn.Module]], Any]) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = he(20, 64), keep([he(64, 64), he(64, 64)]), he(64, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).relu()
+        for layer in self.middle.values() if isinstance(self.middle, dict) else self.middle:
+            x = layer(x).relu()
+        return self.last(x)
+
+
+@pytest.mark.parametrize("keep", [list, tuple, lambda layers: dict(enumerate(layers))])
+def test_layers_that_the_model_does_not_know_are_found(keep: Any) -> None:
+    assert roots(diagnosed(Unlisted(keep), data())) == [("unregistered", "middle")]
+
+
+def test_layers_that_the_model_knows_or_that_are_not_to_be_trained_are_fine() -> None:
+    assert diagnosed(Unlisted(nn.ModuleList), data()).healthy
+    hidden = Unlisted(lambda layers: [layer.requires_grad_(False) for layer in layers])
+    assert not roots(diagnosed(hidden, data()))
+    x, target = data()
+    assert diagnosed(he(20, 64, 5), (x.requires_grad_(), target)).healthy
+
+
+def test_a_tensor_that_is_no_parameter_is_found() -> None:
+    model = he(20, 64, 5)
+    scale = torch.ones(5, requires_grad=True)
+    model.register_forward_hook(lambda module, given, made: made * scale)
+    assert roots(diagnosed(model, data())) == [("unregistered", "Sequential")]
+
+
 class Cut(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -48,6 +48,7 @@ _RULES = (
     rules_parameters.equal_layers,
     rules_parameters.zero_initialized,
     rules_parameters.parameter_scale,
+    rules_parameters.unregistered,
     rules_parameters.frozen,
     rules_parameters.no_gradient,
     rules_signal.forward_scale,
@@ -169,7 +170,8 @@ def _measured(model: nn.Module, arguments: Arguments, limits: dict[str, float]) 
         parameters, buffers = held(model.named_parameters(), model), held(model.named_buffers(), model)
         run = run_once(model, arguments, originals, progress=bar.update)
         if not run.calls:
-            raise ValueError(f"{type(model).__name__} has no module that computes floating-point numbers")
+            hint = "layers in a Python list or dict are none of its modules: nn.ModuleList, nn.ModuleDict"
+            raise ValueError(f"{type(model).__name__} has no module that computes floating-point numbers; {hint}")
         silent = silencers(parameters, run)
         freed = run
         if silent:

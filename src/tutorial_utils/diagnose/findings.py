@@ -25,6 +25,7 @@ KINDS = {
     "output-activation": "The outputs went through an activation that the loss brings itself, or lack one it needs.",
     "first-loss": "The first loss is far above that of a guess: confident and wrong.",
     "no-gradient": "A parameter takes part, but no gradient comes back to it.",
+    "unregistered": "Layers or tensors are used and want a gradient, but are no parameters of the model.",
     "frozen": "A parameter does not train.",
     "bias-before-norm": "A bias that the normalization behind it removes again.",
 }

@@ -6,7 +6,7 @@ activations called as functions, the loss that is really computed, which paramet
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -122,6 +122,7 @@ class Run:
     loss: float = math.nan
     has_loss: bool = False
     value: float = math.nan  # what the gradient was taken of: the loss, or a direction of the outputs
+    strangers: list[Tensor] = field(default_factory=list)  # leaves behind the output: no parameters and no inputs
     gradients: dict[int, Tensor] = field(default_factory=dict)
     back: bool = False  # whether there was a backward pass
     reason: str = ""  # why not
@@ -240,6 +241,7 @@ def _run(model: nn.Module, arguments: Arguments, originals: Originals, progress:
         with torch.inference_mode(False), torch.enable_grad(), _eager(), watch:
             positional, named = arguments.tracked()
             run.output = model(*positional, **named)
+            run.strangers = _strangers(model, run.output, arguments)
             watch.phase, watch.stack = "loss", []
             loss = _loss(run, arguments)
             run.value = math.nan if loss is None else float(loss.detach().double())
@@ -377,13 +379,22 @@ def _back(model: nn.Module, run: Run, loss: Tensor | None, inputs: list[Tensor])
 
 def _checkpointed(loss: Tensor) -> bool:
     """Whether a re-entrant checkpoint lies on the way; it allows no other way back than ``backward()``."""
-    seen, waiting = set(), [loss.grad_fn]
+    return any("CheckpointFunction" in type(node).__name__ for node in _graph([loss]))
+
+
+def _strangers(model: nn.Module, output: Any, arguments: Arguments) -> list[Tensor]:
+    """The tensors that gradients of the output would reach, but that are neither parameters nor inputs."""
+    known = {id(tensor) for tensor in (*model.parameters(), *arguments.sources, *arguments.leaves())}
+    reached = [node.variable for node in _graph(floating(output)) if hasattr(node, "variable")]
+    return [tensor for tensor in reached if id(tensor) not in known]
+
+
+def _graph(tensors: list[Tensor]) -> Iterator[Any]:
+    """Each operation that tensors were computed by, as autograd remembers them."""
+    seen, waiting = set(), [tensor.grad_fn for tensor in tensors]
     while waiting:
         node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        if "CheckpointFunction" in type(node).__name__:
-            return True
-        seen.add(node)
-        waiting += [following for following, _ in node.next_functions]
-    return False
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            waiting += [following for following, _ in node.next_functions]

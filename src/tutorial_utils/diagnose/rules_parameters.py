@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.utils._pytree import tree_leaves
 
 from tutorial_utils import anatomy
 from tutorial_utils.diagnose.calling import storage
@@ -240,6 +241,29 @@ def _switches(case: Case, call: Call) -> bool:
 
 def _scale(layer: str, measured: str, cause: str, cure: str, severity: float) -> Finding:
     return Finding("parameter-scale", layer, measured, cause, cure, "any-activation-any-layer", severity)
+
+
+def unregistered(case: Case) -> Iterator[Finding]:
+    """Layers in a list, and tensors that are no parameters, though the model computes with them."""
+    strangers = case.run.strangers
+    if strangers:
+        shapes = listed([str(tuple(tensor.shape)) for tensor in strangers])
+        measured = f"the output depends on tensors that want a gradient, of shape {shapes}, but are no parameters"
+        cause = "a Python list or dict hides its layers from model.parameters(), so no optimizer moves them"
+        cure = "keep layers in nn.ModuleList or nn.ModuleDict, and a tensor in nn.Parameter"
+        place = _place(case.model, {id(tensor) for tensor in strangers})
+        yield Finding("unregistered", place, measured, cause, cure, "initialize-your-model", 1.0, position=ALONE)
+
+
+def _place(model: nn.Module, strangers: set[int]) -> str:
+    """The attribute that holds some of the tensors, or a layer with them; the model's class if none does."""
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            kept = [] if name.startswith("_") else tree_leaves(value)
+            inside = [part for one in kept for part in (one.parameters() if isinstance(one, nn.Module) else [one])]
+            if any(id(part) in strangers for part in inside):
+                return f"{path}.{name}".removeprefix(".")
+    return type(model).__name__
 
 
 def frozen(case: Case) -> Iterator[Finding]:
