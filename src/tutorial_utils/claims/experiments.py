@@ -214,10 +214,16 @@ def factors_per_layer(
     }
 
 
-def log_spread(activation: Callable[[Tensor], Tensor], scheme: str, seed: int) -> float:
-    """The variance over 240 draws of the log of the signal's second moment after 4 layers of width 64."""
-    generator, h = seeded(seed), torch.ones(240, 64, 1, dtype=torch.float64)
-    for _ in range(4):  # one layer of all 240 networks at once: 240 square matrices below each other
+def log_spread(
+    activation: Callable[[Tensor], Tensor], scheme: str, seed: int, *, layers: int = 4, active: int = 64
+) -> float:
+    """The variance over 240 draws of the log of the signal's second moment after some layers of width 64.
+
+    So many components of the input are 1, and the others 0.
+    """
+    generator, h = seeded(seed), torch.zeros(240, 64, 1, dtype=torch.float64)
+    h[:, :active] = 1
+    for _ in range(layers):  # one layer of all 240 networks at once: 240 square matrices below each other
         h = activation(drawn_weight(generator, 64, 240 * 64, scheme).view(240, 64, 64) @ h)
     return float(h.square().mean((1, 2)).log().var())
 

@@ -249,8 +249,9 @@ def arc_cosine_kernel(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "In a ReLU network of L layers and width n, with independent symmetric weights of finite fourth moment, the log of"
-    " the second moment has variance 5 L / n over draws, to leading order in 1 / n.",
+    "In a ReLU network of L layers and width n, with independent symmetric weights of finite fourth moment, and an"
+    " input spread over many components, the log of the second moment has variance 5 L / n over draws, to leading order"
+    " in 1 / n.",
     source="derivation; cf. Hanin and Rolnick (2018)",
     quantity="variance over that prediction, n = 64, L = 4",
     criterion=Method.MEAN.within(0.8, 1.25, seeds=40),
