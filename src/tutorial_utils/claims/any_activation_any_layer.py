@@ -20,11 +20,13 @@ from tutorial_utils.claims.experiments import (
     second_moment,
     seeded,
     signals,
+    unit_inputs,
 )
 from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
 from tutorial_utils.gains import Activation, gain, gaussian_mean
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import undrawn
+from tutorial_utils.propagation import propagate
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 
@@ -70,6 +72,24 @@ def exact_gain_keeps_signal_at_depth(seeds: Seeds) -> Effects:
         return abs(math.log10(table.second_moment.iloc[-1] / table.second_moment.iloc[0]))
 
     return each(seeds, strayed, {kind.__name__: kind for kind in (nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU)})
+
+
+@claim(
+    "With the gain 1 / √E[φ²], ten layers do not drive inputs of different size apart.",
+    source="folklore",
+    quantity="ratio of the second moments of one input at two sizes, layer 10 over layer 1, where it is 12",
+    criterion=Method.MEDIAN.within(0, 2, seeds=16),
+)
+def exact_gain_keeps_inputs_together(seeds: Seeds) -> Effects:
+    def apart(activation: Build, seed: int) -> float:
+        generator, exact = seeded(seed), float(gain(activation()))
+        net = initialized_mlp(generator, [256] * 11, activation, "lecun_normal", nonlinearity=exact)
+        x = unit_inputs(generator, 1, 256) / exact  # the first layer, which reads no activation, has the gain, too
+        tables = [propagate(net, math.sqrt(q) * x, layers=(nn.Linear,)) for q in (3, 1 / 4)]
+        ratio = tables[0].second_moment / tables[1].second_moment
+        return float(ratio.iloc[-1] / ratio.iloc[0])
+
+    return each(seeds, apart, {kind.__name__: kind for kind in (nn.ReLU, nn.Tanh, nn.GELU, nn.SiLU)})
 
 
 #: The activations whose gain calculate_gain knows.
