@@ -65,8 +65,10 @@ IMAGES = r"""() => [...document.images].flatMap((image) => {
   return problems;
 })"""
 
+# A section that is laid out only near the reader cuts off what sticks out of it.
 TOO_WIDE = """() => {
-  const excess = document.documentElement.scrollWidth - innerWidth;
+  const boxes = [document.documentElement, ...document.querySelectorAll('.far-section')];
+  const excess = Math.max(...boxes.map((box) => box.scrollWidth - box.clientWidth));
   if (excess <= 0) return [];
   const sticksOut = (element) => element.getBoundingClientRect().right > innerWidth + 1;
   const culprits = [...document.querySelectorAll('article *')].filter(sticksOut);
