@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from figures import STATED, shrink, sized
+from figures import LEGIBLE, STATED, shrink, sized
 from icons import used
 from PIL import Image
 
@@ -58,7 +58,8 @@ def test_a_page_gets_the_size_of_its_figures(tmp_path: Path) -> None:
     Image.new("RGB", (30, 20)).save(files["two.png"])
     page = '<p><img alt="A and B" src="../_images/one.svg" /></p><img src="../_images/two.png"><img src="other.svg" />'
     wanted = page.replace('alt="A', 'loading="lazy" width="600" height="250" alt="A')
-    wanted = wanted.replace('src="../_images/two', 'loading="lazy" width="30" height="20" src="../_images/two')
+    phone = f'style="--legible: {LEGIBLE * 30:.0f}px"'  # a drawing of lines is legible at the width of a phone
+    wanted = wanted.replace('src="../_images/two', f'loading="lazy" width="30" height="20" {phone} src="../_images/two')
     assert sized(page, files) == wanted
 
 

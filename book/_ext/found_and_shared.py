@@ -40,7 +40,12 @@ SEARCHED_AS = {
 }
 """Words that people search for and the heading of a chapter lacks, by topic; they stand in the title of the window."""
 SIGNS = {r"\pm": "±", r"\sqrt": "√", r"\beta": "β", r"\gamma": "γ", r"\text": ""}
-LOST = "<h1>This page does not exist</h1><p>It may have moved. <a href='index.html'>Start</a> or search the book.</p>"
+HOME = "Start page"
+"""What the sidebar calls the first page, whose heading fills three lines there."""
+LOST = (
+    "<h1>This page does not exist</h1><p>It may have moved. <a href='search.html'>Search the book</a>, "
+    "or go to the <a href='index.html'>start page</a>.</p>"
+)
 
 
 def words(text: str) -> str:
@@ -112,6 +117,7 @@ def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
     """Name and describe a page in its head."""
     root, site, base = app.config.root_doc, app.config.html_title, app.config.html_baseurl
     heading = re.sub("<[^>]*>", "", context.get("title", ""))
+    context["root_title"] = HOME
     context["title"] = title(page, heading, root)
     about = description(doctree)
     tags = meta({"description": about})

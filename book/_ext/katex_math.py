@@ -2,6 +2,11 @@
 
 A formula that KaTeX rejects is a Sphinx warning, which ``-W`` turns into a failed build.
 KaTeX itself, its stylesheet and its fonts are in the folder ``katex`` beside this file.
+
+Why not MathML alone: on chapter ``he`` at the width of a phone it leaves out a third of the elements (12,400 instead of
+18,300). But since ``book.css`` lays out only the sections near the reader, that saves .2 of .95 seconds of processor
+(2.9 when all sections are laid out), and it looks worse in Temml with Latin Modern Math or STIX Two Math: no space
+between ``n`` and ``Var[w]``, primes that float, indices that hang low, lines of text that move apart.
 """
 
 from __future__ import annotations

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.jinja2glue import BuiltinTemplateLoader
 from sphinx.util import logging
 
@@ -134,6 +136,16 @@ FIXES = (
 )
 
 
+SCRIPT = "scripts/pydata-sphinx-theme.js"
+TAB_STOPS = Fix(
+    why="asks each box for its width, over and over, so that all sections are laid out at once: assets/book.js does it",
+    pattern=r'const e=\(\)=>\{document\.querySelectorAll\(\["pre",[^}]*?\.tabIndex=[^}]*\}\)\}',
+    replacement="const e=()=>{}",
+    symptom=".tabIndex=e.scrollWidth",
+)
+"""What is mended in the theme's script rather than on its pages."""
+
+
 class MendingTemplates(BuiltinTemplateLoader):
     """Sphinx's own template engine, followed by the fixes."""
 
@@ -157,8 +169,19 @@ def _defer_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any
             script.attributes["defer"] = "defer"
 
 
+def _mend_script(app: Sphinx, failure: Exception | None) -> None:
+    path = Path(app.outdir) / "_static" / SCRIPT
+    if failure or not path.exists():
+        return
+    mended, complaint = TAB_STOPS.apply(path.read_text("utf-8"))
+    if complaint:
+        raise ExtensionError(complaint)
+    path.write_text(mended, "utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the fixes; the setting ``template_bridge`` names ``MendingTemplates``."""
     # After the theme's own hooks (priority 500), which add scripts.
     app.connect("html-page-context", _defer_scripts, priority=900)
+    app.connect("build-finished", _mend_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,40 +5,60 @@ const makeElement = (name, properties, ...children) => {
   return made;
 };
 
-// What a page remembers in this browser, and nowhere else; a private window may refuse.
-const memory = {
-  get: (key) => { try { return localStorage.getItem(key); } catch { return null; } },
-  set: (key, value) => { try { localStorage.setItem(key, value); } catch { /* then it is forgotten */ } },
-};
+// What a page remembers in this browser, and nowhere else, or only until the window closes; a private one may refuse.
+const memoryOf = (store) => ({
+  get: (key) => { try { return store().getItem(key); } catch { return null; } },
+  set: (key, value) => { try { store().setItem(key, value); } catch { /* then it is forgotten */ } },
+});
+const memory = memoryOf(() => localStorage), memoryOfVisit = memoryOf(() => sessionStorage);
 
 // What is wider than its box scrolls in it. Only then is the box a tab stop, with a name for screen readers,
-// and a shadow at the edges behind which there is more.
+// and a shadow at the edges behind which there is more. A section far away has no layout yet (book.css), and asking for
+// its widths would make one: its boxes are tab stops until the observer, who waits for the layout and hears of every
+// later change, sees that they do not scroll.
 (() => {
-  const shade = (box) => {
-    const left = box.scrollLeft > 1 ? ["left"] : [];
-    const right = box.scrollLeft + box.clientWidth < box.scrollWidth - 1 ? ["right"] : [];
-    box.dataset.more = [...left, ...right].join(" ");
-  };
   const boxes = {
     "div.math": "Formula",
     ".bd-article pre": "Code",
     ".cell_output:has(> img)": "Figure",
     ".pst-scrollable-table-container, .cell_output .output.text_html": "Table",
   };
-  const mark = () => Object.entries(boxes).forEach(([selector, what]) =>
-    document.querySelectorAll(selector).forEach((box) => {
-      if (box.scrollWidth > box.clientWidth + 1) {
-        box.tabIndex = 0;
-        box.setAttribute("role", "group");
-        box.setAttribute("aria-label", `${what}, scrolls sideways`);
-        shade(box);
-        box.onscroll = () => shade(box);
-      } else {
-        ["tabindex", "role", "aria-label", "data-more"].forEach((name) => box.removeAttribute(name));
-      }
-    }));
-  addEventListener("load", mark);
-  addEventListener("resize", mark);
+  const shade = (box) => {
+    const left = box.scrollLeft > 1 ? ["left"] : [];
+    const right = box.scrollLeft + box.clientWidth < box.scrollWidth - 1 ? ["right"] : [];
+    box.dataset.more = [...left, ...right].join(" ");
+  };
+  const mark = (box) => {
+    if (box.scrollWidth > box.clientWidth + 1) {
+      const what = Object.keys(boxes).find((selector) => box.matches(selector));
+      box.tabIndex = 0;
+      box.setAttribute("role", "group");
+      box.setAttribute("aria-label", `${boxes[what]}, scrolls sideways`);
+      shade(box);
+      box.onscroll = () => shade(box);
+    } else {
+      ["tabindex", "role", "aria-label", "data-more"].forEach((name) => box.removeAttribute(name));
+    }
+  };
+  const observer = new ResizeObserver((changes) => changes.forEach(({ target }) => mark(target)));
+  const watch = () => document.querySelectorAll(Object.keys(boxes).join()).forEach((box) => {
+    observer.observe(box);
+    box.tabIndex = 0;
+  });
+  addEventListener("load", watch);
+  document.fonts.addEventListener("loadingdone", watch); // a font changes what a box holds, not always its size
+})();
+// Who comes back finds the page scrolled by as many pixels as before, so its sections must be as tall as they were then,
+// not as tall as guessed.
+(() => {
+  const sections = [...document.querySelectorAll(".far-section")];
+  const key = () => `heights ${location.pathname} ${innerWidth}`;
+  const stored = JSON.parse(memoryOfVisit.get(key()) ?? "[]");
+  if (performance.getEntriesByType("navigation")[0]?.type !== "navigate" && stored.length === sections.length) {
+    sections.forEach((section, k) => { section.style.containIntrinsicBlockSize = `auto ${stored[k]}px`; });
+  }
+  const heights = () => JSON.stringify(sections.map((section) => section.getBoundingClientRect().height));
+  if (sections.length) addEventListener("pagehide", () => memoryOfVisit.set(key(), heights()));
 })();
 // The tip of a link to a claim closes by Escape, and comes back when the link is visited again.
 (() => {

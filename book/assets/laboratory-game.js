@@ -1,5 +1,5 @@
 // The Laboratory's game: find settings that train. What is solved stays in this browser.
-addEventListener("DOMContentLoaded", () => {
+(() => {
   const root = document.querySelector("div.laboratory");
   if (!root?.laboratory) return;
   const { goals, needed, choose } = root.laboratory, { make } = GoodCharts, KEY = "good-starts-laboratory";
@@ -50,4 +50,4 @@ addEventListener("DOMContentLoaded", () => {
   name();
   root.addEventListener("laboratory", (event) => judge(event.detail));
   root.querySelector(".explorer-words").after(box);
-});
+})();

@@ -1,6 +1,6 @@
 // The Laboratory: an explorer whose frames are read from the stored trainings when they are asked for. Besides its
 // controls a reader moves the view: up to which step the losses are drawn, on which axis, and beside which pinned choice.
-addEventListener("DOMContentLoaded", () => {
+(() => {
   const root = document.querySelector("div.laboratory");
   if (!root) return;
   const data = JSON.parse(root.querySelector("script").textContent), lab = data.laboratory;
@@ -128,4 +128,4 @@ addEventListener("DOMContentLoaded", () => {
   shown.textContent = `${lab.edges[windows]} steps`;
   root.laboratory = { choose: explorer.choose, goals: data.goals, needed: data.goal_seeds };
   root.dispatchEvent(new CustomEvent("laboratory", { detail: { pick: now, trained: trained(now) } }));
-});
+})();

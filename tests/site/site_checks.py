@@ -33,6 +33,7 @@ RUN_CONTRAST = """() => {
     }
     return layers;
   };
+  for (const element of document.querySelectorAll('[data-contrast]')) delete element.dataset.contrast;
   const kinds = new Set(), walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
     const element = node.parentElement;
@@ -65,8 +66,10 @@ IMAGES = r"""() => [...document.images].flatMap((image) => {
   return problems;
 })"""
 
+# A section that is laid out only near the reader cuts off what sticks out of it.
 TOO_WIDE = """() => {
-  const excess = document.documentElement.scrollWidth - innerWidth;
+  const boxes = [document.documentElement, ...document.querySelectorAll('.far-section')];
+  const excess = Math.max(...boxes.map((box) => box.scrollWidth - box.clientWidth));
   if (excess <= 0) return [];
   const sticksOut = (element) => element.getBoundingClientRect().right > innerWidth + 1;
   const culprits = [...document.querySelectorAll('article *')].filter(sticksOut);
@@ -123,6 +126,17 @@ class Visit:
         """Change the width of the window and wait for the page to follow."""
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def follow(self, theme: str) -> None:
+        """Change the theme of the reader's system and wait for the page to follow."""
+        self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        self.page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+
+    def draw(self) -> None:
+        """Go to the first explorer, which loads what draws all of them, and wait until they are drawn."""
+        waiting = "document.querySelector(':is(good-explorer, .laboratory):not(.explorer)')"
+        self.page.evaluate(f"{waiting}?.scrollIntoView()")
+        self.page.wait_for_function(f"!{waiting}")
 
     def content(self) -> list[str]:
         """Return unrendered formulas and images that do not load or have no meaningful alternative."""

@@ -33,6 +33,7 @@ def test_the_chapters_have_explorers() -> None:
 @pytest.mark.parametrize("page", FOUND)
 def test_explorers_of(page: str, reader: BrowserContext, address: str) -> None:
     visit = Visit(reader, address + page)
+    visit.draw()
     found: list[str] = []
     for name, data in FOUND[page].items():
         shown, places = visit.page.locator(f"good-explorer#{name}"), list(data["start"])
@@ -67,6 +68,7 @@ SWEEP = f"""(root) => {{
 @pytest.mark.parametrize("page", FOUND)
 def test_no_state_draws_what_was_not_measured(page: str, open_page: Callable[..., Visit], address: str) -> None:
     opened = open_page(address + page)
+    opened.draw()
     for name, data in FOUND[page].items():
         readings = opened.page.locator(f"good-explorer#{name}").evaluate(SWEEP)
         states = list(product(*(range(len(control["values"])) for control in data["controls"])))
@@ -76,12 +78,21 @@ def test_no_state_draws_what_was_not_measured(page: str, open_page: Callable[...
 
 REACH = """(root) => root.querySelector('.explorer-words').getBoundingClientRect().bottom
   - root.querySelector('.explorer-controls').getBoundingClientRect().top"""
+STILL = "(blocks) => blocks.every((block) => getComputedStyle(block).isolation === 'isolate')"
 
 
 @pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if page in FOUND or LABORATORY in text])
-def test_controls_and_sentence_fit_on_a_phone(page: str, open_page: Callable[..., Visit], address: str) -> None:
-    for explorer in open_page(address + page, width=PHONE).page.locator(".explorer").all():
-        assert explorer.evaluate(REACH) <= PHONE_HEIGHT, explorer.get_attribute("aria-label")
+def test_explorers_on_a_phone_and_in_both_themes(page: str, open_page: Callable[..., Visit], address: str) -> None:
+    opened = open_page(address + page, "light", PHONE)
+    opened.draw()
+    for explorer in opened.page.locator(".explorer").all():
+        assert explorer.evaluate(REACH) <= PHONE_HEIGHT, "controls and sentence do not fit on a phone"
+    lines = opened.page.locator(LINES)
+    for theme in ("light", "dark"):
+        opened.follow(theme)
+        assert min(lines.evaluate_all(CONTRAST), default=99) > 3, f"a line is not seen in the {theme} theme"
+    blocks = opened.page.locator(".bd-article section > :not(section)")
+    assert blocks.count() > 5 and blocks.evaluate_all(STILL), "what stands still is painted anew"
 
 
 @pytest.mark.parametrize("page", FOUND)
@@ -100,25 +111,27 @@ def test_a_name_is_no_other_elements() -> None:
         assert [name for name in found if TEXTS[page].count(f'id="{name}"') != 1] == [], page
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_line_is_seen(theme: str, open_page: Callable[..., Visit], address: str) -> None:
-    for page in (page for page, text in TEXTS.items() if page in FOUND or LABORATORY in text):
-        lines = open_page(address + page, theme).page.locator(LINES)
-        assert min(lines.evaluate_all(CONTRAST), default=99) > 3, page
-
-
-def test_what_stands_still_is_not_painted_anew(open_page: Callable[..., Visit], address: str) -> None:
-    still = "(blocks) => blocks.every((block) => getComputedStyle(block).isolation === 'isolate')"
-    for page in FOUND:
-        blocks = open_page(address + page).page.locator(".bd-article section > :not(section)")
-        assert blocks.count() > 5 and blocks.evaluate_all(still), page
-
-
 def test_the_scripts_are_on_the_pages_that_need_them_and_on_no_other() -> None:
     for page, text in TEXTS.items():
         needed = page in FOUND or LABORATORY in text
-        assert [f"{name}?" in text for name in SCRIPTS] == [needed] * len(SCRIPTS), page
+        assert (f'data-scripts="{" ".join(SCRIPTS)}' in text) == needed, page
+        assert not any(f"{name}?" in text for name in SCRIPTS), f"{page} loads at once what draws explorers"
         assert f"{STYLE}?" in text or not needed, page
+
+
+def test_nothing_is_drawn_or_loaded_before_an_explorer_is_near(open_page: Callable[..., Visit], address: str) -> None:
+    page = open_page(address + "chapters/10-batchnorm-training.html").page
+    drawing = "[...document.scripts].filter((script) => script.src.includes('plot.min.js')).length"
+    assert page.evaluate(drawing) == 0 and page.locator("good-explorer > table").count() > 0
+    page.locator("good-explorer").scroll_into_view_if_needed()
+    page.locator("good-explorer.explorer svg").first.wait_for()
+    assert page.evaluate(drawing) == 1 and page.locator("good-explorer > table").count() == 0
+
+
+def test_an_address_with_a_state_draws_it(open_page: Callable[..., Visit], address: str) -> None:
+    page = open_page(address + "chapters/10-batchnorm-training.html#at=balance").page
+    page.locator("good-explorer.explorer svg").first.wait_for()
+    assert 0 <= page.locator("good-explorer").evaluate("(root) => root.getBoundingClientRect().top") < 200
 
 
 def test_a_page_says_where_its_controls_move_and_shows_their_first_picture() -> None:

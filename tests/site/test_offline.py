@@ -8,8 +8,10 @@ def test_search_and_explorers_work_from_the_disk(html, chromium):
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((html / "index.html").as_uri())
     page.wait_for_url("**/intro.html")
-    assert page.locator("good-explorer svg").count() > 0
+    page.locator("good-explorer").scroll_into_view_if_needed()
+    page.locator("good-explorer svg").first.wait_for()
     page.goto((html / "chapters" / "04-he.html").as_uri())
+    page.locator("good-explorer").first.scroll_into_view_if_needed()
     said = page.locator("good-explorer [role=status]").first
     before = said.inner_text()
     page.locator("good-explorer select").first.select_option(index=3)

@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import GoogleDocstring
-from theme_fixes import FIXES, Fix
+from theme_fixes import FIXES, SCRIPT, TAB_STOPS, Fix
 
 import topics
 from tutorial_utils.claims import CLAIMS
@@ -126,6 +126,14 @@ def test_fix_tells_when_its_fault_is_left():
     fix = Fix(why="why", pattern=r'<b id="a">', replacement="<b>", symptom='id="a"', everywhere=False)
     assert fix.apply("<b>") == ("<b>", None)
     assert "is left" in fix.apply('<b lang="en" id="a">')[1]
+
+
+def test_the_theme_asks_no_box_for_its_width(html):
+    script = (html / "_static" / SCRIPT).read_text("utf-8")
+    assert "MutationObserver" in script and TAB_STOPS.symptom not in script
+    loop = 'document.querySelectorAll(["pre",".a > .b"].join(", ")).forEach(e=>{e.tabIndex=e.scrollWidth>1?0:-1})'
+    assert TAB_STOPS.apply(f"const e=()=>{{{loop}}},t") == ("const e=()=>{},t", None)
+    assert TAB_STOPS.apply("new script")[1]
 
 
 def test_returns_is_prose():
