@@ -434,8 +434,9 @@ def _residual_net(*, generator: torch.Generator) -> Inputs:
     net = nn.Sequential(*stem, nn.Sequential(*blocks), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 3))
     scramble(net, generator=generator)
     for norm in filter(_is_norm, net.modules()):
-        norm.running_mean.normal_(generator=generator)
-        norm.running_var.uniform_(0.5, 2, generator=generator)
+        stored = dict(norm.named_buffers())
+        stored["running_mean"].normal_(generator=generator)
+        stored["running_var"].uniform_(0.5, 2, generator=generator)
     return net, normal(4, 2, 5, 5, generator=generator)
 
 

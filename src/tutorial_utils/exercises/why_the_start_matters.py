@@ -122,8 +122,8 @@ def _by_formula(size: float, factor: float, smallest: float, largest: float, log
         ),
         "You are one layer too far. The size after layer 1 is size * factor, so the input itself is no "
         "layer.": lambda *inputs: _first_outside(*inputs) + 1,
-        "You used the range of float16, whatever the format is. Use `smallest` and `largest`.": lambda *inputs: (
-            _first_outside(*inputs[:2], *FORMATS[0])
+        "You used the range of float16, whatever the format is. Use `smallest` and `largest`.": lambda size, factor, *ends: (
+            _first_outside(size, factor, FORMATS[0][0], FORMATS[0][1])
         ),
         "You used the upper end of the range only. A factor below 1 leads to the lower end.": lambda *inputs: (
             _first_outside(*inputs) if inputs[1] > 1 else 0
@@ -567,7 +567,7 @@ def _drawing(
 
 def _layer_left(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
     """Whether some layer, but not all, has the weights that it had."""
-    return 0 < outcome["layers left as they were"] < len(list(linear_layers(inputs[0])))
+    return bool(0 < outcome["layers left as they were"] < len(list(linear_layers(inputs[0]))))
 
 
 @exercise(
