@@ -122,8 +122,8 @@ def _by_formula(size: float, factor: float, smallest: float, largest: float, log
         ),
         "You are one layer too far. The size after layer 1 is size * factor, so the input itself is no "
         "layer.": lambda *inputs: _first_outside(*inputs) + 1,
-        "You used the range of float16, whatever the format is. Use `smallest` and `largest`.": lambda size, factor, *ends: (
-            _first_outside(size, factor, FORMATS[0][0], FORMATS[0][1])
+        "You used the range of float16, whatever the format is. Use `smallest` and `largest`.": (
+            lambda size, factor, *ends: _first_outside(size, factor, FORMATS[0][0], FORMATS[0][1])
         ),
         "You used the upper end of the range only. A factor below 1 leads to the lower end.": lambda *inputs: (
             _first_outside(*inputs) if inputs[1] > 1 else 0
