@@ -17,7 +17,8 @@ def add_drawing(app: Sphinx, *more: str) -> None:
     They are a fifth of what a chapter weighs, so ``near.js`` loads them when an explorer comes near the reader.
     """
     app.add_css_file(STYLE)
-    app.add_js_file(LOADER, defer="defer", **{"data-scripts": " ".join((*SCRIPTS, *more))})
+    attributes: dict[str, Any] = {"defer": "defer", "data-scripts": " ".join((*SCRIPTS, *more))}
+    app.add_js_file(LOADER, **attributes)
 
 
 def load_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:

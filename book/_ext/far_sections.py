@@ -72,7 +72,7 @@ def height(section: Tag, screen: Screen) -> int:
     """
     explorers, folds = len(section.find_all("good-explorer")), len(section.select("details:not([open])"))
     formulas, frames = len(section.select("div.math")), len(section.select(".admonition"))
-    total = screen.explorer * explorers + 36 * folds + 53 * formulas + 30 * frames
+    total: float = screen.explorer * explorers + 36 * folds + 53 * formulas + 30 * frames
     hidden = {id(tag) for box in section.select(UNSEEN) for tag in (box, *box.find_all(True))}
     kinds = {
         TEXT: screen.text,

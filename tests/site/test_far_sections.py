@@ -6,7 +6,7 @@ import pytest
 from bs4 import BeautifulSoup
 from far_sections import SCREENS, guessed, height
 from playwright.sync_api import Page
-from site_checks import PHONE, WIDE, Visit
+from site_checks import LAY_OUT, PHONE, WIDE, Visit
 
 CHAPTER = "chapters/12-batchnorm-clinic.html"
 NEAR = 0.12
@@ -16,7 +16,6 @@ LINE = 30
 """Pixels: who comes back finds the line that was on top, if not to the pixel."""
 
 HEIGHT = "document.documentElement.scrollHeight"
-LAY_OUT = ".far-section { content-visibility: visible !important }"
 LATE = "[...document.querySelectorAll('.far-section')].at(-4)"  # after the last ones there is too little to scroll
 FIRST_LINE = """() => {
   const top = (line) => Math.round(line.getBoundingClientRect().top);
