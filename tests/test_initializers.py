@@ -1,4 +1,5 @@
 import math
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -118,6 +119,20 @@ def test_fans_of_linear_and_depthwise() -> None:
     assert init._calculate_fan_in_and_fan_out(nn.Conv2d(64, 64, 3, groups=64).weight) == (9, 576)
 
 
+def old_weight_norm() -> nn.Linear:
+    """Weight normalization as PyTorch had it before parametrizations: the class is still Linear."""
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        return torch.nn.utils.weight_norm(nn.Linear(2, 2))
+
+
+class LowRank(nn.Linear):
+    """A linear layer with an adapter: what it computes is not its weight alone."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__(n_in, n_out)
+        self.down, self.up = nn.Parameter(torch.empty(1, n_in)), nn.Parameter(torch.zeros(n_out, 1))
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -134,6 +149,8 @@ def test_fans_of_linear_and_depthwise() -> None:
             lambda: initialize_(spectral_norm(nn.Linear(2, 2)), "zeros"),
             r"weight is computed .*\); initialize .* before",
         ),
+        (lambda: initialize_(old_weight_norm(), "zeros"), "computed .by a parametrization, weight_norm"),
+        (lambda: initialize_(LowRank(2, 2), "zeros"), r"\(LowRank\) owns down, up, for which no scheme has a rule"),
         (lambda: initialize_(nn.Linear(2, 2), "xavier_normal", nonlinearity=math.nan), "nonlinearity = nan"),
         (lambda: initialize_(nn.Linear(2, 2), "xavier_normal", nonlinearity=math.inf), "nonlinearity = inf"),
         (lambda: initialize_(nn.Linear(2, 2), "xavier_normal", nonlinearity=0.0), "0.0, but a gain must be positive"),

@@ -90,7 +90,7 @@ def initialize_(
     Raises:
         ValueError: for an unknown scheme or nonlinearity, a nonlinearity or option the scheme does not take, or a model
             without such layers or with one whose weight is not there yet (lazy, on the meta device) or is computed by
-            a parametrization, weight_norm or pruning.
+            a parametrization, weight_norm or pruning, or that owns parameters other than a weight and a bias.
 
     >>> layer = initialize_(nn.Linear(400, 100), "xavier_uniform", generator=torch.Generator().manual_seed(0))
     >>> bool(layer.weight.abs().max() <= (6 / 500) ** 0.5), bool((layer.bias == 0).all())
@@ -157,6 +157,10 @@ def _layers(model: nn.Module) -> list[nn.Linear | _ConvNd]:
             raise ValueError(
                 f"{layer}: its weight is computed (by a parametrization, weight_norm or pruning);"
                 " initialize the layer before that is added"
+            )
+        if others := sorted(layer._parameters.keys() - {"weight", "bias"}):
+            raise ValueError(
+                f"{layer} ({type(layer).__name__}) owns {', '.join(others)}, for which no scheme has a rule"
             )
         if isinstance(layer.weight, nn.UninitializedParameter):
             raise ValueError(f"{layer} has no weight yet: pass one batch through the model first")

@@ -22,7 +22,7 @@ from tutorial_utils.defaults import EXAMPLES
 
 
 @claim(
-    "There are two typical methods to initialize parameters, Glorot's and He's: most layers of torch.nn use one.",
+    "Of the classes of torch.nn that have matrices, most start by one of the two typical methods, Glorot's and He's.",
     source="source text, of practice; what can be measured is torch.nn",
     quantity="share of the classes of torch.nn with matrices, one of which starts as Glorot's or He's",
     criterion=Method.RANGE.within(0.5, 1, seeds=8),
@@ -41,26 +41,34 @@ def two_typical_methods(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "nn.Embedding starts from N(0, 1), whatever its size.",
+    "nn.Embedding starts from N(0, 1), whatever its size, in every row but that of padding_idx.",
     source="PyTorch docs",
     quantity="second moment of an entry; a third of the fourth",
     criterion=Method.MEAN.within(0.97, 1.03, seeds=16),
 )
 def embedding_is_standard_normal(seeds: Seeds) -> Effects:
-    def moment(order: int, words: int, features: int, seed: int) -> float:
-        weight = constructed(lambda: nn.Embedding(words, features), seed).get_parameter("weight").detach()
+    def moment(order: int, words: int, features: int, padding: int | None, seed: int) -> float:
+        table = constructed(lambda: nn.Embedding(words, features, padding_idx=padding), seed)
+        weight = table.get_parameter("weight").detach()
+        if padding is not None:
+            weight = weight[torch.arange(words) != padding]
         return second_moment(weight) if order == 2 else second_moment(weight**2) / 3
 
-    sizes = {"1000 words, 100 features": (1000, 100), "300 words, 400 features": (300, 400)}
-    seconds = {name: (2, *size) for name, size in sizes.items()}
-    return each(seeds, moment, seconds | {f"{name}, fourth": (4, *size) for name, size in sizes.items()})
+    tables = {
+        "1000 words, 100 features": (1000, 100, None),
+        "300 words, 400 features": (300, 400, None),
+        "300 words, 400 features, padding": (300, 400, 0),
+    }
+    seconds = {name: (2, *table) for name, table in tables.items()}
+    return each(seeds, moment, seconds | {f"{name}, fourth": (4, *table) for name, table in tables.items()})
 
 
 @claim(
     "An output layer tied to the embedding starts with a loss near ln C.",
     source="folklore",
-    quantity="first loss over ln C, 1000 classes, 256 hidden units of second moment 1",
+    quantity="first loss over ln C, 1000 classes drawn at random, 256 hidden units of second moment 1",
     criterion=Method.MEAN.within(0.9, 1.1, seeds=16),
+    after_looking="the transformers",
 )
 def tied_embedding_starts_at_ln_classes(seeds: Seeds) -> Effects:
     def ratio(scale: float, seed: int) -> float:
@@ -70,7 +78,23 @@ def tied_embedding_starts_at_ln_classes(seeds: Seeds) -> Effects:
         loss = functional.cross_entropy(scale * normal(generator, 200, 256) @ weight.T, targets)
         return float(loss.detach()) / math.log(1000)
 
-    return each(seeds, ratio, {"N(0, 1), the default": 1.0, "N(0, 1/d)": 1 / 16})
+    def in_transformer(read: float, seed: int) -> float:
+        generator = seeded(seed)
+        table = normal(generator, 1000, 256) / 16
+        tokens, targets = torch.randint(1000, (2, 8, 25), generator=generator)
+        stream = read * (table[tokens] + normal(generator, 25, 256) / 16)  # and a vector for each position
+        logits = constructed(_transformer, seed)(stream) @ table.T
+        return float(functional.cross_entropy(logits.flatten(0, 1), targets.flatten()).detach()) / math.log(1000)
+
+    independent = {"N(0, 1), the default": 1.0, "N(0, 1/d)": 1 / 16}
+    reading = {"N(0, 1/d), transformer that reads it": 1.0, "N(0, 1/d), transformer that reads √d times it": 16.0}
+    return each(seeds, ratio, independent) | each(seeds, in_transformer, reading)
+
+
+def _transformer() -> nn.Module:
+    """Two pre-norm layers as they are constructed, with a normalization at the end."""
+    layer = nn.TransformerEncoderLayer(256, 4, 512, dropout=0.0, batch_first=True, norm_first=True)
+    return nn.TransformerEncoder(layer, 2, norm=nn.LayerNorm(256), enable_nested_tensor=False)
 
 
 @claim(

@@ -172,7 +172,7 @@ def generator_fixes_the_draw(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "Each residual block that starts as He and LeCun say doubles the second moment of the stream.",
+    "Each residual block that starts by He's and LeCun's rules doubles the second moment of the stream.",
     source="derivation; cf. Zhang et al. (2019)",
     quantity="factor per block, eight blocks",
     criterion=Method.MEAN.within(1.9, 2.1, seeds=128),
@@ -182,7 +182,7 @@ def residual_blocks_double(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "With L branches, each divided by √L, the stream's second moment ends at (1 + 1/L)^L, less than e for every L.",
+    "With L branches, each divided by √L and none ending in a normalization, the stream's second moment ends at (1 + 1/L)^L, less than e for every L.",
     source="derivation; cf. Radford et al. (2019)",
     quantity="second moment of the stream after L blocks over that prediction",
     criterion=Method.MEAN.within(0.85, 1.15, seeds=48),

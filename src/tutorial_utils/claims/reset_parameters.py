@@ -196,10 +196,16 @@ def default_forgets_its_input(seeds: Seeds) -> Effects:
     budget="150 steps",
 )
 def default_fails_to_train(seeds: Seeds) -> Effects:
-    def ahead(depth: int, norm: str = "none", on: str = DIGITS) -> list[float]:
+    def ahead(depth: int, **others: Any) -> list[float]:
         he, default = {"scheme": "kaiming_normal"}, {"scheme": "default"}
-        settings: dict[str, Any] = {"steps": 150, "momentum": 0.9, "lr": [0.01, 0.1]}
-        return accuracy_gain(seeds, he, default, depth=depth, norm=norm, on=on, **settings)
+        settings: dict[str, Any] = {"on": DIGITS, "momentum": 0.9, "lr": [0.01, 0.1], **others}
+        return accuracy_gain(seeds, he, default, depth=depth, steps=150, **settings)
 
-    depths = {f"{depth} hidden layers, digits": ahead(depth) for depth in (2, 8)}
-    return depths | {"8 with BatchNorm, digits": ahead(8, "batch"), "8 hidden layers, MNIST": ahead(8, on=MNIST)}
+    return {
+        "2 hidden layers, digits": ahead(2),
+        "4 hidden layers, digits": ahead(4),
+        "4 hidden layers, batches of 64, digits": ahead(4, batch_size=64),
+        "8 hidden layers, digits": ahead(8),
+        "8 with BatchNorm, digits": ahead(8, norm="batch"),
+        "8 hidden layers, MNIST": ahead(8, on=MNIST),
+    }
