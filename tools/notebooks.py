@@ -39,7 +39,13 @@ from notebook_lint import LIVE_VIEW, code_cells, digest
 
 ROOT = Path(__file__).resolve().parents[1]
 LEDGER = ROOT / "src/tutorial_utils/claims/ledger.json"
-SOURCES = ("book/intro.md", "book/chapters/*.md", "book/appendices/glorot-table-1.md", "book/laboratory.md")
+SOURCES = (
+    "book/intro.md",
+    "book/chapters/*.md",
+    "book/appendices/glorot-table-1.md",
+    "book/appendices/thirteen-statements.md",
+    "book/laboratory.md",
+)
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 CELL_TIMEOUT = 120
 """Seconds after which a cell counts as hanging. On a busy machine the end of a cell may go unnoticed until then."""
