@@ -43,6 +43,7 @@ SOURCES = (
     "book/intro.md",
     "book/chapters/*.md",
     "book/appendices/glorot-table-1.md",
+    "book/appendices/thirteen-statements.md",
     "book/appendices/three-more-models.md",
     "book/laboratory.md",
 )

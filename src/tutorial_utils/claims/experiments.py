@@ -431,13 +431,13 @@ def train_together(
         return torch.stack([train_on(data, net, draws, lr=rate, **options) for (net, draws, data), rate in pairs])
     stack, losses = Stack([member.net for member in members], lr=lr, optimizer=optimizer), []
     for _ in range(steps):
-        losses.append(stack.step(*_batches(members)))
+        losses.append(stack.step(*next_batches(members)))
     for place, member in enumerate(members):
         member.net.load_state_dict(stack.member(place).state_dict())
     return torch.stack(losses, dim=1)
 
 
-def _batches(members: Sequence[Member]) -> tuple[Tensor, Tensor]:
+def next_batches(members: Sequence[Member]) -> tuple[Tensor, Tensor]:
     """Each member's next minibatch, as its own training would draw it."""
     inputs, labels = [], []
     for _, generator, data in members:
