@@ -273,9 +273,6 @@ def _copies(
         "You named constants, too. Ones and zeros agree in any case, and nobody copied them.": _copies(
             keep=lambda parameter: True
         ),
-        "You left out zeros, but not ones: the scales of the normalizations are constants as well.": _copies(
-            keep=lambda parameter: bool(parameter.any())
-        ),
         "You left out zeros and ones. A constant may have any value: all its entries are equal.": _copies(
             keep=lambda parameter: not (parameter == 0).all() and not (parameter == 1).all()
         ),
