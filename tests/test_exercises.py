@@ -99,6 +99,7 @@ def test_the_bank_knows_only_exercises_that_exist() -> None:
 
 
 # --- guessing -----------------------------------------------------------------------------------------
+
 #: How often the result of an exercise is drawn to see how often it is the same.
 DRAWS = range(60)
 
