@@ -117,7 +117,7 @@ def test_a_lost_reader_finds_back_from_any_depth(html, chromium, address):
     )
     page.on("response", lambda response: failed.append(response.url) if response.status >= 400 else None)
     page.goto(f"{address.rstrip('/')}{base}no/such/page.html")
-    page.get_by_role("link", name="Start", exact=True).click()
+    page.get_by_role("link", name="Start page", exact=True).click()
     page.wait_for_url("**/intro.html")
     assert [url for url in failed if "no/such" not in url] == []
     page.close()

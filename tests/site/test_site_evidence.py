@@ -115,6 +115,7 @@ def test_a_badge_leads_to_its_row(open_page, address):
 def test_a_badge_says_the_verdict_and_its_tip_the_claim(open_page, address):
     page, badge = a_badge(open_page, address)
     tip = page.locator(f"{badge} + .claim-tip")
+    page.locator(badge).scroll_into_view_if_needed()
     assert page.locator(badge).inner_text() == "true in some cases" and not tip.is_visible()
     page.locator(badge).hover()
     assert tip.is_visible()
