@@ -78,7 +78,8 @@ class Case:
     @cached_property
     def floats(self) -> list[tuple[Tensor, Statistics]]:
         """The floating-point tensors of the batch with their statistics."""
-        return [(t, statistics(t)) for t in self.arguments.leaves() if t.is_floating_point() and t.numel()]
+        floating = [t.detach() for t in self.arguments.leaves() if t.is_floating_point() and t.numel()]
+        return [(tensor, statistics(tensor)) for tensor in floating]
 
     def beyond(self, ratio: float, limit: str) -> float:
         """Powers of ten by which a ratio exceeds a limit, at least a little: the severity of a finding."""
