@@ -3,7 +3,7 @@
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Page
-from site_checks import PHONE, WIDE
+from site_checks import PHONE, TWO_FRAMES, WIDE
 
 import topics
 from tutorial_utils.claims import CLAIMS
@@ -116,6 +116,7 @@ def test_a_badge_says_the_verdict_and_its_tip_the_claim(open_page, address):
     page, badge = a_badge(open_page, address)
     tip = page.locator(f"{badge} + .claim-tip")
     page.locator(badge).scroll_into_view_if_needed()
+    page.evaluate(TWO_FRAMES)  # its section was far away and is laid out now
     assert page.locator(badge).inner_text() == "true in some cases" and not tip.is_visible()
     page.locator(badge).hover()
     assert tip.is_visible()
