@@ -240,10 +240,9 @@ def keep(name: str, parcel: Parcel, why: str) -> str:
 def missing(name: str, roster: Roster) -> list[str]:
     """A line that names those in the roster of whom there is nothing, or says why nobody can know."""
     handed_in = [path.parent.name for path in Path("submitted").glob(f"*/{name}")]
-    anonymous = [one for one in handed_in if Person(one).is_anonymous]
-    absent = [one.id for one in roster.people if one.id not in handed_in]
-    if anonymous:
-        return [f"{len(anonymous)} came without a name; each is a student of its own, such as {min(anonymous)}"]
+    if nameless := roster.nameless(handed_in):
+        return [f"{len(nameless)} came without a name; each is a student of its own, such as {min(nameless)}"]
+    absent = roster.absent(handed_in)
     return [f"nothing came from {', '.join(absent)}"] if absent else []
 
 

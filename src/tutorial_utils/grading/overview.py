@@ -202,9 +202,7 @@ def read(book: Gradebook, name: str, settings: Collect, failed: Mapping[str, str
     asked = list(questions(released))
     handed_in = sorted(path.parent.name for path in Path("submitted").glob(f"*/{name}"))
     found = [submission(book, name, student, asked, failed.get(student, "")) for student in handed_in]
-    roster = settings.people()
-    nameless = any(roster.get(student).is_anonymous for student in handed_in)  # who is absent, nobody knows
-    absent = [] if nameless else [one.id for one in roster.people if one.id not in handed_in]
+    absent = settings.people().absent(handed_in)
     due = book.find_assignment(name).duedate
     most = sum(one.points for one in asked)
     return Overview(name, title(released) or name, most, asked, found, absent, f"{due or ''}")

@@ -56,6 +56,15 @@ class Roster(NamedTuple):
         """The student with an id; of one who is not listed, only the id is known."""
         return next((one for one in self.people if same(one.id) == same(id)), Person(id))
 
+    def nameless(self, handed_in: Iterable[str]) -> list[str]:
+        """Whose name a platform hid, among the ids that handed in."""
+        return [id for id in handed_in if self.get(id).is_anonymous]
+
+    def absent(self, handed_in: Iterable[str]) -> list[str]:
+        """Whom nothing came from; empty as soon as one came without a name, for then nobody knows who that was."""
+        came = set(handed_in)
+        return [] if self.nameless(came) else [one.id for one in self.people if one.id not in came]
+
 
 def same(text: str) -> str:
     """A text without what does not tell two ids apart: case, and spaces around it."""
