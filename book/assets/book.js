@@ -49,16 +49,19 @@ const memory = memoryOf(() => localStorage), memoryOfVisit = memoryOf(() => sess
   document.fonts.addEventListener("loadingdone", watch); // a font changes what a box holds, not always its size
 })();
 // Who comes back finds the page scrolled by as many pixels as before, so its sections must be as tall as they were then,
-// not as tall as guessed.
+// not as tall as guessed. The browser may have scrolled before this could say so: then it is done once more.
 (() => {
   const sections = [...document.querySelectorAll(".far-section")];
   const key = () => `heights ${location.pathname} ${innerWidth}`;
-  const stored = JSON.parse(memoryOfVisit.get(key()) ?? "[]");
-  if (performance.getEntriesByType("navigation")[0]?.type !== "navigate" && stored.length === sections.length) {
-    sections.forEach((section, k) => { section.style.containIntrinsicBlockSize = `auto ${stored[k]}px`; });
+  const left = JSON.parse(memoryOfVisit.get(key()) ?? "null");
+  if (left?.heights?.length === sections.length && performance.getEntriesByType("navigation")[0]?.type !== "navigate") {
+    sections.forEach((section, k) => { section.style.containIntrinsicBlockSize = `auto ${left.heights[k]}px`; });
+    let moved = false; // by a reader who does not wait for the page
+    ["wheel", "touchmove", "keydown"].forEach((how) => addEventListener(how, () => { moved = true; }, { once: true, passive: true }));
+    addEventListener("load", () => { if (!moved) scrollTo({ top: left.top, behavior: "instant" }); });
   }
-  const heights = () => JSON.stringify(sections.map((section) => section.getBoundingClientRect().height));
-  if (sections.length) addEventListener("pagehide", () => memoryOfVisit.set(key(), heights()));
+  const leave = () => ({ top: scrollY, heights: sections.map((section) => section.getBoundingClientRect().height) });
+  if (sections.length) addEventListener("pagehide", () => memoryOfVisit.set(key(), JSON.stringify(leave())));
 })();
 // The tip of a link to a claim closes by Escape, and comes back when the link is visited again.
 (() => {

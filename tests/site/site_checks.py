@@ -77,6 +77,7 @@ TOO_WIDE = """() => {
 }"""
 
 LAY_OUT = ".far-section { content-visibility: visible !important }"
+AT_ONCE = "*, ::before, ::after { transition: none !important }"  # a color on its way to another has no contrast yet
 TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 IDLE_TAB_STOPS = """() => [...document.querySelectorAll('article [role=group][tabindex="0"]')]
@@ -167,7 +168,8 @@ class Visit:
         """What a script finds by axe, which is half a megabyte and is loaded once a page."""
         if self.page.evaluate("typeof axe === 'undefined'"):
             self.page.add_script_tag(path=AXE)
-            self.page.add_style_tag(content=LAY_OUT)  # it asks each element where it is: minutes if each makes a layout
+            # It asks each element where it is: minutes if each makes a layout.
+            self.page.add_style_tag(content=LAY_OUT + AT_ONCE)
             self.page.evaluate(TWO_FRAMES)
         found: dict[str, Any] = self.page.evaluate(run)
         return found

@@ -1,11 +1,12 @@
 """Sections that are laid out only near the reader: nobody notices, but for a page that opens sooner."""
 
+import time
 from collections.abc import Callable
 
 import pytest
 from bs4 import BeautifulSoup
 from far_sections import SCREENS, guessed, height
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 from site_checks import LAY_OUT, PHONE, WIDE, Visit
 
 CHAPTER = "chapters/12-batchnorm-clinic.html"
@@ -33,6 +34,12 @@ def settled(page: Page) -> None:
     )
 
 
+def slowly(route: Route) -> None:
+    """What the page asks for arrives half a second later."""
+    time.sleep(0.5)
+    route.continue_()
+
+
 @pytest.mark.parametrize("width", [PHONE, WIDE])
 def test_sections_far_away_are_as_good_as_laid_out(width: int, open_page: Callable[..., Visit], address: str) -> None:
     page = open_page(address + CHAPTER, width=width).page
@@ -50,6 +57,7 @@ def test_sections_far_away_are_as_good_as_laid_out(width: int, open_page: Callab
     page.evaluate("scrollTo(0, 9000)")  # who comes back sees what was there
     settled(page)
     before = page.evaluate(FIRST_LINE)
+    page.route("**/book.js*", slowly)  # by then the browser has scrolled to where the reader was
     page.reload()
     settled(page)
     assert page.evaluate(FIRST_LINE) == [before[0], pytest.approx(before[1], abs=LINE)]
