@@ -202,6 +202,10 @@ def test_buffers_have_rows_unless_told_otherwise() -> None:
     assert len(audit(model, buffers=False)) == 4
 
 
+def test_one_of_a_thing_is_told_in_the_singular() -> None:
+    assert totals(audit(nn.PReLU())) == "1 parameter with 1 number, 1 trainable"
+
+
 @pytest.mark.parametrize(
     ("value", "scheme"), [(1e18, "uninitialized"), (2e-41, "uninitialized"), (math.nan, "not finite")]
 )

@@ -434,6 +434,26 @@ def test_a_finding_prints_its_kind_cause_cure_and_topic(batch: tuple[Tensor, Ten
     assert all(finding.topic for finding in every(result))
 
 
+def test_one_of_a_thing_is_told_in_the_singular(batch: tuple[Tensor, Tensor]) -> None:
+    (x, y), wide = batch, he(64, 10)[0]
+    assert repr(diagnose(wide, x, CROSS_ENTROPY, y)).startswith("1 output measured,")
+    assert repr(diagnose(nn.Sequential(wide, nn.ReLU()), x, CROSS_ENTROPY, y)).startswith("2 outputs measured,")
+    zeros = changed(he(64, 64, 10), "linear2.weight", lambda w: w.zero_())
+    assert re.search(r"linear2.weight\s+would hide was measured.*in\s+its\s+place", repr(diagnose(zeros, x)), re.S)
+    wide.bias.requires_grad_(False)
+    assert "1 of 2 parameters does not train: bias" in repr(diagnose(wide, x))
+    for bad, told in ((1, "1 of 8,192 numbers of the batch is"), (2, "2 of 8,192 numbers of the batch are")):
+        broken = x.clone()
+        broken[0, :bad] = torch.nan
+        assert f"{told} not finite" in repr(diagnose(wide, broken))
+
+
+def test_one_running_statistic_is_told_in_the_singular() -> None:
+    norm = nn.BatchNorm1d(3).eval()
+    norm.running_mean[0] = torch.nan
+    assert "1 of its running statistics is not finite" in repr(diagnose(norm, torch.eye(3)))
+
+
 def test_what_follows_is_folded_under_its_root_but_notes_are_not() -> None:
     def one(kind: str, severity: float = 1.0, position: int = 0) -> Finding:
         return Finding(kind, "1", "", "", "", "", severity, position=position)

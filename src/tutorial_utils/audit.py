@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from tutorial_utils.anatomy import blocks, equal_units, torch_fans, true_fans, units
-from tutorial_utils.command import ALARMING, FINE, RequestError, argument_parser, build, write
+from tutorial_utils.command import ALARMING, FINE, RequestError, argument_parser, build, counted, write
 from tutorial_utils.recognize import (
     Recognition,
     Sample,
@@ -111,8 +111,13 @@ def totals(table: pd.DataFrame) -> str:
     sizes = table["shape"].map(lambda shape: math.prod(shape) if shape is not None else 0)
     own = table["kind"] == "parameter"
     trainable = sizes[table["trainable"]].sum()
-    text = f"{own.sum()} parameters with {sizes[own].sum():,} numbers, {trainable:,} of them trainable"
-    return text if own.all() else f"{text}; {(~own).sum()} buffers with {sizes[~own].sum():,} numbers"
+    them = "" if sizes[own].sum() == 1 else "of them "
+    text = f"{_sized('parameter', sizes[own])}, {trainable:,} {them}trainable"
+    return text if own.all() else f"{text}; {_sized('buffer', sizes[~own])}"
+
+
+def _sized(what: str, sizes: "pd.Series[int]") -> str:
+    return f"{counted(len(sizes), what)} with {counted(sizes.sum(), 'number')}"
 
 
 def alarms(table: pd.DataFrame) -> list[str]:

@@ -138,6 +138,15 @@ def write(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts, as the reports write it.
+
+    >>> counted(1, "output"), counted(2000, "output")
+    ('1 output', '2,000 outputs')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _import(module: str, seed: int | None) -> ModuleType:
     """The module; whether it or something that it imports does not exist is told by the name in the error."""
     with readers_code(seed):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tutorial_utils.command import counted
 from tutorial_utils.diagnose.case import listed
 from tutorial_utils.diagnose.findings import Finding, fold
 from tutorial_utils.diagnose.measure import Call, Run
@@ -60,7 +61,7 @@ class Diagnosis:
     def _head(self) -> str:
         loss = "" if math.isnan(self.loss) else f", first loss {self.loss:.3g}"
         guess = "" if math.isnan(self.expected_loss) or not loss else f" (a guess has {self.expected_loss:.3g})"
-        return f"{len(self.table)} outputs measured{loss}{guess}"
+        return f"{counted(len(self.table), 'output')} measured{loss}{guess}"
 
     def _listed(self) -> list[str]:
         wrong = [finding for finding in self.findings if finding.severity > 0]
@@ -69,8 +70,8 @@ class Diagnosis:
     def _remarks(self) -> list[str]:
         notes = [f"note: {f.layer}: {f.measured} [{f.kind}]; {f.cause}" for f in self.findings if f.severity == 0]
         if self.replaced:
-            names = listed(list(self.replaced))
-            notes.append(f"note: what {names} would hide was measured with small random numbers in their place")
+            names, place = listed(list(self.replaced)), "its place" if len(self.replaced) == 1 else "their place"
+            notes.append(f"note: what {names} would hide was measured with small random numbers in {place}")
         return [fold(line) for line in [*notes, *(f"not judged: {what}" for what in self.not_judged)]]
 
     def json(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from tutorial_utils.command import counted
 from tutorial_utils.diagnose.case import Case, before
 from tutorial_utils.diagnose.findings import Finding
 from tutorial_utils.diagnose.measure import Call
@@ -30,17 +31,17 @@ def _finding(layer: str, measured: str, cause: str, cure: str, topic: str = "why
 def _bad_tensors(case: Case) -> Iterator[Finding]:
     for tensor, s in case.floats:
         if s.not_finite and (bool(torch.isnan(tensor).any()) or _computed_with(case, s)):
-            measured = f"{_count(s.not_finite, s.numel)} of the batch are not finite"
+            measured = _bad_share(s.not_finite, s.numel, "the batch")
             yield _finding("the batch", measured, "missing or overflowed values in the data", "clean the data")
     for target in floating(case.arguments.target):
         bad = int((~target.isfinite()).sum())
         if bad:
-            measured = f"{_count(bad, target.numel())} of the target are not finite"
+            measured = _bad_share(bad, target.numel(), "the target")
             yield _finding("the target", measured, "missing or overflowed values in the data", "clean the data")
     for p in case.parameters:
         if p.tensor.numel() and not math.isfinite(p.low + p.high) and not p.absurd(TOO_SMALL, TOO_LARGE):
             bad = int((~p.tensor.detach().isfinite()).sum())
-            measured = f"{_count(bad, p.tensor.numel())} of {p.name} are not finite"
+            measured = _bad_share(bad, p.tensor.numel(), p.name)
             yield _finding(p.layer, measured, "the parameter was broken before this pass", "initialize it again")
 
 
@@ -57,7 +58,7 @@ def _bad_outputs(case: Case) -> Iterator[Finding]:
             yield _finding(case.last_layer, f"the loss is {case.run.loss}", *_OVERFLOW)
         return
     given = "" if call.received is None else f", the largest it was given is {_largest(call.received):.2g}"
-    measured = f"{_count(call.returned.not_finite, call.returned.numel)} of its outputs are not finite{given}"
+    measured = _bad_share(call.returned.not_finite, call.returned.numel, "its output") + given
     yield _finding(call.layer, measured, *_OVERFLOW)
 
 
@@ -77,13 +78,13 @@ def _bad_gradients(case: Case) -> Iterator[Finding]:
     if bad:  # a gradient comes from the other end
         gradient = bad[-1].gradient
         assert gradient is not None
-        measured = f"{_count(gradient.not_finite, gradient.numel)} of its gradient are not finite"
+        measured = _bad_share(gradient.not_finite, gradient.numel, "its gradient")
         cause = "the slope of something behind it is infinite (a root or norm at 0), or the gradient overflowed"
         yield _finding(bad[-1].layer, measured, cause, "add a small number under the root, or start smaller", "glorot")
 
 
-def _count(bad: int, of: int) -> str:
-    return f"{bad:,} of {of:,} numbers"
+def _bad_share(bad: int, of: int, what: str) -> str:
+    return f"{bad:,} of {counted(of, 'number')} of {what} {'is' if bad == 1 else 'are'} not finite"
 
 
 def _largest(s: Statistics) -> float:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from tutorial_utils.command import counted
 from tutorial_utils.diagnose.case import Case, before, listed
 from tutorial_utils.diagnose.findings import Finding
 from tutorial_utils.diagnose.normalizing import Norm
@@ -28,7 +29,8 @@ def _misfit(case: Case, norm: Norm) -> tuple[str, str, str, float] | None:
         return None
     bad = int((~module.running_mean.isfinite()).sum() + (~module.running_var.isfinite()).sum())
     if bad:
-        return f"{bad} of its running statistics are not finite", "a batch that was not finite", "reset them", 9.0
+        measured = f"{bad} of its running statistics {'is' if bad == 1 else 'are'} not finite"
+        return measured, "a batch that was not finite", "reset them", 9.0
     if bool((module.running_var < 0).any()):
         return "a running variance is negative", "it was never written, or loaded wrongly", "reset it", 3.0
     seen = int(module.num_batches_tracked) if module.num_batches_tracked is not None else 0
@@ -68,7 +70,7 @@ def small_batch(case: Case) -> Iterator[Finding]:
     """Statistics from a handful of numbers."""
     few = [norm for norm in case.run.norms if norm.uses_batch and norm.values <= case.limits["values per channel"]]
     if few:
-        measured = f"its statistics come from {few[0].values} numbers per channel"
+        measured = f"its statistics come from {counted(few[0].values, 'number')} per channel"
         cause = "the estimate changes with every batch, and so does the output for one example"
         cure = "larger batches, or a normalization that does not look at the batch (GroupNorm, LayerNorm)"
         severity = max(math.log10(2 * case.limits["values per channel"] / few[0].values), 0.01)

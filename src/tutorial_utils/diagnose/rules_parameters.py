@@ -9,6 +9,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils._pytree import tree_leaves
 
 from tutorial_utils import anatomy
+from tutorial_utils.command import counted
 from tutorial_utils.diagnose.calling import storage
 from tutorial_utils.diagnose.case import Case, Held, listed
 from tutorial_utils.diagnose.findings import ALONE, Finding
@@ -140,18 +141,24 @@ def zero_initialized(case: Case) -> Iterator[Finding]:
     """Weights that are zero: a finding where they silence what comes after, else a note."""
     zero = [p for p in case.parameters if p.is_zero and p.tensor.numel() and _could_silence(case, p)]
     blocking = [p for p in zero if _blocks(case, p)]
+    others = [p.name for p in blocking[1:]]
     for p in blocking[:1]:
-        after = "" if len(blocking) == 1 else f" (so are {listed([other.name for other in blocking[1:]])})"
+        after = "" if not others else f" (so {_are(others)} {listed(others)})"
         measured = f"{p.name} is exactly 0{after}, and nothing of the input gets past it"
         cause = "a layer of zeros in the middle of the path"
         cure = "draw it at random; only the last layer of a branch or of the model may start at zero"
         yield Finding("zero-initialized", p.layer, measured, cause, cure, "why-the-start-matters", 3.0)
     meant = [p for p in zero if p not in blocking]
     if meant:
-        measured = f"{listed([p.name for p in meant])} {'is' if len(meant) == 1 else 'are'} exactly 0"
+        names = [p.name for p in meant]
+        measured = f"{listed(names)} {_are(names)} exactly 0"
         cause = "zeros at the end of a branch or of the model let it start as if it were not there"
         cure = "nothing, if it is meant; else draw it at random"
         yield Finding("zero-initialized", meant[0].layer, measured, cause, cure, "initialize-your-model", 0.0)
+
+
+def _are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _could_silence(case: Case, p: Held) -> bool:
@@ -272,7 +279,9 @@ def frozen(case: Case) -> Iterator[Finding]:
     if not still:
         return
     everything = len(still) == len(case.parameters)
-    measured = f"{len(still)} of {len(case.parameters)} parameters do not train: {listed([p.name for p in still])}"
+    do = "does" if len(still) == 1 else "do"
+    share = f"{len(still)} of {counted(len(case.parameters), 'parameter')} {do} not train"
+    measured = f"{share}: {listed([p.name for p in still])}"
     cause = "requires_grad is False"
     cure = "nothing, if it is meant; else requires_grad_(True)"
     topic = "diagnose-your-model"
@@ -284,7 +293,8 @@ def no_gradient(case: Case) -> Iterator[Finding]:
     if not case.run.back:
         return
     if case.cut:
-        measured = f"no gradient reaches {listed([p.name for p in case.cut])}, though the loss depends on it"
+        it = "it" if len(case.cut) == 1 else "them"
+        measured = f"no gradient reaches {listed([p.name for p in case.cut])}, though the loss depends on {it}"
         cause = "its output was detached, or computed under no_grad"
         cure = "remove detach(), .data, or no_grad between the two, or freeze the layer if it is meant"
         topic = "initialize-your-model"

@@ -253,7 +253,7 @@ def _lost_at(case: Case, calls: list[Call], index: int, start: float) -> Iterato
     if read is None and _was_picked(calls, index, start * limit):
         return
     left = call.returned.apart / start
-    measured = f"of the differences between examples {left:.1g} is left (cosine {call.returned.cosine:.6f})"
+    measured = f"{left:.1g} of the difference between examples is left (cosine {call.returned.cosine:.6f})"
     cause, cure, topic = _why_lost(call)
     severity, layer = case.beyond(limit**2 / max(left, 1e-16), "lost input"), call.layer
     if read is not None and not arrives:
