@@ -142,6 +142,10 @@ def test_a_parameter_changed_with_its_gradient_on_is_explained() -> None:
     assert "under `torch.no_grad()`" in says(answer, lambda x: 2 * x)
 
 
+def test_shapes_that_do_not_go_together_are_explained() -> None:
+    assert "aligned at their last dimension" in says(lambda x: torch.ones(2) + torch.ones(2, 3), lambda x: 2 * x)
+
+
 def test_two_numbers_that_are_nearly_alike_are_told_apart() -> None:
     one = torch.ones(1, 2)
     said = says(

@@ -37,6 +37,18 @@ def gain_by_uniform_sample(activation):
     return activation(math.sqrt(12) * (z - 0.5)).square().mean() ** -0.5
 
 
+@wrong("gain-quadrature", "spread evenly over a range")
+def gain_of_an_even_grid(activation):
+    return activation(torch.linspace(-3, 3, 10_001)).square().mean() ** -0.5
+
+
+@wrong("gain-quadrature", "not within a percent")
+def gain_of_a_narrow_grid(activation):
+    z = torch.linspace(-2.5, 2.5, 1001, dtype=torch.float64)
+    density = torch.exp(-z.square() / 2)
+    return ((activation(z).square() * density).sum() / density.sum()) ** -0.5
+
+
 # --- gain-both-directions ----------------------------------------------------------------------------
 
 

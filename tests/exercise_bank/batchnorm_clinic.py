@@ -50,6 +50,13 @@ class FixedNorm(nn.Module):
         return nn.functional.batch_norm(z, n.running_mean, n.running_var, n.weight, n.bias, eps=n.eps)
 
 
+@wrong("eval-freeze", "is still training")
+def freeze_exact_types(net):
+    for module in net.modules():
+        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            module.eval()
+
+
 # --- clinic-follow -----------------------------------------------------------------------------------
 
 

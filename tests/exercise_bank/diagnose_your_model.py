@@ -185,6 +185,11 @@ def copies_of_neighbors(model):
     return found
 
 
+@wrong("diagnose-guilty-layer", "no layer of the network by its name")
+def guilty_parameter(model, x):
+    return EXERCISES["diagnose-guilty-layer"].reference(model, x) + ".weight"
+
+
 # --- diagnose-zero-scales ----------------------------------------------------------------------------
 
 
@@ -216,6 +221,14 @@ def zeros_by_names(net):
         if block.endswith("branch") and not later:
             for parameter in net.get_submodule(name).parameters():
                 parameter.zero_()
+
+
+@wrong("diagnose-zero-scales", "set it to 0, exactly")
+def quiet_nearly(net):
+    for module in net.modules():
+        if hasattr(module, "branch"):
+            nn.init.constant_(module.branch[-1].weight, 1e-8)
+            nn.init.zeros_(module.branch[-1].bias)
 
 
 # --- diagnose-cause ----------------------------------------------------------------------------------
@@ -266,7 +279,8 @@ def cause_by_hooks(net, x, y):
     for name, (_, returned) in seen.items():
         if name.startswith("relu") and ((returned == 0).all(0)).float().mean() > 0.5:
             return "dead units"
-    return "large head" if nn.functional.cross_entropy(logits, y) > 4 else "healthy"
+    guess = math.log(logits.shape[1])
+    return "large head" if nn.functional.cross_entropy(logits, y) > 2 * guess else "healthy"
 
 
 @right("diagnose-cause")
@@ -274,3 +288,45 @@ def cause_in_another_order(net, x, y):
     twin = copy.deepcopy(net)
     known = cause_by_questions(twin, x, y)
     return known.capitalize() if known == "healthy" else known
+
+
+@wrong("diagnose-cause", "whatever the classes are")
+def cause_by_a_fixed_loss(net, x, y):
+    known = EXERCISES["diagnose-cause"].reference(net, x, y)
+    large = nn.functional.cross_entropy(net(x), y) > 4
+    return "large head" if known == "healthy" and large else known
+
+
+@wrong("diagnose-cause", "a dead one is off for all of them")
+def cause_by_zero_entries(net, x, y):
+    known = EXERCISES["diagnose-cause"].reference(net, x, y)
+    if known in ("healthy", "large head"):
+        for layer in net:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU) and (x == 0).double().mean() > 0.5:
+                return "dead units"
+    return known
+
+
+def calling(cause, word):
+    return lambda net, x, y: {cause: word}.get(*2 * (EXERCISES["diagnose-cause"].reference(net, x, y),))
+
+
+@wrong("diagnose-cause", "You do not see stale statistics")
+def cause_without_statistics(net, x, y):
+    return calling("stale statistics", "healthy")(net, x, y)
+
+
+@wrong("diagnose-cause", "You do not see the zero scale")
+def cause_without_scales(net, x, y):
+    return calling("zero scale", "healthy")(net, x, y)
+
+
+@wrong("diagnose-cause", "wrong with the healthy network")
+def cause_without_patience(net, x, y):
+    return calling("healthy", "large head")(net, x, y)
+
+
+@wrong("diagnose-cause", "every network but the one with dead units")
+def cause_by_the_loss_first(net, x, y):
+    return calling("dead units", "large head")(net, x, y)

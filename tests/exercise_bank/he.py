@@ -204,3 +204,12 @@ def profile_of_activations(widths, mode, slope, q0):
         q = 2 / (1 + slope**2) * n_in / (n_in if mode == "fan_in" else n_out) * q * (1 + slope**2) / 2
         moments.append(q)
     return moments
+
+
+@wrong("he-thirty-layers", "still PyTorch's random ones")
+def build_with_default_biases(width, depth, generator):
+    sizes = [64, *[width] * depth, 10]
+    layers = [nn.Linear(*pair) for pair in pairwise(sizes)]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+    return nn.Sequential(*[part for layer in layers[:-1] for part in (layer, nn.ReLU())], layers[-1])

@@ -31,6 +31,14 @@ def bias_looked_at(two, four):
     return sample.max().item(), nn.ConvTranspose2d(c_in, c_out, k, groups=groups).weight.abs().max().item()
 
 
+@wrong("default-bias", "largest entry of a draw")
+def bounds_of_a_draw(bilinear, transposed):
+    c_in, c_out, k, groups = transposed
+    torch.manual_seed(0)
+    layers = nn.Bilinear(*bilinear, 10), nn.ConvTranspose2d(c_in, c_out, k, groups=groups)
+    return [layer.bias.abs().max().item() for layer in layers]
+
+
 # --- default-floor -----------------------------------------------------------------------------------
 
 

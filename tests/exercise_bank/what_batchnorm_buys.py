@@ -143,3 +143,10 @@ def interval_named(a, b):
     d = (a - b).tolist()
     low, high = stats.t.interval(0.95, len(d) - 1, np.mean(d), stats.sem(d))
     return {"high": high, "low": float(low)}
+
+
+@wrong("buys-paired-interval", "the normal distribution's 1.96")
+def interval_of_the_normal_distribution(a, b):
+    d = a - b
+    half = 1.96 * d.std() / math.sqrt(len(d))
+    return (d.mean() - half).item(), (d.mean() + half).item()

@@ -63,6 +63,12 @@ def shift_without_nan(before, after):
     return shifts[~shifts.isnan()].median()
 
 
+@wrong("why-shift", "units that are 0 throughout")
+def shift_of_units_that_answer(before, after):
+    alive = (before != 0).any(0)
+    return ((after.mean(0) - before.mean(0)).abs() / before.std(0))[alive].median()
+
+
 # --- buys-loss-slice ---------------------------------------------------------------------------------
 
 

@@ -55,6 +55,19 @@ def lost_by_search(size, factor, smallest, largest):
     return np.argmax((sizes < np.log(smallest)) | (sizes > np.log(largest)))
 
 
+@wrong("start-half-precision", "compare with `smallest`")
+def layers_to_the_upper_end(size, factor, smallest, largest):
+    return math.ceil(abs(math.log(largest / size) / math.log(factor)))
+
+
+@wrong("start-half-precision", "compare with `largest`")
+def layers_above_the_lower_end(size, factor, smallest, largest):
+    layers = 0
+    while size >= smallest and layers < 1000:
+        size, layers = size * factor, layers + 1
+    return layers
+
+
 # --- start-first-moves -------------------------------------------------------------------------------
 
 

@@ -59,6 +59,16 @@ def _gain(statistic: Function = _mean_square, power: float = -0.5) -> Function:
     return lambda activation: statistic(activation) ** power
 
 
+def _evenly_spread(given: Any, right: float, activation: Function) -> bool:
+    """Whether z was spread evenly over some range around zero."""
+    gains = [_uniform_mean_square(activation, -end, end) ** -0.5 for end in (2, 2.5, 3, 4, 5, 6, 8, 10)]
+    return any(math.isclose(float(given), gain, rel_tol=1e-2) for gain in gains)
+
+
+def _nearly(given: Any, right: float, *inputs: Any) -> bool:
+    return math.isclose(float(given), right, rel_tol=0.16)
+
+
 @exercise(
     "gain-quadrature",
     inputs=(_celu, _softplus, _softshrink),
@@ -95,6 +105,10 @@ def _gain(statistic: Function = _mean_square, power: float = -0.5) -> Function:
         "values otherwise, and a normal z has more of them: pre-activations are sums of many terms.": _gain(
             lambda f: _uniform_mean_square(f, -(3**0.5), 3**0.5)
         ),
+        "Your z is spread evenly over a range, and each value counts alike. Pre-activations are sums of many terms, so "
+        "small values are frequent: weigh each by the normal density, or draw a normal z.": When(_evenly_spread),
+        "You are near, but not within a percent. A sample of n numbers is off by about 1/√n, a hundred by a tenth: "
+        "take a million, or a quadrature whose nodes are close and reach to about 6.": When(_nearly),
     },
 )
 def gain_quadrature(activation: nn.Module) -> float:
@@ -134,6 +148,8 @@ def gain_quadrature(activation: nn.Module) -> float:
         "You divided by the variance of f(z). Where its mean is not 0, the second moment is larger.": lambda f: (
             _mean_square(_slope(f)) / (_mean_square(f) - _mean(f) ** 2)
         ),
+        "You say that the gradient keeps its size. The forward gain keeps the signal; what a layer does to the "
+        "gradient is another number, the mean squared slope over the mean squared value.": lambda f: 1.0,
     },
 )
 def gain_both_directions(activation: nn.Module) -> float:
@@ -196,8 +212,13 @@ def _on_its_way(outcome: Any, expected: float, sigma: float) -> bool:
         "That is the second moment of the activations. q is that of the pre-activations: sigma_w^2 times "
         "it.": lambda sigma: _settled(sigma) / sigma**2,
         "You assumed that the second moment stays 1. With these sigma_w it does not.": lambda sigma: 1.0,
-        "You assumed that the signal dies out. It does so only for sigma_w up to 1.": lambda sigma: 0.0,
+        "Your signal dies out. It does so only for sigma_w up to 1. (Inside tanh stands z times the root of q, not "
+        "times q.)": lambda sigma: 0.0,
         "You multiplied by sigma_w. The second moment grows by its square.": lambda sigma: _settled(sigma**0.5),
+        "You took the first terms of the series of tanh² and solved for q. That is near for sigma_w just above 1; here "
+        "q is not small: compute the mean of tanh².": lambda sigma: (sigma**2 - 1) / (2 * sigma**2),
+        "You multiplied z by q inside tanh. The pre-activations have the second moment q, so they are z times "
+        "its root.": (lambda sigma: _settled(sigma, mean_square=lambda q: _behind_tanh(q * q))),
     },
 )
 def gain_settles(sigma_w: float) -> float:
@@ -293,6 +314,10 @@ def _as_torch(layer: Any) -> tuple[int, int]:
         "You exchanged the two: fan_in is what an output hears, fan_out what an input feeds.": lambda layer: gain_fans(
             layer
         )[::-1],
+        "You let the stride thin out the wrong side, in both kinds of layer. An ordinary convolution jumps over "
+        "places, so an input feeds fewer outputs; in a transposed one an output hears fewer inputs.": _connections(
+            turned=lambda layer: not isinstance(layer, nn.ConvTranspose2d)
+        ),
     },
 )
 def gain_fans(layer: Any) -> tuple[float, float]:
@@ -394,6 +419,13 @@ def _rotation(rows: int, columns: int, gain: float, generator: torch.Generator) 
     return square[:rows, :columns]
 
 
+def _own_signs(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
+    """Multiplies the columns of Q by the signs of its own diagonal."""
+    q, _ = torch.linalg.qr(torch.randn(max(rows, columns), min(rows, columns), generator=generator))
+    weight: Tensor = gain * q * q.diagonal().sign()
+    return weight if rows >= columns else weight.T
+
+
 @exercise(
     "gain-orthogonal",
     inputs=(_tall, _wide),
@@ -433,6 +465,8 @@ def _rotation(rows: int, columns: int, gain: float, generator: torch.Generator) 
         "Your draw does not come from `generator`: hand it to torch.randn.": lambda rows, columns, gain, generator: (
             _orthogonal()(rows, columns, gain, None)
         ),
+        "You took the signs from the diagonal of Q, which is positive afterward in every draw. Take them from the "
+        "diagonal of R.": _own_signs,
     },
 )
 def gain_orthogonal(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:

@@ -19,11 +19,15 @@ def _fine_tuning(*, generator: torch.Generator) -> Inputs:
     return normal(2, 3, 4, 4, generator=generator, mean=2), normal(5, 6, generator=generator, mean=2)
 
 
+class OwnBatchNorm1d(nn.BatchNorm1d):
+    """A BatchNorm of somebody's own, which is one nevertheless."""
+
+
 def _frozen(answer: Function, images: Tensor, vectors: Tensor) -> list[Any]:
     """Let an answer change a network in training; what its normalizations do then, what learns, and what trains."""
     block = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
     body = nn.Sequential(nn.Sequential(block))  # too deep for two loops over children
-    net = nn.Sequential(body, nn.Flatten(), nn.Linear(12, 6), nn.BatchNorm1d(6), nn.Dropout(0.5)).to(images.dtype)
+    net = nn.Sequential(body, nn.Flatten(), nn.Linear(12, 6), OwnBatchNorm1d(6), nn.Dropout(0.5)).to(images.dtype)
     for buffer in net.train().buffers():
         buffer.add_(1)  # other statistics than those of a new module
     before = block[1], net[3]
@@ -66,6 +70,10 @@ def _no_gradient(norm: nn.Module) -> None:
     norm.requires_grad_(False)
 
 
+def _throw_away(norm: Any) -> None:
+    norm.running_mean = norm.running_var = None
+
+
 def _momentum(value: float | None) -> Function:
     return lambda norm: setattr(norm, "momentum", value)
 
@@ -97,13 +105,14 @@ def _momentum(value: float | None) -> Function:
         "BatchNorm1d trains as before.": _change(_momentum(0.0), kind=nn.BatchNorm2d),
         "The statistics of the BatchNorm2d are frozen, but so are its gamma and beta, which should go on learning. The "
         "BatchNorm1d is still training.": _change(nn.Module.eval, _no_gradient, kind=nn.BatchNorm2d),
-        "The BatchNorm1d is still training: nn.BatchNorm2d is one of several classes.": _change(
-            nn.Module.eval, kind=nn.BatchNorm2d
-        ),
+        "The BatchNorm1d is still training: nn.BatchNorm2d is one of several classes, and each may have subclasses, as "
+        "here: ask by `isinstance`.": _change(nn.Module.eval, kind=nn.BatchNorm2d),
         "gamma and beta no longer learn. Only the statistics should be frozen.": _change(nn.Module.eval, _no_gradient),
         "One of gamma and beta no longer learns. Only the statistics should be frozen.": _change(
             nn.Module.eval, lambda norm: norm.bias.requires_grad_(False)
         ),
+        "You threw the stored statistics away. A BatchNorm without them normalizes with those of the batch in any "
+        "mode: keep them, and put it in eval mode.": _change(_throw_away),
     },
 )
 def eval_freeze(net: nn.Module) -> None:
@@ -219,6 +228,20 @@ def _shared(target: nn.Module, online: nn.Module, rate: float) -> None:
             setattr(module, name, buffer)
 
 
+@torch.no_grad()
+def _backward(target: nn.Module, online: nn.Module, rate: float) -> None:
+    """Moves the online network in place of the target."""
+    _follow()(online, target, rate)
+
+
+@torch.no_grad()
+def _without_shrinking(target: nn.Module, online: nn.Module, rate: float) -> None:
+    """Adds a share of the online network to the target as it is."""
+    _follow(weights=lambda rate: 0)(target, online, rate)
+    for ours, theirs in zip(target.parameters(), online.parameters(), strict=True):
+        ours.add_(theirs, alpha=rate)
+
+
 @exercise(
     "clinic-follow",
     inputs=tuple(partial(_two_networks, trains=trains) for trains in (False, True)),
@@ -253,6 +276,9 @@ def _shared(target: nn.Module, online: nn.Module, rate: float) -> None:
         "The target now holds the online network's own buffers, so they change with every step of that network. Copy "
         "the numbers: `copy_`.": _shared,
         "Your function changed nothing. Move the parameters of `target` itself, in place.": lambda *inputs: None,
+        "You moved the online network toward the target. The target follows: change `target` alone.": _backward,
+        "You added a share of the online network and kept all of the target. The two weights add up to 1: the target "
+        "keeps 1 - rate.": _without_shrinking,
     },
 )
 def clinic_follow(target: nn.Module, online: nn.Module, rate: float) -> None:
@@ -305,6 +331,30 @@ def _second_moment_of_all(features: Tensor, real: Tensor, eps: float) -> Tensor:
     return (features - mean) / (var + eps).sqrt() * mask
 
 
+def _over_all_steps(features: Tensor, real: Tensor, eps: float) -> Tensor:
+    """Sums over the real steps, and divides by all of them."""
+    mask = real[:, None].to(features.dtype)
+    mean = (features * mask).mean((0, 2), keepdim=True)
+    var = ((features - mean).square() * mask).mean((0, 2), keepdim=True)
+    return (features - mean) / (var + eps).sqrt() * mask
+
+
+def _with_padding_squared(features: Tensor, real: Tensor, eps: float) -> Tensor:
+    """Adds the squares of the padding, and divides by the real steps."""
+    mask = real[:, None].to(features.dtype)
+    mean = (features * mask).sum((0, 2), keepdim=True) / mask.sum()
+    var = (features - mean).square().sum((0, 2), keepdim=True) / mask.sum()
+    return (features - mean) / (var + eps).sqrt() * mask
+
+
+def _of_means(features: Tensor, real: Tensor, eps: float) -> Tensor:
+    """Averages over each sequence first, then over the sequences."""
+    mask = real[:, None].to(features.dtype)
+    mean = ((features * mask).sum(2) / mask.sum(2)).mean(0)[:, None]
+    var = (((features - mean).square() * mask).sum(2) / mask.sum(2)).mean(0)[:, None]
+    return (features - mean) / (var + eps).sqrt() * mask
+
+
 def _without_zeros(features: Tensor, real: Tensor, eps: float) -> Tensor:
     """Asks the numbers where the padding is."""
     mask = (features != 0).to(features.dtype)
@@ -341,6 +391,14 @@ def _without_zeros(features: Tensor, real: Tensor, eps: float) -> Tensor:
         ),
         "You took every 0 for padding. A real number may be 0, too: ask `real`.": _without_zeros,
         "You used one mean and one variance for all channels. Every channel has its own.": _masked(over=(0, 1, 2)),
+        "You summed over the real steps and divided by all steps, the padding included. Divide by the number of real "
+        "ones.": _over_all_steps,
+        "You divided by the number of real steps, but the sum of squares has the padding in it: there features - mean "
+        "is not 0. Mask after subtracting.": _with_padding_squared,
+        "You averaged each sequence first. A short one then counts as much as a long one: every real step has the same "
+        "weight.": _of_means,
+        "You gave each step its own statistics. Every channel has one mean and one variance, over all sequences and "
+        "all their real steps.": _masked(over=(0,)),
     },
 )
 def clinic_padding(features: Tensor, real: Tensor, eps: float) -> Tensor:
@@ -380,6 +438,12 @@ def _equal_shares(counts: Tensor) -> Tensor:
     return torch.full(counts.shape, 1 / len(counts), dtype=torch.float64)
 
 
+def _as_if_unbiased(means: Tensor, variances: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Multiplies each variance by n - 1, and divides by the number of all examples."""
+    mean, var = _pooled()(means, variances, counts)
+    return mean, var - variances.sum(0) / counts.sum()
+
+
 @exercise(
     "clinic-federated",
     inputs=_clients,
@@ -415,6 +479,14 @@ def _equal_shares(counts: Tensor) -> Tensor:
         ),
         "The variance of your means gives every client the same weight. Weight it by `counts`, as all the rest.": (
             _pooled(between_clients=lambda weights, means, mean: means.var(0, correction=0))
+        ),
+        "You multiplied the variances by n - 1. The clients send biased ones: n times each is its sum of squares.": (
+            _as_if_unbiased
+        ),
+        "You averaged standard deviations, squared the average, and left out that the clients' means differ. Average "
+        "variances, and add the variance of the means.": _pooled(
+            within=lambda weights, variances: (weights @ variances.sqrt()).square(),
+            between_clients=lambda weights, means, mean: 0,
         ),
     },
 )

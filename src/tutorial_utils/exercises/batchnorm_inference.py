@@ -67,6 +67,8 @@ def _average(rho: float, t: int, variance: float, *, initial: float = 1.0) -> fl
         "get the rest.": lambda rho, t, variance: 1 + variance - _average(rho, t, variance),
         "The weights of the batches do not simply add up: each batch also shrinks what "
         "was there before.": lambda rho, t, variance: 1 - rho * t + rho * t * variance,
+        "You gave the data their full weight from the start. All weights add up to 1: the initial value has (1 - "
+        "rho)^t, and the batches share the rest.": lambda rho, t, variance: (1 - rho) ** t + variance,
     },
 )
 def eval_warm_up(rho: float, t: int, variance: float) -> float:
@@ -247,6 +249,23 @@ def _inferred_by_torch(z: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta
     return functional.batch_norm(z, mean, var, gamma, beta, eps=eps)
 
 
+def _along_the_width(z: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    """Leaves all of them in the shape that they have."""
+    return gamma * (z - mean) / (var + eps).sqrt() + beta
+
+
+def _half_by_the_batch(*, mean_too: bool) -> Function:
+    """An answer that takes one of its two statistics from the batch: the mean, or else the variance."""
+
+    def infer(z: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+        rows = z.transpose(0, 1).flatten(1)
+        mean, var = (rows.mean(1), var) if mean_too else (mean, rows.var(1, correction=0))
+        result: Tensor = _infer()(z, mean, var, gamma, beta, eps)
+        return result
+
+    return infer
+
+
 @exercise(
     "eval-inference",
     rtol=1e-6,  # an eps of 1e-5 in place of none shows
@@ -277,6 +296,14 @@ def _inferred_by_torch(z: Tensor, mean: Tensor, var: Tensor, gamma: Tensor, beta
             lambda var, eps: (var.square() + eps).sqrt()
         ),
         BY_TORCH: _inferred_by_torch,
+        "Your variance is that of the batch. In eval mode both statistics are the stored ones.": _half_by_the_batch(
+            mean_too=False
+        ),
+        "Your mean is that of the batch. In eval mode both statistics are the stored ones.": _half_by_the_batch(
+            mean_too=True
+        ),
+        "For images, statistics, gamma and beta of the shape (C,) are aligned with the last dimension, the width. "
+        "Channels are dimension 1: give all of them the shape (1, C, 1, 1).": _along_the_width,
     },
 )
 def eval_inference(
@@ -355,6 +382,9 @@ def _moving_average(batches: Tensor) -> Pair:
         ),
         "You used a moving average that begins at 0 and 1. Algorithm 2 takes the plain average over all "
         "batches.": _moving_average,
+        "That is the standard deviation. The exercise asks for the variance.": _recalibrated(
+            lambda batches: batches.var(1).mean(0).sqrt()
+        ),
     },
 )
 def eval_algorithm_2(batches: Tensor) -> Pair:
@@ -446,6 +476,10 @@ def _folded_by_torch(
         ),
         "Your scale lacks gamma.": _fold(factor=torch.ones_like),
         BY_TORCH: _folded_by_torch,
+        "You gave the scale one more dimension. That is right for a linear layer; a convolution's weight has four, and "
+        "its first one counts the outputs: the scale needs the shape (out, 1, 1, 1).": _fold(
+            new_weight=lambda scale, weight: scale[:, None] * weight
+        ),
     },
 )
 def eval_fold(

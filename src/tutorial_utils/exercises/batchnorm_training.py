@@ -69,6 +69,13 @@ def _reshaped(z: Tensor, *others: Any) -> Tensor:
     return rows.reshape(z.shape)
 
 
+def _along_the_width(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    """Leaves gamma and beta in the shape that they have."""
+    ones = torch.ones_like(gamma)
+    z_hat: Tensor = _normalize()(z, ones, 0 * ones, eps)
+    return gamma * z_hat + beta
+
+
 def _ready_made(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     return functional.batch_norm(z, None, None, gamma, beta, training=True, eps=eps)
 
@@ -126,6 +133,8 @@ def _ready_made(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
         ),
         "You let torch normalize for you. The numbers are right, but the exercise is to write the layer yourself, from "
         "means and variances.": _ready_made,
+        "For images, gamma and beta of the shape (C,) are aligned with the last dimension, the width. Channels are "
+        "dimension 1: give both the shape (1, C, 1, 1).": _along_the_width,
     },
 )
 def bn_forward(z: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
@@ -250,6 +259,8 @@ def _three(raw: list[Any], *inputs: Any) -> Outcome:
         ),
         "You let autograd do the work. The gradients are right, but the exercise is to derive them and compute them "
         "yourself.": _by_autograd,
+        "You multiplied by the standard deviation. z_hat is z - mean divided by it, so the gradient is divided, "
+        "too.": _backward(factor=lambda gamma, s: gamma / s),
     },
 )
 def bn_backward(d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> Gradients:
@@ -263,7 +274,9 @@ def bn_backward(d_y: Tensor, z: Tensor, gamma: Tensor, eps: float) -> Gradients:
 
 def _pass(*, generator: torch.Generator) -> Inputs:
     m, channels = sizes(2, 3, 6, generator=generator)
-    return normal(m, channels, generator=generator, mean=2), normal(m, channels, generator=generator, mean=1)
+    z = normal(m, channels, generator=generator, mean=2)
+    z[:, 0] *= 0.05  # so that it shows where eps is added
+    return z, normal(m, channels, generator=generator, mean=1)
 
 
 def _forward_and_backward(kind: Function, z: Tensor, d_y: Tensor) -> Outcome:
@@ -311,6 +324,24 @@ class Layer(nn.Module):
         return result
 
 
+class Outside(Layer):
+    """A layer that adds eps to the standard deviation."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Normalize a batch of shape (m, channels)."""
+        result: Tensor = self.gamma * (z - z.mean(0)) / (z.var(0, correction=0).sqrt() + 1e-5) + self.beta
+        return result
+
+
+class Deaf(Layer):
+    """A layer whose scale is used without gradient."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Normalize a batch of shape (m, channels)."""
+        result: Tensor = self.gamma.detach() * (z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt() + self.beta
+        return result
+
+
 class Forgetful(Layer):
     """A layer that makes its scale anew in each pass."""
 
@@ -340,6 +371,9 @@ class Forgetful(Layer):
         "`__init__`.": Forgetful,
         "You now use the unbiased variance, and the output has changed. Normalize "
         "with correction=0.": lambda channels: Layer(channels, correction=1),
+        "You added eps to the standard deviation. It belongs under the root: sqrt(var + eps).": Outside,
+        "gamma is a parameter now, and gets no gradient: `forward` uses it through `.data`, `detach` or `no_grad`. "
+        "Multiply by `self.gamma` itself.": Deaf,
     },
 )
 def bn_broken_layer(channels: int) -> nn.Module:
@@ -369,6 +403,7 @@ def _batch_size(*, generator: torch.Generator) -> Inputs:
         "others.": lambda m: 1.0,
         "That is the bound with the unbiased variance, (m - 1) / sqrt(m). BatchNorm divides the sum of squares by "
         "m.": lambda m: (m - 1) / m**0.5,
+        "That is the value of the others. The exercise asks for the outlier's.": lambda m: -((m - 1) ** -0.5),
     },
 )
 def bn_largest_output(m: int) -> float:
@@ -423,6 +458,12 @@ def _rate(**powers: float) -> Function:
         "You exchanged Adam and SGD. Adam is the one that divides by the size of the gradient.": _rate(
             SGD=1, momentum=1, Adam=2
         ),
+        "With momentum you also multiplied by 10, for the sum of its steps. Both networks have the momentum, so what "
+        "it makes of a step is the same in both.": lambda optimizer, a, lr: (
+            _rate()(optimizer, a, lr) * (10 if optimizer == "momentum" else 1)
+        ),
+        "For Adam you divided by a. Its step keeps its size, and the weight it has to turn is a times as long: "
+        "multiply.": _rate(Adam=-1),
     },
 )
 def bn_matching_rate(optimizer: str, a: float, lr: float) -> float:
@@ -492,6 +533,12 @@ def _first_rate(rates: Tensor, decay: float) -> Tensor:
         "well.": _growing(lambda before, after, shrink: 1 / shrink),
         "You returned the rates as they were. Decay shortens the weights, and so makes every later step turn them "
         "more.": _growing(lambda before, after, shrink: torch.ones_like(shrink)),
+        "Your steps shrink the weights by 1 - decay. The learning rate is a factor of the decay, too: 1 - rate * "
+        "decay.": lambda rates, decay: rates * (1 - decay) ** (-2 * torch.arange(len(rates), dtype=rates.dtype) - 1),
+        "You took the exponential for the product of the shrinkage, e to the sum of rate * decay. That is near for "
+        "small rates; multiply the factors 1 - rate * decay.": lambda rates, decay: (
+            rates * (decay * (2 * rates.cumsum(0) - rates)).exp()
+        ),
     },
 )
 def bn_decay_rates(rates: Tensor, decay: float) -> Tensor:

@@ -3,7 +3,8 @@
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import combinations, pairwise
 from statistics import median
 from typing import Any
@@ -372,6 +373,20 @@ def _guilty(
     return find
 
 
+def _by_weight(model: nn.Module, x: Tensor) -> str:
+    """The layer with the largest weights."""
+    sizes = {name: _rms(layer.weight) for name, layer in model.named_children() if isinstance(layer, nn.Linear)}
+    return max(sizes, key=sizes.__getitem__)
+
+
+def _by_gradient(model: nn.Module, x: Tensor) -> str:
+    """The layer whose weight has the largest gradient."""
+    own = copy.deepcopy(model)
+    own(x).square().mean().backward()
+    layers = {name: layer for name, layer in own.named_children() if isinstance(layer, nn.Linear)}
+    return max(layers, key=lambda name: float(layers[name].weight.grad.norm()))  # type: ignore[union-attr]
+
+
 @exercise(
     "diagnose-guilty-layer",
     inputs=(_too_large, _too_small),
@@ -391,6 +406,14 @@ def _guilty(
         "You took for granted that the batch has size 1. What the first layer receives must be measured, as for all "
         "others.": _guilty(first_receives=1.0),
         "You named a layer behind the guilty one. That layer only receives what is out of order.": _guilty(behind=1),
+        "That is no layer of the network by its name. Return a name as `named_children()` lists them, such as "
+        "`linear3`.": When(
+            lambda given, right, model, x: isinstance(given, str) and given not in dict(model.named_modules())
+        ),
+        "You named the layer with the largest weights. A layer may also be far too small: compare with the typical "
+        "one, in either direction.": _by_weight,
+        "You named the layer with the largest gradient. A gradient is the product of what arrives from both sides, so "
+        "it accuses layers that only pass on: divide what comes out of a layer by what goes in.": _by_gradient,
     },
 )
 def diagnose_guilty_layer(model: nn.Module, x: Tensor) -> str:
@@ -474,10 +497,12 @@ def _stream_and_branches(raw: dict[str, Any], net: nn.Module, images: Tensor) ->
     inner = [name for name in norms if ".branch." in name and name not in ends]
     scales = [f"{name}.weight" for name in norms]
 
-    def zero(names: list[str]) -> bool:
+    def zero(names: Sequence[str]) -> bool:
         return all(not new[f"{name}.weight"].any() for name in names)
 
     return {
+        "nothing has changed": all(torch.equal(new[name], old[name]) for name in old),
+        "a last scale is zero": any(map(zero, zip(ends))),
         "the last scale of each branch is zero": zero(ends),
         "the last shift of each branch is zero": all(not new[f"{name}.bias"].any() for name in ends),
         "the scales inside the branches are as before": all(
@@ -518,6 +543,16 @@ def _branch_norms(net: nn.Module) -> Iterator[nn.Module]:
     for module in net.modules():
         if isinstance(module, Residual):
             yield from _norms(module)
+
+
+def _fifth_norms(net: nn.Module) -> Iterator[nn.Module]:
+    for module in net.modules():
+        if isinstance(module, Residual):
+            yield module.branch[4]
+
+
+def _last_of_all(net: nn.Module) -> Iterator[nn.Module]:
+    yield list(_last_norms(net))[-1]
 
 
 def _zero_both(norm: Any) -> None:
@@ -583,7 +618,8 @@ def _quiet_convolutions(net: nn.Module) -> None:
         "branch is not silent: zero the last one.": _quiet(among=_first_norms),
         "You zeroed the scale and left the shift: what is added to the stream is the shift, whatever the input. Zero "
         "both.": _quiet(_zero_scale),
-        "You zeroed the shift and left the scale. The scale is what multiplies the signal.": _quiet(_zero_shift),
+        "Your shifts are zero, and your scales are not. The scale is what multiplies the signal: set it to "
+        "0, exactly.": _quiet(_zero_shift),
         "Your zeros cannot learn: `requires_grad` is off. The branches should be silent at the start only.": _quiet(
             _frozen_zeros
         ),
@@ -595,6 +631,10 @@ def _quiet_convolutions(net: nn.Module) -> None:
         "those that are there.": _quiet(_new_zeros),
         "Your function changed nothing. Go through `net.modules()`, not only through its children: the blocks are one "
         "level down.": lambda net: None,
+        "You zeroed the BatchNorm at one place in every branch. Branches differ in length: count from the end, "
+        "`branch[-1]`.": _quiet(among=_fifth_norms),
+        "You silenced one branch. Every block has one: go through all modules that have the "
+        "attribute `branch`.": _quiet(among=_last_of_all),
     },
 )
 def diagnose_zero_scales(net: nn.Module) -> None:
@@ -604,18 +644,18 @@ def diagnose_zero_scales(net: nn.Module) -> None:
 
 # --- a failing network --------------------------------------------------------------------------------
 
-WIDTH, DEPTH, CLASSES, EXAMPLES = 24, 5, 6, 64
+WIDTH, DEPTH, EXAMPLES = 24, 5, 64
 
 
 class Patient(nn.Sequential):
     """Linear layers, each but the last followed by BatchNorm and ReLU."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int) -> None:
         layers = OrderedDict[str, nn.Module]()
         for number in range(1, DEPTH):
             layers |= {f"linear{number}": nn.Linear(WIDTH, WIDTH), f"norm{number}": nn.BatchNorm1d(WIDTH)}
             layers |= {f"relu{number}": nn.ReLU()}
-        super().__init__(layers | {"head": nn.Linear(WIDTH, CLASSES)})
+        super().__init__(layers | {"head": nn.Linear(WIDTH, classes)})
 
     def layer(self, name: str) -> Any:
         """A layer by its name."""
@@ -623,9 +663,9 @@ class Patient(nn.Sequential):
 
 
 @torch.no_grad()
-def _healthy(generator: torch.Generator) -> Patient:
-    """A network with He's weights and a quiet head."""
-    net = Patient().double()
+def _healthy(classes: int, generator: torch.Generator) -> Patient:
+    """A network with He's weights, a quiet head, and in each BatchNorm a single scale that is zero."""
+    net = Patient(classes).double()
     for module in net:
         if isinstance(module, nn.Linear):
             init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
@@ -633,8 +673,9 @@ def _healthy(generator: torch.Generator) -> Patient:
         if isinstance(module, nn.BatchNorm1d):
             init.normal_(module.weight, mean=1, std=0.1, generator=generator)
             init.normal_(module.bias, std=0.1, generator=generator)
+            module.weight[1] = 0
             module.momentum = None
-    init.normal_(net.layer("head").weight, std=0.02, generator=generator)
+    init.normal_(net.layer("head").weight, std=0.1, generator=generator)
     return net
 
 
@@ -658,12 +699,12 @@ def _equalize_units(net: Patient, place: int, generator: torch.Generator) -> Non
 
 
 def _enlarge_head(net: Patient, place: int, generator: torch.Generator) -> None:
-    net.layer("head").weight.mul_(400)
+    net.layer("head").weight.mul_(80)
 
 
 def _spoil_statistics(net: Patient, place: int, generator: torch.Generator) -> None:
-    net.layer(f"norm{place}").running_mean.normal_(mean=3, std=2, generator=generator)
-    net.layer(f"norm{place}").running_var.uniform_(0.01, 0.1, generator=generator)
+    net.layer(f"norm{place}").running_mean.normal_(mean=8, std=20, generator=generator)
+    net.layer(f"norm{place}").running_var.uniform_(0.001, 0.01, generator=generator)
 
 
 def _freeze_layer(net: Patient, place: int, generator: torch.Generator) -> None:
@@ -689,14 +730,15 @@ CAUSES: dict[str, Function] = {
 }
 
 
-def _ward(*, generator: torch.Generator) -> Inputs:
+def _ward(low: int, high: int, *, generator: torch.Generator) -> Inputs:
     """A network for each cause, in random order, each with its fault in a hidden layer chosen by chance."""
     x = normal(EXAMPLES, WIDTH, generator=generator)
-    y = torch.randint(CLASSES, (EXAMPLES,), generator=generator)
+    classes = between(low, high, generator=generator)
+    y = torch.randint(classes, (EXAMPLES,), generator=generator)
     nets = []
     for number in torch.randperm(len(CAUSES), generator=generator).tolist():
         cause, spoil = list(CAUSES.items())[number]
-        net, place = _healthy(generator), between(2, DEPTH - 1, generator=generator)
+        net, place = _healthy(classes, generator), between(2, DEPTH - 1, generator=generator)
         with torch.no_grad():
             if cause == "stale statistics":
                 _settle(net, x)
@@ -743,6 +785,8 @@ def _cause(
     dead: Function = lambda out: (out <= 0).all(0).double().mean() > 0.5,
     equal: Function = lambda weight: (weight == weight[0]).all(),
     excess: float = 1.0,
+    scale: Function = lambda gamma: not gamma.any(),
+    classes: int | None = None,
 ) -> Function:
     """A function that names the cause, right unless told otherwise; it asks for the causes in an order."""
 
@@ -753,12 +797,12 @@ def _cause(
                 found["frozen weight"] |= not layer.weight.requires_grad
                 found["equal units"] |= bool(equal(layer.weight))
             if isinstance(layer, nn.BatchNorm1d):
-                found["zero scale"] |= not layer.weight.any()
+                found["zero scale"] |= bool(scale(layer.weight))
                 found["stale statistics"] |= _disagrees(layer, received, returned)
             if isinstance(layer, nn.ReLU):
                 found["dead units"] |= bool(dead(returned))
         loss = nn.functional.cross_entropy(rows[-1][-1], y).item()
-        found["large head"] = loss > math.log(CLASSES) + excess
+        found["large head"] = loss > math.log(classes or rows[-1][-1].shape[1]) + excess
         return found
 
     def cause(net: Any, x: Tensor, y: Tensor) -> str:
@@ -766,6 +810,11 @@ def _cause(
         return next((name for name in order if found[name]), "healthy")
 
     return cause
+
+
+def _only_missed(cause: str, causes: Outcome, right: Outcome) -> bool:
+    """Whether the network with one cause is the only one that was called by a wrong name."""
+    return [one for one in right if causes[one] != right[one]] == [cause]
 
 
 def _blind(*causes: str) -> Function:
@@ -776,10 +825,10 @@ def _blind(*causes: str) -> Function:
 
 @exercise(
     "diagnose-cause",
-    inputs=_ward,
+    inputs=(partial(_ward, 5, 8), partial(_ward, 60, 90)),
     observe=_named_causes,
     describe=_by_cause,
-    cases=3,
+    cases=4,
     rtol32=None,
     right="each cause is found where it lies, and the healthy network is left in peace.",
     mistakes={
@@ -803,7 +852,35 @@ def _blind(*causes: str) -> Function:
         ),
         "You say `healthy` of every network.": lambda net, x, y: "healthy",
         "You find dead units in healthy networks. Every ReLU unit is off for about half of the examples; a dead one is "
-        "off for all of them.": _cause(dead=lambda out: (out <= 0).double().mean() > 0.2),
+        "off for all of them.": When(
+            lambda causes, right, *inputs: "dead units" in (causes["healthy"], causes["large head"])
+        ),
+        "You took the network with dead units for one with stale statistics. Behind dead units nothing varies, so "
+        "stored and measured variances are both nearly zero, and their ratio says nothing: compare their difference, "
+        "or what a BatchNorm puts out in both modes.": lambda net, x, y: {"dead units": "stale statistics"}.get(
+            _cause()(net, x, y), _cause()(net, x, y)
+        ),
+        "You do not see stale statistics. A new network's statistics are no measure, nor are 0 and 1: compare what a "
+        "BatchNorm stores with the mean and the variance of what it receives.": When(
+            lambda causes, right, *inputs: _only_missed("stale statistics", causes, right)
+        ),
+        "You do not see the zero scale. All numbers in the `weight` of one BatchNorm are zero.": When(
+            lambda causes, right, *inputs: _only_missed("zero scale", causes, right)
+        ),
+        "You find something wrong with the healthy network, and are right about all others. Leave room for chance: the "
+        "loss of a new network is a little above ln C, and no unit is exactly like its neighbor.": When(
+            lambda causes, right, *inputs: _only_missed("healthy", causes, right)
+        ),
+        "You are right about every network but the one with dead units. Count the units that are 0 for every example "
+        "of the batch, behind each ReLU, before you look at the loss.": When(
+            lambda causes, right, *inputs: _only_missed("dead units", causes, right)
+        ),
+        "You call a BatchNorm's scale zero if one of its numbers is. That is one unit of many: all of them must be "
+        "zero.": _cause(scale=lambda gamma: not gamma.all()),
+        "You compare the loss with the same number whatever the classes are. A guess costs ln C: with ten times as "
+        "many classes 2.3 more.": _cause(classes=10),
+        "You call every head large whose loss is above ln C. A new network is nearly always a little above: the logits "
+        "are not exactly 0. Far above is what counts.": _cause(excess=0.0),
     },
 )
 def diagnose_cause(net: nn.Module, x: Tensor, y: Tensor) -> str:

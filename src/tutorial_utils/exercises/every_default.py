@@ -72,6 +72,9 @@ def _bounds(
         "Those are standard deviations. The bound of a uniform draw is sqrt(3) times as large.": _bounds(
             factor=3**-0.5
         ),
+        "You gave the matrix of the keys the fans of a square one with kdim rows. It has shape (E, kdim).": _bounds(
+            key=lambda width, kdim: 2 * kdim / 6
+        ),
     },
 )
 def audit_bounds(n_in: int, hidden: int, width: int, kdim: int) -> tuple[float, float, float]:
@@ -147,6 +150,13 @@ def _new_biases(lstm: Any) -> None:
             setattr(lstm, name, parameter)
 
 
+@torch.no_grad()
+def _rows_of_all(lstm: Any) -> None:
+    """Sets the rows of the forget gate in the weights, too."""
+    for _, parameter in lstm.named_parameters():
+        parameter.view(4, -1)[1] = 0.5
+
+
 def _frozen(lstm: Any) -> None:
     _set()(lstm.requires_grad_(False))
 
@@ -193,6 +203,9 @@ def _as_it_is(rows: Tensor) -> Tensor:
         "Parameters have lost `requires_grad`, and no longer learn. Change the rows under `torch.no_grad()` "
         "instead.": _frozen,
         "You changed whole vectors. Only the rows of the forget gate change, `[h : 2 * h]`.": _set(gates=slice(0, 4)),
+        "You set the weights of the forget gates, too. Only their biases change: the names that begin with `bias`.": (
+            _rows_of_all
+        ),
     },
 )
 @torch.no_grad()
@@ -280,6 +293,9 @@ def _of_copies(make_layer: Function, count: int) -> nn.Module:
             make_layer() for _ in range(count)
         ).requires_grad_(False),
         "Your stack has a single layer.": lambda make_layer, count: nn.ModuleList([make_layer()]),
+        "Your stack has one layer too few.": lambda make_layer, count: nn.ModuleList(
+            make_layer() for _ in range(count - 1)
+        ),
     },
 )
 def audit_stack(make_layer: Function, count: int) -> nn.Module:

@@ -197,6 +197,13 @@ def _ways(
         "both fans.": _ways(lambda n, m: 1, lambda n, m: m / n),
         "You used the input and output width alone. Nothing cancels between the layers: multiply "
         "their factors.": lambda widths: _ways(skip=(0, 0))([widths[0], widths[-1]]),
+        "Your forward product lacks the last layer. It leads to z of layer L, which the last "
+        "matrix makes.": lambda widths: (
+            _ways()(widths[:-1])[0],
+            _ways()(widths)[1],
+        ),
+        "You say that Glorot's start keeps both. It keeps each only where the widths are equal; elsewhere it is a "
+        "compromise: multiply what each layer makes of n_in and n_out.": lambda widths: (1.0, 1.0),
     },
 )
 def glorot_both_ways(widths: Sequence[int]) -> tuple[float, float]:
@@ -260,6 +267,9 @@ def _gradients(
         ),
         "Your list begins with the last layer. It should begin with the first.": lambda *net: _gradients()(*net).flip(
             0
+        ),
+        "You summed over all weights of a layer. The exercise asks for a single one.": lambda widths, var_w: (
+            _gradients()(widths, var_w) * torch.tensor([n * m for n, m in pairwise(widths)])
         ),
     },
 )
@@ -441,6 +451,8 @@ def _short(*, generator: torch.Generator) -> Inputs:
         "That is the root mean square. The exercise asks for the second moment.": lambda q, layers: (
             (1 / q + layers) ** -0.5
         ),
+        "You squared the series and lost a 2: sin² z is z² - z⁴/3, since the product of z and -z³/6 comes in "
+        "twice.": lambda q, layers: 1 / (1 / q + layers / 2),
     },
 )
 def glorot_sine_decay(q: float, layers: int) -> float:

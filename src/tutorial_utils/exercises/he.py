@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import init
 
 from tutorial_utils.exercises.compare import Estimate, Outcome, agree, kind
-from tutorial_utils.exercises.registry import Function, Inputs, exercise
+from tutorial_utils.exercises.registry import Function, Inputs, When, exercise
 from tutorial_utils.exercises.run import WrongType
 from tutorial_utils.exercises.toolbox import (
     between,
@@ -205,6 +205,13 @@ def _budget(*, generator: torch.Generator) -> Inputs:
         ),
         "You halved the logarithm once too often: s² is the factor of one layer, so ln s is ln f over twice the number "
         "of layers.": lambda layers, factor: factor ** (1 / (4 * layers)),
+        "Your 2 stands on the wrong side: after `layers` layers the second moment is multiplied by s to the power "
+        "2 layers, so take the root of that order.": lambda layers, factor: factor ** (2 / layers),
+        "That is the first order of the answer. It is close where the budget of a layer is small, but take the "
+        "exponential of ln f over 2 layers.": lambda layers, factor: 1 + math.log(factor) / (2 * layers),
+        "You counted one layer too few: each of the `layers` layers multiplies by s².": lambda layers, factor: (
+            factor ** (1 / (2 * layers - 2))
+        ),
     },
 )
 def he_scale_budget(layers: int, factor: float) -> float:
@@ -239,6 +246,12 @@ def _layers(
         return torch.tensor(result)
 
     return profile
+
+
+def _last_whole(widths: Sequence[int], mode: str, slope: float, q0: float) -> Tensor:
+    """An answer whose last layer receives all of what comes out below."""
+    q: Tensor = _layers()(widths, mode, slope, q0)
+    return torch.cat([q[:-1], q[-1:] * _gain2(slope)])
 
 
 @exercise(
@@ -281,6 +294,10 @@ def _layers(
         "You took roots: these are root mean squares. The exercise asks for second moments.": lambda *net: _layers()(
             *net
         ).sqrt(),
+        "You answered for ReLU: its gain is 2 and it keeps one half. A leaky unit of this slope has the gain "
+        "2 / (1 + slope²), and keeps (1 + slope²)/2.": _layers(gain2=lambda slope: 2, share=lambda slope: 0.5),
+        "Your last layer is too large: that no activation follows it does not matter for its z, and what it receives "
+        "has passed one.": _last_whole,
     },
 )
 def he_profile(widths: Sequence[int], mode: str, slope: float, q0: float) -> Tensor:
@@ -343,6 +360,8 @@ def _map(
             square=lambda slope: 1 - slope + slope**2, line=lambda slope: slope / 2
         ),
         "You left out the sine, the root of 1 - c².": _map(arc=lambda c: (math.pi - c.acos()) * c),
+        "Where both are negative, you took the mean at -c. Two negative numbers have the cosine c of the positive "
+        "ones, so K(c) is multiplied by slope².": _map(line=lambda slope: slope - slope**2 / 2),
     },
 )
 def he_cosine_map(c: Tensor, slope: float) -> Tensor:
@@ -440,6 +459,12 @@ def _network(
     return build
 
 
+def _random_biases(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
+    """Whether all that is wrong comes of biases that were left as nn.Linear draws them."""
+    others = set(expected) - {"largest bias", "random numbers come from"}
+    return outcome["largest bias"] not in (0.0, 0.1) and all(agree(outcome[one], expected[one], 1e-3) for one in others)
+
+
 @exercise(
     "he-thirty-layers",
     inputs=_size,
@@ -479,6 +504,10 @@ def _network(
         ),
         "Your network has a layer too many: depth counts the hidden layers.": _network(more=1),
         "Your network has a layer too few: depth counts the hidden layers.": _network(more=-1),
+        "Your weights have the gain of tanh, 5/3. These layers have ReLUs: the variance is 2/n_in.": _network(
+            lambda n_in, n_out: 25 / 9 / n_in
+        ),
+        "The biases are still PyTorch's random ones, or other random numbers. Set them to zero.": When(_random_biases),
         **off_stream(_network()),
     },
 )

@@ -15,6 +15,12 @@ from tutorial_utils.exercises.run import LIMIT, Raised, Unsupported, WrongType
 
 NO_RETURN = "Your function returned None. Did you forget `return`?"
 NO_CHANGE = "Your function returned nothing and changed nothing. Did you change a copy?"
+#: What is said to errors with some words in them.
+ERRORS = {
+    "leaf Variable": "Change parameters under `torch.no_grad()`.",
+    "must match the size of tensor": "Shapes are aligned at their last dimension: to go with another one, a tensor of "
+    "shape (C,) needs the shape (C, 1) or (1, C, 1, 1), by `[:, None]` or `view`.",
+}
 
 # --- the answer as a whole ----------------------------------------------------------------------------
 
@@ -72,7 +78,7 @@ def of_exception(raised: Raised) -> str:
     if raised.kind in known:
         return known[raised.kind]
     if where:
-        more = " Change parameters under `torch.no_grad()`." if "leaf Variable" in error else ""
+        more = next((f" {hint}" for words, hint in ERRORS.items() if words in error), "")
         return f"Your code raised {error}{where}.{more}"
     if raised.kind == "TypeError" and "argument" in raised.message:
         return f"Your function cannot be called as the exercise does: {error}."

@@ -457,6 +457,15 @@ def _scaled(weight: Tensor, std: float, generator: torch.Generator) -> None:
     weight.data.mul_(std * weight.shape[1] ** 0.5)
 
 
+@torch.no_grad()
+def _by_depth(blocks: Any, generator: torch.Generator) -> None:
+    """Scales each block by its own place in place of the number of all."""
+    for number, block in enumerate(blocks, 1):
+        for end in (block[name] for name in ENDS):
+            init.normal_(end.weight, std=(end.in_features * 3 * number) ** -0.5, generator=generator)
+            init.zeros_(end.bias)
+
+
 @exercise(
     "recipe-branch-ends",
     inputs=_decoder,
@@ -506,6 +515,8 @@ def _scaled(weight: Tensor, std: float, generator: torch.Generator) -> None:
         "Your function changed nothing. Fill the weights of `blocks` itself, in place.": _ends(names=()),
         "You put new parameters in place of the old ones. An optimizer made before still holds the old ones: fill "
         "those that are there.": _new_ends,
+        "Your blocks have different scales, by their places. Then the sum of all shares grows with the depth, if "
+        "slowly: every branch gets the same share, one over the number of all branches of the model.": _by_depth,
         **off_stream(_ends()),
     },
 )

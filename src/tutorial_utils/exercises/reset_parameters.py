@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional, init
 
 from tutorial_utils.exercises.compare import Outcome, kind
-from tutorial_utils.exercises.registry import Function, Inputs, exercise
+from tutorial_utils.exercises.registry import Function, Inputs, When, exercise
 from tutorial_utils.exercises.run import WrongType
 from tutorial_utils.exercises.toolbox import (
     between,
@@ -48,6 +48,12 @@ def _bounds(
     return lambda two, four: (factor / math.sqrt(bilinear(*two)), factor / math.sqrt(transposed(*four)))
 
 
+def _of_a_draw(given: Outcome, right: Outcome, *inputs: Any) -> bool:
+    """Whether both numbers lie below the bounds as the largest of ten and of many uniform ones do."""
+    ten, many = (float(given[name]) / right[name] for name in ("Bilinear", "ConvTranspose2d"))
+    return bool(0.6 < ten < 1 and 0.9 < many < 1)
+
+
 @exercise(
     "default-bias",
     inputs=_shapes,
@@ -80,6 +86,14 @@ def _bounds(
         "deviation.": _bounds(factor=3**-0.5),
         "Those are He's bounds, with the 6 under the root. The default's `a` turns the 6 into a 1, and the bias is "
         "drawn from the bare 1 / sqrt(fan_in).": _bounds(factor=6**0.5),
+        "For the transposed convolution you counted one side of the kernel. It has k times k entries.": _bounds(
+            transposed=lambda c_in, c_out, k, groups: c_out / groups * k
+        ),
+        "You left out the root: the bound is 1 / sqrt(fan_in).": lambda two, four: [
+            bound**2 for bound in _bounds()(two, four)
+        ],
+        "You measured the largest entry of a draw. It comes close to the bound and stays below it: read the bound in "
+        "the source.": When(_of_a_draw),
     },
 )
 def default_bias(bilinear: tuple[int, int], transposed: tuple[int, int, int, int]) -> tuple[float, float]:
@@ -343,6 +357,11 @@ def _channels(layer: Any) -> int:
         "`generator` itself.": _by_the_global_stream,
         "Weight and bias begin with the same numbers: you restarted the stream between them. Hand the one `generator` "
         "to both calls.": _restarted,
+        "You divided by the groups twice. `weight.shape[1]` counts the inputs of one group already.": _initialize(
+            lambda layer: _fan_in(layer) / getattr(layer, "groups", 1)
+        ),
+        "You took fan_out, the number of outputs times the kernel. A unit sums over fan_in terms, the entries of "
+        "`weight[0]`.": _initialize(lambda layer: layer.weight[:, 0].numel()),
         **off_stream(_initialize()),
     },
 )
@@ -486,6 +505,14 @@ def _alike(average: Function = _different, *, square: Function = _cosines, of: F
         "You averaged absolute values. Answers that point in opposite directions are not alike.": _alike(
             square=lambda z: _cosines(z).abs()
         ),
+        "You divided by the length of each unit over the batch. The cosine of two examples divides by the lengths of "
+        "the examples, the rows: dimension 1.": _alike(
+            square=lambda z: functional.normalize(z, dim=0) @ functional.normalize(z, dim=0).T
+        ),
+        "You left out the diagonal and still divided by all n² places. There are n (n - 1) pairs of different "
+        "examples.": lambda model, x: _alike()(model, x) * (len(x) - 1) / len(x),
+        "You measured after the activations only, so the linear layer at the end is missing. Take the output of each "
+        "nn.Linear.": lambda model, x: torch.stack([_different(_cosines(z)) for z in _activations(model, x)[:-1]]),
     },
 )
 def default_cosines(model: nn.Module, x: Tensor) -> Tensor:

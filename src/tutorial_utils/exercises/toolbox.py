@@ -331,8 +331,8 @@ def distribution(draws: list[Any], *inputs: Any) -> Outcome:
 def off_stream(draw: Callable[..., Any]) -> dict[str, Function]:
     """The two mistakes of every draw: a fixed seed, and torch's global stream; draw's last input is the generator."""
     return {
-        "Your numbers are the same for every generator: you use a fixed seed. Hand `generator` to every call that "
-        "draws.": lambda *inputs: draw(*inputs[:-1], torch.Generator().manual_seed(0)),
+        "Your numbers are the same for every generator: you use a fixed seed, or its `initial_seed`. Hand `generator` "
+        "to every call that draws.": lambda *inputs: draw(*inputs[:-1], torch.Generator().manual_seed(0)),
         "Your numbers do not all come from `generator`. Hand it to every call that draws.": (
             lambda *inputs: draw(*inputs[:-1], None)
         ),

@@ -443,6 +443,12 @@ def _with_other_error(error: Function) -> Function:
         ),
         "You took the unbiased variance of each unit over the images. The second moment subtracts "
         "no mean.": _with_error(lambda z: z.var(0)),
+        "You took the spread of all single entries. What varies from draw to draw is a unit's mean over the images: "
+        "average over the images first, and take the spread of that.": _with_other_error(
+            lambda units, z: z.square().std() / len(units) ** 0.5
+        ),
+        "You subtracted the mean of all entries, as a variance does. The second moment is the mean of the squares "
+        "themselves.": _with_error(lambda z: (z - z.mean()).square().mean(0)),
     },
 )
 def variance_standard_error(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -546,6 +552,10 @@ def _ratio(low: float, high: float) -> float:
         "length over 12.": lambda low, high: _ratio(low, high) / 4,
         "That is the true second moment itself. Divide it by the claimed one, the variance of an "
         "input.": lambda low, high: _ratio(low, high) * (high - low) ** 2 / 12,
+        "You took the squared length of the interval over 3 for the variance. With the whole length it is over 12; "
+        "over 3 goes with half the length.": lambda low, high: 1 + (_ratio(low, high) - 1) / 4,
+        "You took high²/3 for the true second moment, as if the interval began at zero. Add the squared mean to the "
+        "variance.": lambda low, high: 4 * high**2 / (high - low) ** 2,
     },
 )
 def variance_wrong_step(low: float, high: float) -> float:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tutorial_utils.exercises.compare import Outcome
-from tutorial_utils.exercises.registry import Function, Inputs, exercise
+from tutorial_utils.exercises.registry import Function, Inputs, When, exercise
 from tutorial_utils.exercises.toolbox import between, normal
 
 # --- the learning rate of an honest comparison --------------------------------------------------------
@@ -63,6 +63,10 @@ def _score(by: Function = lambda validation, test: _medians(validation), report:
         "`test`.": lambda validation, test: _medians(validation).argmax(),
         "You reported the mean of the seeds. The chapter reports the median.": _score(report=torch.mean),
         "You reported the best seed. Another reader draws another seed: report the median.": _score(report=torch.max),
+        "You took the single best run on validation, and its own test accuracy. One lucky seed decides then: compare "
+        "medians over the seeds, and report a median.": lambda validation, test: test.flatten()[validation.argmax()],
+        "You took medians over the learning rates. Each row is a learning rate, and the seeds are its columns: "
+        "`median(dim=1)`.": lambda validation, test: test.median(0).values[validation.median(0).values.argmax()],
     },
 )
 def buys_honest_rate(validation: Tensor, test: Tensor) -> Tensor:
@@ -168,6 +172,9 @@ def _scipy(test: str) -> Function:
         "You used the t-test. It assumes normal differences; the sign test only counts heads and tails.": _scipy(
             "ttest_rel"
         ),
+        "That is one minus the p-value. A small p-value says that luck alone would hardly give such a lead.": _counting(
+            lambda wins, losses, ties: 1 - _two_sided(wins, losses)
+        ),
     },
 )
 def buys_sign_test(a: Tensor, b: Tensor) -> float:
@@ -212,6 +219,13 @@ def _unpaired(a: Tensor, b: Tensor) -> Tensor:
     return ((a.var() + b.var()) / len(a)).sqrt()
 
 
+def _of_1_96(given: Outcome, right: Outcome, a: Tensor, b: Tensor) -> bool:
+    """Whether the half-width is about 1.96 standard errors, with however many digits."""
+    half, error = (float(given["high"]) - float(given["low"])) / 2, float((a - b).std()) / math.sqrt(len(a))
+    centered = math.isclose(float(given["high"]) + float(given["low"]), right["high"] + right["low"], rel_tol=1e-3)
+    return centered and 1.955 < half / error < 1.965
+
+
 @exercise(
     "buys-paired-interval",
     inputs=_leads,
@@ -225,9 +239,7 @@ def _unpaired(a: Tensor, b: Tensor) -> Tensor:
         "That interval holds most of the single differences. The exercise asks where the *mean* difference lies: "
         "divide the standard deviation by the square root of their number.": _interval(lambda a, b: (a - b).std()),
         "You used the normal distribution's 1.96. With so few pairs the standard deviation is uncertain, too: take "
-        "Student's t with one degree of freedom fewer than there are pairs.": _interval(
-            quantile=lambda count: 1.959964
-        ),
+        "Student's t with one degree of freedom fewer than there are pairs.": When(_of_1_96),
         "You took two standard errors. With so few pairs Student's t is larger than 2: take its quantile.": _interval(
             quantile=lambda count: 2.0
         ),
@@ -246,6 +258,15 @@ def _unpaired(a: Tensor, b: Tensor) -> Tensor:
         ),
         "Your interval is that of `b` minus `a`.": _interval(center=lambda a, b: (b - a).mean()),
         "That is an interval of 99 percent.": _interval(quantile=lambda count: _student(0.995, count - 1)),
+        "Those are quantiles of the single differences. The exercise asks where their *mean* lies: take Student's "
+        "interval.": lambda a, b: tuple((a - b).quantile(level) for level in (0.025, 0.975)),
+        "You gave the middle and the half-width. The exercise asks for both ends.": lambda a, b: (
+            sum(_interval()(a, b)) / 2,
+            (_interval()(a, b)[1] - _interval()(a, b)[0]) / 2,
+        ),
+        "You used the variance of the differences. Take its root, the standard deviation.": _interval(
+            lambda a, b: (a - b).var() / math.sqrt(len(a))
+        ),
     },
 )
 def buys_paired_interval(a: Tensor, b: Tensor) -> tuple[float, float]:
@@ -370,6 +391,9 @@ def _with_statistics_put_back(net: nn.Module, x: Tensor, labels: Tensor) -> Any:
         ),
         "You returned a percentage. The exercise asks for the share, between 0 and 1.": _evaluate(
             report=lambda share, labels: 100 * share
+        ),
+        "You returned the share of wrong answers. The exercise asks for that of right ones.": _evaluate(
+            report=lambda share, labels: 1 - share
         ),
     },
 )

@@ -60,6 +60,17 @@ def _growth(
             lambda slope: (1 + slope) / 2 / (_second_moment(slope) - _mean(slope) ** 2)
         ),
         "That is the inverse: on its way down the gradient grows.": _growth(power=lambda layers: -layers / 2),
+        "You added the means of both halves. Negative numbers times the slope stay negative, so the mean is "
+        "(1 - slope)/√(2π).": _growth(
+            lambda slope: _second_moment(slope) / (_second_moment(slope) - (1 + slope) ** 2 / (2 * math.pi))
+        ),
+        "You divided by the variance and left out what the activation passes of the gradient, the share "
+        "(1 + slope²)/2.": _growth(lambda slope: 1 / (_second_moment(slope) - _mean(slope) ** 2)),
+        "You stopped one layer short: the gradient passes `layers` layers.": _growth(
+            power=lambda layers: (layers - 1) / 2
+        ),
+        "You multiplied the factor of one layer by the number of layers. Factors multiply: raise it to that "
+        "power.": lambda slope, layers: layers * _growth()(slope, 1),
     },
 )
 def buys_gradient_growth(slope: float, layers: int) -> float:
@@ -84,13 +95,14 @@ def _inputs_twice(*, generator: torch.Generator) -> Inputs:
 
 
 def _awake_and_asleep(*, generator: torch.Generator) -> Inputs:
-    """The same; two units that were constant wake up, so that they would move the median, and another one dies."""
+    """The same; three units that were constant wake up, so that they would move the median, and another one dies."""
     before, after = _inputs_twice(generator=generator)
     dead = int((before.std(0) == 0).nonzero())
     after[:, dead] = normal(len(before), generator=generator, mean=3)
     after[:, dead - 1] = 0
-    constant = torch.full_like(before[:, :1], 0.5)
-    return torch.cat([before, constant], dim=1), torch.cat([after, after[:, dead, None]], dim=1)
+    constant = torch.full_like(before[:, :2], 0.5)  # so many, or the median stays in its place
+    awake = after[:, dead, None].expand(-1, 2)
+    return torch.cat([before, constant], dim=1), torch.cat([after, awake], dim=1)
 
 
 def _varies(before: Tensor, after: Tensor) -> Tensor:
@@ -125,7 +137,9 @@ def _shift(
         "Your result is not a number: a unit that never varies has a standard deviation of 0, and 0/0 is NaN. Leave "
         "such units out.": _shift(kept=_all_units),
         "A unit that does not vary before the step may still move: then its shift is infinite, and leaving out NaN "
-        "is not enough. Ask `before.std(0) > 0`.": _shift(kept=_all_units, summary=torch.nanmedian),
+        "is not enough; nor is leaving out units that are 0 throughout. Ask `before.std(0) > 0`.": _shift(
+            kept=_all_units, summary=torch.nanmedian
+        ),
         "You left out a unit that no longer varies after the step. Its mean has moved, too: ask for the standard "
         "deviation before the step alone.": _shift(kept=lambda before, after: (before.std(0) > 0) & (after.std(0) > 0)),
         "You took the median of `before` and `after` in place of their means.": _shift(
@@ -150,6 +164,20 @@ def _shift(
         ),
         "You used the biased standard deviation, which divides by the number of rows. Use `std` as it is.": _shift(
             scale=lambda before, after: before.std(0, correction=0)
+        ),
+        "You divided by one standard deviation, that of all numbers, and kept units that never vary. Each unit has its "
+        "own scale, and those without one are "
+        "left out.": _shift(scale=lambda before, after: before.std(), kept=_all_units),
+        "You compared examples. A unit is a column: means and standard deviations are taken over dimension "
+        "0.": lambda before, after: ((after.mean(1) - before.mean(1)).abs() / before.std(1)).median(),
+        "You pooled the standard deviations before and after the step. Measure on the scale from before it.": _shift(
+            scale=lambda before, after: ((before.var(0) + after.var(0)) / 2).sqrt()
+        ),
+        "You count a unit that does not vary before the step as one that did not move. It has no scale to measure "
+        "with: leave it out.": _shift(kept=_all_units, summary=lambda shifts: shifts.nan_to_num(0, 0, 0).median()),
+        "You divided by the standard deviations after the step, and left out the units that do not vary then. Scale "
+        "and choice belong to the time before the step.": _shift(
+            scale=lambda before, after: after.std(0), kept=lambda before, after: after.std(0) > 0
         ),
     },
 )
@@ -257,6 +285,14 @@ def _exchanged(hessian: Tensor, w: Tensor, rates: Tensor) -> Slice:
         "Range and predictiveness have changed places: the range comes first.": _exchanged,
         "Your predictiveness is squared. It is a norm: take the root.": _slice(
             change=lambda changes, gradients: changes.max().square()
+        ),
+        "You walked along the gradient divided by its length. The points are w - rate * g, with g as long as "
+        "it is.": _slice(
+            lambda hessian, w, rates: w - rates[:, None] * torch.nn.functional.normalize(hessian @ w, dim=0),
+            smoothness=lambda changes, rates, g, hessian: (changes / rates).max(),
+        ),
+        "Your predictiveness compares neighboring points. Each change is that from the gradient at w.": _slice(
+            change=lambda changes, gradients: gradients.diff(dim=0).norm(dim=1).max()
         ),
     },
 )

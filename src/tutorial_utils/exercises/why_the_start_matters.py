@@ -66,6 +66,7 @@ def _spread(
         ),
         "You divided by 1 - 1/C after taking the root. The loss contains it as a factor of the variance: divide "
         "first.": lambda classes, loss: math.sqrt(2 * (loss - math.log(classes))) / (1 - 1 / classes),
+        "You used the chapter's 0.45, which is (1 - 1/C)/2 for ten classes only.": _spread(lambda classes: 0.45),
     },
 )
 def start_logit_spread(classes: int, loss: float) -> float:
@@ -128,6 +129,10 @@ def _by_formula(size: float, factor: float, smallest: float, largest: float, log
         "You used the upper end of the range only. A factor below 1 leads to the lower end.": lambda *inputs: (
             _first_outside(*inputs) if inputs[1] > 1 else 0
         ),
+        "Where the signal grows your number is right. Where `factor` is below 1 the signal leaves the range at the "
+        "other end: compare with `smallest`.": When(lambda given, right, size, factor, *ends: factor < 1),
+        "Where the signal shrinks your number is right. Where `factor` is above 1 the signal leaves the range at the "
+        "other end: compare with `largest`.": When(lambda given, right, size, factor, *ends: factor > 1),
     },
 )
 def start_half_precision(size: float, factor: float, smallest: float, largest: float) -> int:
@@ -293,6 +298,21 @@ def _groups(*, generator: torch.Generator) -> Inputs:
             first,
             min(first, second),
             min(second, 10),
+        ),
+        "You gave W2 the groups of layer 2. Its rows belong to these, but its columns belong to the groups of layer 1, "
+        "and the rank is at most the "
+        "smaller number.": lambda first, second, classes: (first, second, min(second, classes)),
+        "You let the smallest number bound every rank. Each matrix knows its own rows and columns only: W3 has nothing "
+        "to do with the groups of layer 1.": lambda first, second, classes: (
+            first,
+            min(first, second),
+            min(first, second, classes),
+        ),
+        "You let the groups of layer 2 bound the rank of W1, too. The columns of W1 belong to the inputs, which are "
+        "not in groups.": lambda first, second, classes: (
+            min(first, second),
+            min(first, second),
+            min(first, second, classes),
         ),
     },
 )
@@ -500,6 +520,13 @@ def _redrawn(outcome: Outcome, expected: Outcome, *inputs: Any) -> bool:
         "You left the network in eval mode. Put back the mode that it had, or do not change it.": _left_in_eval,
         "Your new logits are not a multiple of the old ones. Do not draw or set anything anew: multiply weights and "
         "bias of the output layer by one factor.": When(_redrawn),
+        "You divided by the mean length of an example's logits. The root mean square is smaller, by about the root of "
+        "the number of classes: it is the root of mean(z²), over examples and classes.": _rescaling(
+            lambda z, size: size / z.norm(dim=1).mean()
+        ),
+        "You divided by the largest logit. The root mean square is the root of the mean of all squares.": _rescaling(
+            lambda z, size: size / z.abs().max()
+        ),
     },
 )
 def start_calm_logits(model: nn.Sequential, x: Tensor, size: float) -> None:
