@@ -81,7 +81,8 @@ def sections(doctree: nodes.document, name: str) -> Iterator[Section]:
             yield Section(kind, page, heading, f"{name}.html{anchor}", said(section))
     for term in doctree.findall(nodes.term):
         if term["ids"]:
-            yield Section(kind, page, term.astext(), f"{name}.html#{term['ids'][0]}", said(term.parent))
+            meaning = term.parent.next_node(nodes.definition)
+            yield Section(kind, page, term.astext(), f"{name}.html#{term['ids'][0]}", said(meaning))
     for signature in doctree.findall(addnodes.desc_signature):
         if signature["ids"]:
             title = signature["ids"][0].removeprefix("tutorial_utils.")
@@ -113,9 +114,9 @@ def questions(doctree: nodes.document) -> Iterator[Section]:
     for node, section in zip(doctree.findall(nodes.section), sections(doctree, "answers"), strict=True):
         if isinstance(node.parent.parent, nodes.section):
             one = next(asked)
-            yield section._replace(also=one.also, shown=answers.place(one.at).url)
+            yield section._replace(page="Answers", also=one.also, shown=answers.place(one.at).url)
         elif section.title not in groups:
-            yield section
+            yield section._replace(page="Answers")
 
 
 def _write(app: Sphinx, error: Exception | None) -> None:

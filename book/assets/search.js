@@ -5,17 +5,17 @@
   const MOST = 12;
   // How much a hit counts by the kind of page it is on: chapters explain, the rest is reference.
   const KINDS = { answers: 1.5, chapters: 1, notation: .5, glossary: .9, evidence: .35, exercises: .4, api: .35, appendices: .6 };
-  const IGNORED = new Set("a an and are as at be by do does for from have how i if in is it its my of on or should that the there this to use what when which why with you your not no need".split(" "));
+  const IGNORED = new Set("a an and are as at be by do does for from have how i if in is it its my of on or should that the there this to use what when which why with you your not no need still too so than then get way".split(" "));
   // Words that mean the same to a reader who searches.
   const SAME = [
     "kaiming he", "xavier glorot", "init initialize initialization initializer start", "bn batchnorm batchnorm2d batchnorm1d",
-    "eval evaluation inference test validation", "train training", "std deviation sigma", "lr rate", "nan inf overflow infinite",
+    "eval evaluation inference test validation val", "train training", "std deviation sigma", "lr rate", "nan inf overflow infinite",
     "vanish shrink vanishing fade", "explode exploding blow grow", "dead dying", "conv convolution conv2d cnn", "transformer attention gpt",
     "linear dense", "lstm rnn gru recurrent", "activation nonlinearity", "fuse fold folding merge", "momentum running",
     "gamma scale affine", "beta shift affine", "freeze frozen unfreeze", "reproducible seed deterministic", "average mean", "constant same identical", "ddp syncbatchnorm multi-gpu gpus", "plot figure", "exercise homework",
-    "grade grading autograde", "loss entropy", "resnet residual skip", "normalize normalization standardize", "batch minibatch",
+    "grade grading autograde", "loss entropy", "acc accuracy", "grad gradient", "eps epsilon ε", "resnet residual skip", "normalize normalization standardize", "batch minibatch",
     "sigmoid logistic", "swish silu", "orthogonal isometry", "symmetry symmetric", "bias biases", "export onnx deploy",
-    "finetune fine-tune finetuning transfer", "accumulate accumulation", "checkpoint checkpointing",
+    "finetune fine-tune finetuning transfer", "accum accumulate accumulation", "checkpoint checkpointing",
     "different differ varies inconsistent", "worse bad poor drop", "tutorial chapter", "weight weights parameter",
   ].map((group) => group.split(" "));
 
@@ -28,11 +28,16 @@
     const stem = (word) => /^[a-z]+$/.test(word) ? stemmer.stemWord(word) : word;
     const oneWord = (text) => text.replace(/\b(batch|layer|group|instance)[ -]norm(?:alization)?\b/g, "$1norm");
     const tokens = (text) => oneWord(text.toLowerCase()).match(/[\p{L}\p{N}]+(?:[_.][\p{L}\p{N}]+)*_?/gu) ?? [];
-    // A name such as kaiming_uniform_ is found whole and by its parts.
-    const terms = (text) => tokens(text).flatMap((token) => /[_.]/.test(token) ? [token, ...token.split(/[_.]+/).filter(Boolean)] : [token]);
-    const same = new Map(SAME.flatMap((group) => group.map((word) => [stem(word), group.map(stem)])));
+    // A name such as kaiming_uniform_ is found whole and by its parts; a number such as 0.693 only whole.
+    const parts = (token) => token.split(/[_.]+/).filter((part) => /\D/.test(part));
+    const terms = (text) => tokens(text).flatMap((token) => /[_.]/.test(token) ? [token, ...parts(token)] : [token]);
+    const same = new Map(SAME.map((group) => [...new Set(group.map(stem))]).flatMap((stems) => stems.map((one) => [one, stems])));
+    const fields = ["title", "also", "page", "text"];
+    const sectionsWith = new Map();
+    SECTIONS.map((section) => new Set(terms(fields.map((field) => section[field]).join(" ")).map(stem))).forEach((stems) =>
+      stems.forEach((one) => sectionsWith.set(one, (sectionsWith.get(one) ?? 0) + 1)));
     const mini = new MiniSearch({
-      fields: ["title", "also", "page", "text"], tokenize: terms, processTerm: stem,
+      fields, tokenize: terms, processTerm: stem,
       storeFields: ["kind", "page", "title", "url", "text", "shown"],
     });
     mini.addAll(SECTIONS.map((section, id) => ({ id, ...section })));
@@ -41,15 +46,21 @@
       const asked = (words.length ? words : terms(query)).map((word, place, all) => {
         const own = stem(word);
         const others = (same.get(own) ?? []).filter((other) => other !== own);
+        // Only a word that stands nowhere may be misspelled, and two letters in the wrong order are two mistakes.
+        const fuzzy = word.length > 4 && !sectionsWith.has(own) ? .34 : 0;
         const queries = [
-          { queries: [word], boost: { title: 4, also: 3, page: 1.5 }, prefix: place === all.length - 1 && word.length > 2, fuzzy: word.length > 5 ? .15 : 0 },
+          { queries: [word], boost: { title: 4, also: 3, page: 1.5 }, prefix: place === all.length - 1 && word.length > 2, fuzzy },
           ...others.map((other) => ({ queries: [other], boost: { title: 3, also: 2, page: 1 }, processTerm: (term) => term, boostTerm: () => .5 })),
         ];
         return { combineWith: "OR", queries, stems: [own, ...others] };
       });
       const options = { boostDocument: (id, term, stored) => KINDS[stored.kind] ?? .7 };
-      // The engine counts every matched term for a hit, so a word with a synonym would count twice. Count words instead.
-      const covers = (hit) => asked.filter(({ stems }) => stems.some((one) => hit.queryTerms.includes(one))).length;
+      // The engine counts every matched term for a hit, so a word with a synonym would count twice. Count words instead,
+      // a rare one for more than one that stands everywhere.
+      const found = (stems) => stems.reduce((sum, one) => sum + (sectionsWith.get(one) ?? 0), 0);
+      const rarity = ({ stems }) => Math.log(1 + SECTIONS.length / (found(stems) || 1));
+      const covers = (hit) => asked.filter(({ stems }) => stems.some((one) => hit.queryTerms.includes(one)))
+        .reduce((sum, word) => sum + rarity(word), 0);
       const score = (hit) => hit.score / (hit.terms.length || 1) * covers(hit);
       return mini.search({ combineWith: "OR", queries: asked }, options)
         .map((hit) => ({ ...hit, score: score(hit) })).sort((one, other) => other.score - one.score);
@@ -57,13 +68,16 @@
   });
   window.searchSections = (query) => load().then((search) => search(query).slice(0, MOST));
 
+  const beginning = (text) => text.length > 110 ? `${text.slice(0, text.lastIndexOf(" ", 110))}\u00a0…` : text;
   const entry = (hit) => makeElement("li", {}, makeElement("a", { href: ROOT + hit.url },
     makeElement("span", { className: "hit-title" }, hit.title),
-    makeElement("span", { className: "hit-text" }, hit.text.slice(0, 110) + (hit.text.length > 110 ? " …" : ""))));
+    makeElement("span", { className: "hit-text" }, beginning(hit.text))));
+  // The best hits come first, under the name of their page; neighbors of one page share it.
   const list = (hits) => {
-    const pages = hits.reduce((map, hit) => map.set(hit.page, [...(map.get(hit.page) ?? []), hit]), new Map());
-    return [...pages].map(([page, found]) =>
-      makeElement("section", {}, makeElement("p", { className: "hit-page" }, page), makeElement("ul", {}, ...found.map(entry))));
+    const groups = [];
+    hits.forEach((hit) => groups.at(-1)?.[0].page === hit.page ? groups.at(-1).push(hit) : groups.push([hit]));
+    return groups.map((group) =>
+      makeElement("section", {}, makeElement("p", { className: "hit-page" }, group[0].page), makeElement("ul", {}, ...group.map(entry))));
   };
 
   // One place for hits by each field; the number of hits is read out.
