@@ -38,7 +38,8 @@ def reader(digits_batch):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 10))
     x, y = digits_batch
-    return {"torch": torch, "nn": nn, "init": init, "model": model, "layer": nn.Linear(256, 256), "x": x, "y": y}
+    theirs = {"model": model, "layer": nn.Linear(256, 256), "x": x, "y": y, "real": x, "fake": x}
+    return {"torch": torch, "nn": nn, "init": init} | theirs
 
 
 # --- the decision table -------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from sphinx.application import Sphinx
 
 import topics
 from tutorial_utils.claims.ledger import Entry, claim_by_id
+from tutorial_utils.claims.registry import Outcome
 
 SOURCE = topics.ROOT / "book" / "answers.yml"
 EFFECT = re.compile(r"\{\{(%?) ?([a-z0-9-]+)(?:: ([^}]+))?\}\}")
@@ -142,13 +143,17 @@ def link(at: str) -> str:
     return f"<a href='{found.url}'>{marked(found.section)}</a>"
 
 
+HERE = {Outcome.AGREES: "holds", Outcome.REFUTES: "refuted", Outcome.OPEN: "open", Outcome.CONTROL: "a control"}
+"""What was found under one condition, in a word."""
+
+
 def pill(named: str, stored: dict[str, Entry]) -> str:
     """A claim as its verdict, which leads to the evidence, its statement, and what a condition says if one is named."""
     id, _, condition = named.partition(": ")
     claim, entry = claim_by_id(id), stored[id]
     kind = f"class='claim-badge' data-verdict='{entry.verdict.name.lower()}'"
     badge = f"<a {kind} href='evidence.html#{id}'>{SHORT[entry.verdict]}</a>"
-    here = f" ({escape(condition)}: <em>{entry.outcomes[condition]}</em>)" if condition else ""
+    here = f" (for {escape(condition)}: <em>{HERE[entry.outcomes[condition]]}</em>)" if condition else ""
     return f"<p class='measured'>{badge} “{escape(claim.statement)}”{here}</p>"
 
 

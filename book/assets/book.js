@@ -63,6 +63,13 @@ const memory = memoryOf(() => localStorage), memoryOfVisit = memoryOf(() => sess
   const leave = () => ({ top: scrollY, heights: sections.map((section) => section.getBoundingClientRect().height) });
   if (sections.length) addEventListener("pagehide", () => memoryOfVisit.set(key(), JSON.stringify(leave())));
 })();
+// Paper is white: who reads in the dark prints in the light.
+(() => {
+  const root = document.documentElement;
+  let theme;
+  addEventListener("beforeprint", () => { theme = root.dataset.theme; root.dataset.theme = "light"; });
+  addEventListener("afterprint", () => { root.dataset.theme = theme; });
+})();
 // The tip of a link to a claim closes by Escape, and comes back when the link is visited again.
 (() => {
   const closed = "claim-closed";
