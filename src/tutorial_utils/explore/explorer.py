@@ -23,8 +23,23 @@ Measure = Callable[..., pd.DataFrame | Sequence[pd.DataFrame]]
 Say = Callable[..., str]
 DIGITS = 3
 TABLE_COLUMNS = 8
+EXPONENT = re.compile(r"(?<![\w.])(\d(?:\.\d+)?)e([+-]\d+)")
 MAX_NUMBERS = 400_000  # about 2 MB of page
 OTHER_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")  # Okabe and Ito
+
+
+def readable(sentence: str) -> str:
+    """The sentence with numbers as one reads them, and none that a line may break in two at a hyphen.
+
+    >>> readable("from 3.1e+02 down to 1.1e-09")
+    'from 310 down to 1.1e−9'
+    """
+
+    def number(found: re.Match[str]) -> str:
+        power = int(found[2])
+        return f"{float(found[0]):.0f}" if 0 <= power < 5 else f"{found[1]}e{power}".replace("-", "−")
+
+    return EXPONENT.sub(number, sentence)
 
 
 class Explorer:
@@ -128,7 +143,7 @@ class Explorer:
             {name: [_number(name, value) for value in table[name]] for name in chart.columns()}
             for chart, table in zip(self.charts, tables, strict=True)
         ]
-        return {"tables": columns, "say": self.say(tables[0], **state)}
+        return {"tables": columns, "say": readable(self.say(tables[0], **state))}
 
     @cached_property
     def frames(self) -> list[dict[str, Any]]:
