@@ -312,6 +312,20 @@ def test_statistics_of_two_examples() -> None:
     assert roots(diagnosed(batch_normalized(), (x, y)))[0] == ("small-batch", "1")
 
 
+@pytest.mark.parametrize("gain", [3.0, 5.0])
+def test_a_gradient_that_grows_at_every_layer(gain: float) -> None:
+    model = deep("lecun_normal", nn.Tanh)
+    with torch.no_grad():
+        for layer in model[:-1]:
+            if isinstance(layer, nn.Linear):
+                layer.weight *= gain
+    assert roots(diagnosed(model, data(64))) == [("exploding-gradient", "0")]
+
+
+def test_a_gradient_that_hardly_grows() -> None:
+    assert diagnosed(deep("xavier_normal", nn.Tanh), data(64)).healthy
+
+
 def test_batch_normalization_without_shortcuts_explodes_the_gradient() -> None:
     assert roots(diagnosed(batch_normalized(60), data())) == [("normalization-explosion", "0")]
 

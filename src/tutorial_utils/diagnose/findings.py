@@ -36,6 +36,7 @@ LIMITS = {
     "peers": 6.0,  # one layer's gain over that of the others, where these agree; LeCun's and He's differ by 1.4
     "trend": 300.0,  # of the signal over the whole depth, if it grows or shrinks all the way
     "gradient": 1e3,  # between the first layers and the last, for the same relative change
+    "steady gradient": 50.0,  # the same if it grows at nearly every layer and nothing is normalized
     "normalized gradient": 20.0,  # the same behind 20 and more batch normalizations, if it grows at each of them
     "input rms": 10.0,  # of the batch, where 1 is meant
     "small input rms": 0.01,

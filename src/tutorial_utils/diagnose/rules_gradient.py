@@ -25,7 +25,11 @@ def uneven_gradient(case: Case) -> Iterator[Finding]:
     limit = case.limits["gradient"]
     if median(late) > limit * max(early):
         yield _vanishing(case, layers, reach, median(late) / max(early))
-    elif (max(late) > 0 and median(early) > limit * max(late)) or _normalized_growth(case, layers, reach):
+    elif (
+        (max(late) > 0 and median(early) > limit * max(late))
+        or _normalized_growth(case, layers, reach)
+        or _steady_growth(case, reach, k)
+    ):
         yield _exploding(case, layers, reach, median(early) / max(late))
 
 
@@ -36,6 +40,13 @@ def _normalized_growth(case: Case, layers: list[Call], reach: list[float]) -> bo
         return False
     falls = rank_correlation(reach) < -0.95
     return falls and reach[0] > case.limits["normalized gradient"] * reach[-1]
+
+
+def _steady_growth(case: Case, reach: list[float], k: int) -> bool:
+    """Whether every layer multiplies the gradient, as in the chaotic phase of a network without normalization."""
+    if case.freed.norms or min(reach) == 0:
+        return False
+    return _trend(reach) > 1 and median(reach[:k]) > case.limits["steady gradient"] * max(reach[-k:])
 
 
 def _trend(reach: list[float]) -> float:
