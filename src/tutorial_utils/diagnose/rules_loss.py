@@ -113,7 +113,7 @@ def first_loss(case: Case) -> Iterator[Finding]:
     limit = case.limits["excess loss"]
     if excess > (limit / 4 if _by_bias(case, heard.inputs) else limit):
         guess = "ln(classes)" if heard.kind == "cross-entropy" else "ln(2)"
-        measured = f"the first loss is {spoken(heard.value, 3)}, that of a guess {spoken(heard.guess, 3)}, {guess}"
+        measured = f"the first loss is {spoken(heard.value, 3)}, that of a guess is {guess} = {spoken(heard.guess, 3)}"
         cause, cure, topic = _why(case, heard.inputs)
         severity = max(case.beyond(excess, "excess loss"), 0.1)
         layer, factor = case.last_layer, _temperature(case, heard.inputs)

@@ -73,7 +73,7 @@ def _distance(case: Case, norm: Norm, seen: int) -> tuple[str, str, str, float] 
         cause = (
             "the stored statistics are those of a new layer (mean 0, variance 1): no batch ever passed in train mode"
         )
-    cure = "recalibrate: pass batches in train mode (and copy buffers with parameters); or standardize the inputs"
+    cure = "pass batches in train mode before eval mode (and copy buffers with parameters), or standardize the inputs"
     severity = max(case.beyond(norm.shift, "statistics shift"), case.beyond(ratio, "statistics scale"))
     return measured, cause, cure, severity
 

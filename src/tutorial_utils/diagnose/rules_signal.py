@@ -15,7 +15,8 @@ from tutorial_utils.diagnose.measure import Call
 from tutorial_utils.diagnose.normalizing import PER_EXAMPLE
 from tutorial_utils.diagnose.statistics import rank_correlation, rms, sample
 
-KEEP = "draw the weights with the gain of your activation (He's for ReLU), use fewer layers, or add residual branches"
+KEEP = "draw the weights with the gain of your activation (He's for ReLU)"
+LESS = "; or use fewer layers, or residual branches"
 GAIN = "draw its weight with the gain of your activation (tutorial_utils.gains.gain), or normalize"
 
 
@@ -293,7 +294,7 @@ def _alike(apart: float, start: float) -> str:
     """How alike examples have become, by 1 minus their cosine, compared with the input."""
     if apart < 1e-15 * start:
         return "from here on, all examples are the same"
-    closer, here, there = spoken(start / apart, 1), spoken(apart), spoken(start)
+    closer, here, there = spoken(start / apart), spoken(apart), spoken(start)
     return (
         f"from here on, examples look alike: they are {closer} times closer than at the input "
         f"(1 - cosine of two examples: {here} here, {there} there)"
@@ -333,9 +334,9 @@ def _was_picked(calls: list[Call], index: int, limit: float) -> bool:
 def _why_lost(call: Call) -> tuple[str, str, str]:
     if call.bias is not None and rms(call.bias) > 0.5 * call.returned.rms:
         cause = "the signal shrank from layer to layer; now the biases, the same for all examples, outweigh it"
-        return cause, f"start the biases at zero, and {KEEP}", "reset-parameters"
+        return cause, f"{KEEP} and start the biases at zero{LESS}", "reset-parameters"
     if call.received is not None and abs(call.received.mean) > 0.5 * call.received.rms:
         cure = "an activation with mean 0, fewer layers, residual branches, or normalization"
         cause = "the mean of the activation, the same for all examples, outweighs what differs between them"
         return cause, cure, "glorot"
-    return "each layer makes the directions of different examples more alike", KEEP, "he"
+    return "each layer makes the directions of different examples more alike", KEEP + LESS, "he"
