@@ -841,6 +841,28 @@ def test_forty_batch_normalizations_without_shortcuts() -> None:
     assert diagnosed(batch_normalized(8), data()).healthy
 
 
+class Bottleneck(nn.Module):
+    """A branch of three normalized layers beside a shortcut, as in ResNet-50."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        parts: list[nn.Module] = []
+        for n_in, n_out in ((64, 16), (16, 16), (16, 64)):
+            parts += [nn.Linear(n_in, n_out, bias=False), nn.BatchNorm1d(n_out), nn.ReLU()]
+        self.branch = nn.Sequential(*parts[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + self.branch(x)).relu()
+
+
+def test_shortcuts_are_no_cure_for_a_model_that_has_them() -> None:
+    model = nn.Sequential(nn.Linear(20, 64), *[Bottleneck() for _ in range(24)], nn.Linear(64, 5))
+    model = initialize_(model, "kaiming_normal", generator=seeded(5))
+    result = diagnosed(model, data())
+    reach = result.table.reach[result.table.kind == "Linear"]
+    assert result.healthy and reach.iloc[0] > LIMITS["normalized gradient"] * reach.iloc[-1]
+
+
 class Rounded(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.round()

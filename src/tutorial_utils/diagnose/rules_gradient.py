@@ -33,10 +33,15 @@ def uneven_gradient(case: Case) -> Iterator[Finding]:
 def _normalized_growth(case: Case, layers: list[Call], reach: list[float]) -> bool:
     """Whether batch normalizations without shortcuts multiply the gradient: never by much, but at every layer."""
     norms = sum(norm.uses_batch for norm in case.freed.norms)
-    if norms < 20 or norms < len(layers) / 2 or min(reach) == 0:
+    if norms < 20 or norms < len(layers) / 2 or min(reach) == 0 or _has_shortcuts(case, norms):
         return False
     falls = rank_correlation(reach) < -0.95
     return falls and reach[0] > case.limits["normalized gradient"] * reach[-1]
+
+
+def _has_shortcuts(case: Case, norms: int) -> bool:
+    """Whether shortcuts join the signal often enough, at least once in six normalizations; ResNet-50 has 16 for 53."""
+    return 6 * case.freed.sums >= norms
 
 
 def _trend(reach: list[float]) -> float:
@@ -90,7 +95,8 @@ def _exploding(case: Case, layers: list[Call], reach: list[float], ratio: float)
         cause = (
             f"each batch normalization enlarges the gradient on its way back{each}, whatever the size of the weights"
         )
-        cure = "residual branches, fewer layers, or a very small learning rate for the first steps"
+        cure = "fewer layers, or a very small learning rate for the first steps"
+        cure = cure if _has_shortcuts(case, norms) else f"residual branches, {cure}"
         kind, topic = "normalization-explosion", "why-batchnorm-helps"
     else:
         cause = f"the gradient grows on its way back{each}"
