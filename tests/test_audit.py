@@ -429,7 +429,7 @@ def test_the_command_passes_on_filters_and_seed(factories: Path, capsys: pytest.
 
 def test_what_is_alarming_ends_with_exit_code_one(factories: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["my_models:unwritten"]) == 1
-    assert "ALARM weight: magnitudes no initializer gives" in capsys.readouterr().out
+    assert "ALARM weight: no initializer gives numbers of this size" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("columns", [80, 60, 200])
@@ -441,7 +441,7 @@ def test_no_line_is_wider_than_the_terminal(
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= min(columns, 100)
     for remark in (
-        "fan_in 1, torch.nn.init reads 30",
+        "fan_in is 1; torch.nn.init reads 30",
         "the same numbers as",
         "frozen",
         "a buffer",

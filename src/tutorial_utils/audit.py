@@ -129,16 +129,18 @@ def alarms(table: pd.DataFrame) -> list[str]:
     >>> layer = nn.Linear(3, 2)
     >>> _ = layer.weight.data.fill_(1e18)
     >>> alarms(audit(layer))
-    ['weight: magnitudes no initializer gives; its memory was probably never written']
+    ['weight: no initializer gives numbers of this size; its memory was probably never written']
     """
     found = []
     for row in _records(table):
         if row["scheme"] == "uninitialized":
-            found.append(f"{_full(row)}: magnitudes no initializer gives; its memory was probably never written")
+            found.append(
+                f"{_full(row)}: no initializer gives numbers of this size; its memory was probably never written"
+            )
         elif row["scheme"] == "not finite":
             found.append(f"{_full(row)}: holds NaN or infinity")
         elif row["trainable"] and not pd.isna(row["equal_units"]) and row["equal_units"] > 0:
-            found.append(f"{_full(row)}: {row['equal_units']} units have the weights of another one")
+            found.append(f"{_full(row)}: {row['equal_units']} units have exactly the weights of another unit")
     return found
 
 
@@ -214,9 +216,9 @@ def _remarks(row: dict[str, Any]) -> list[str]:
     remarks = {
         "a buffer": row["kind"] == "buffer",
         "frozen": row["kind"] == "parameter" and not row["trainable"],
-        f"{row['ratio']:.3g} times {row['nearest']}": of_family,
-        f"also {row['aliases']}": row["aliases"] and row["scheme"] != "undecided",
-        f"may be {row['aliases']}": row["aliases"] and row["scheme"] == "undecided",
+        f"its standard deviation is {row['ratio']:.3g} times that of {row['nearest']}": of_family,
+        f"the same distribution as {row['aliases']}": row["aliases"] and row["scheme"] != "undecided",
+        f"it may be any of {row['aliases']}": row["aliases"] and row["scheme"] == "undecided",
         f"by block: {row['blocks']}": row["blocks"],
         _fan_remark(row): not pd.isna(row["torch_fan_in"]),
         f"the same numbers as {row['equal_to']}": row["equal_to"],
@@ -227,7 +229,9 @@ def _remarks(row: dict[str, Any]) -> list[str]:
 
 def _fan_remark(row: dict[str, Any]) -> str:
     return (
-        "" if pd.isna(row["torch_fan_in"]) else f"fan_in {row['fan_in']:g}, torch.nn.init reads {row['torch_fan_in']:g}"
+        ""
+        if pd.isna(row["torch_fan_in"])
+        else f"fan_in is {row['fan_in']:g}; torch.nn.init reads {row['torch_fan_in']:g}"
     )
 
 

@@ -15,6 +15,7 @@ import argparse
 import difflib
 import importlib
 import inspect
+import math
 import os
 import random
 import sys
@@ -145,6 +146,23 @@ def counted(number: int, noun: str) -> str:
     ('1 output', '2,000 outputs')
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def spoken(number: float, digits: int = 2) -> str:
+    """A number to read in a sentence: powers of ten only where no words will do.
+
+    >>> spoken(2345), spoken(5.2e7, digits=1), spoken(0.00018), spoken(164.4, digits=3), spoken(3e-9)
+    ('2,300', '50 million', '0.00018', '164', '3e-09')
+    """
+    rounded = float(f"{number:.{digits}g}") if math.isfinite(number) else number
+    size = abs(rounded)
+    for word, unit in (("trillion", 1e12), ("billion", 1e9), ("million", 1e6)):
+        if unit <= size < 1e15:
+            return f"{spoken(rounded / unit, digits)} {word}"
+    if not 1e-6 < size < 1e15:
+        return f"{rounded:.{digits}g}"
+    text = f"{rounded:,.{max(digits - 1 - math.floor(math.log10(size)), 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _import(module: str, seed: int | None) -> ModuleType:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 KINDS = {
     "uninitialized": "Memory that was reserved but never written: magnitudes that no initializer gives.",
     "not-finite": "NaN or infinity in the batch, a parameter, an output or a gradient.",
-    "input-scale": "The batch itself is too large, too small, shifted, constant, or ruled by a few columns.",
-    "target-scale": "Targets far from what the outputs can reach at first, or all alike.",
+    "input-scale": "The batch itself is too large, too small, shifted, constant, or dominated by a few columns.",
+    "target-scale": "The targets are far from what the outputs can reach at first, or all alike.",
     "running-statistics": "The stored statistics of a batch normalization do not fit the batch, or never settle.",
     "small-batch": "Batch normalization takes its statistics from too few numbers.",
     "equal-units": "Units of one layer start as copies of each other and can never become different.",
@@ -19,13 +19,13 @@ KINDS = {
     "saturated-units": "Most outputs of an activation, or of attention, lie where its slope is near zero.",
     "dead-units": "Most units of a layer are switched off for every example.",
     "lost-input": "The outputs hardly depend on the input any more.",
-    "normalization-explosion": "Normalization multiplies the gradient layer after layer, or a rounding error by much.",
+    "normalization-explosion": "Normalization enlarges the gradient in every layer, or makes noise of rounding errors.",
     "exploding-gradient": "The gradient is orders of magnitude larger at the first layers than at the last.",
     "vanishing-gradient": "The gradient is orders of magnitude smaller at the first layers than at the last.",
-    "output-activation": "The outputs went through an activation that the loss brings itself, or lack one it needs.",
+    "output-activation": "The outputs went through an activation that the loss applies itself, or lack one it needs.",
     "first-loss": "The first loss is far above that of a guess: confident and wrong.",
-    "no-gradient": "A parameter takes part, but no gradient comes back to it.",
-    "unregistered": "Layers or tensors are used and want a gradient, but are no parameters of the model.",
+    "no-gradient": "No gradient comes back to a parameter that should learn.",
+    "unregistered": "The model computes with trainable tensors that are not among its parameters.",
     "frozen": "A parameter does not train.",
     "bias-before-norm": "A bias that the normalization behind it removes again.",
 }
@@ -112,15 +112,24 @@ class Finding:
     def __str__(self) -> str:
         """A few lines to read, folded where they are long."""
         lines = [
-            f"{self.layer}: {self.measured} [{self.kind}]",
+            f"{named(self.layer)}: {self.measured} [{self.kind}]",
             f"    cause: {self.cause}",
             f"    cure:  {self.cure}",
         ]
         if self.consequences:
-            followers = [f"{follower.layer}: {follower.measured}" for follower in self.consequences]
+            followers = [f"{named(follower.layer)}: {follower.measured}" for follower in self.consequences]
             lines.append("    so:    " + "; ".join(followers[:3]) + ("; ..." if len(followers) > 3 else ""))
         lines.append(f"    topic: {self.topic}")
         return "\n".join(fold(line) for line in lines)
+
+
+def named(layer: str) -> str:
+    """A layer as a sentence names it: one of ``nn.Sequential`` has a number for a name.
+
+    >>> named("10"), named("conv2_3")
+    ('layer 10', 'conv2_3')
+    """
+    return f"layer {layer}" if layer[:1].isdigit() else layer
 
 
 def fold(line: str) -> str:

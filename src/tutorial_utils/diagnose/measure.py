@@ -117,6 +117,7 @@ class Run:
     multipliers: set[int] = field(default_factory=set)
     matrices: set[int] = field(default_factory=set)  # those of them that multiply as matrices
     touched: set[int] = field(default_factory=set)  # addresses of all memory that an operation read
+    sums: int = 0  # of two signals of one shape, as where a shortcut joins its branch
     shuffled: dict[int, int] = field(default_factory=dict)  # address of what is laid out in space: channels per place
     output: Any = None
     loss: float = math.nan
@@ -175,6 +176,8 @@ class Watch(TorchDispatchMode):
                 self.run.multipliers.add(storage(args[position]))
                 if name in MATRIX_PRODUCTS:
                     self.run.matrices.add(storage(args[position]))
+        if name == "add" and self.phase == "forward" and _joins(args):
+            self.run.sums += 1
         if name == "pixel_shuffle":
             self.run.shuffled[storage(args[0])] = args[1] ** 2
         self.run.heard.hear(name, args, self.phase)
@@ -212,6 +215,12 @@ class Watch(TorchDispatchMode):
         """The module that an operation is reported for: a leaf that runs, else the layer before it."""
         inside = self.within
         return inside if inside in self.names.values() else (self.last or inside or "the model")
+
+
+def _joins(args: tuple[Any, ...]) -> bool:
+    """Whether an addition joins two signals of one shape, none of them a parameter."""
+    both = [one for one in args[:2] if isinstance(one, Tensor) and not isinstance(one, nn.Parameter)]
+    return len(both) == 2 and both[0].shape == both[1].shape and both[0].dim() > 1 and both[0].is_floating_point()
 
 
 def run_once(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tutorial_utils.command import counted
+from tutorial_utils.command import counted, spoken
 from tutorial_utils.diagnose.case import listed
 from tutorial_utils.diagnose.findings import Finding, fold
 from tutorial_utils.diagnose.measure import Call, Run
@@ -59,8 +59,8 @@ class Diagnosis:
         return "\n".join([self._head(), *self._listed(), *self._remarks()])
 
     def _head(self) -> str:
-        loss = "" if math.isnan(self.loss) else f", first loss {self.loss:.3g}"
-        guess = "" if math.isnan(self.expected_loss) or not loss else f" (a guess has {self.expected_loss:.3g})"
+        loss = "" if math.isnan(self.loss) else f", first loss {spoken(self.loss, 3)}"
+        guess = "" if math.isnan(self.expected_loss) or not loss else f" (a guess has {spoken(self.expected_loss, 3)})"
         return f"{counted(len(self.table), 'output')} measured{loss}{guess}"
 
     def _listed(self) -> list[str]:
@@ -68,10 +68,10 @@ class Diagnosis:
         return [f"{number}. {finding}" for number, finding in enumerate(wrong, 1)] or ["Nothing found."]
 
     def _remarks(self) -> list[str]:
-        notes = [f"note: {f.layer}: {f.measured} [{f.kind}]; {f.cause}" for f in self.findings if f.severity == 0]
+        notes = [f"note: {f.measured} [{f.kind}]; {f.cause}" for f in self.findings if f.severity == 0]
         if self.replaced:
             names, place = listed(list(self.replaced)), "its place" if len(self.replaced) == 1 else "their place"
-            notes.append(f"note: what {names} would hide was measured with small random numbers in {place}")
+            notes.append(f"note: to see past {names}, the model was measured with small random numbers in {place}")
         return [fold(line) for line in [*notes, *(f"not judged: {what}" for what in self.not_judged)]]
 
     def json(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from tutorial_utils.command import spoken
 from tutorial_utils.diagnose.activations import SURE_SHARE, Activation
 from tutorial_utils.diagnose.case import Case
 from tutorial_utils.diagnose.findings import Finding
@@ -20,7 +21,7 @@ def dead_units(case: Case) -> Iterator[Finding]:
     for a in case.run.activations:
         if a.zero_below and _mostly_dead(a, limit) and not _nothing_arrives(case, a):
             measured = f"{a.dead:.0%} of its units are off for every example"
-            measured += f" (what it receives: mean {a.middle:.2g}, standard deviation {a.spread:.2g})"
+            measured += f" (what it receives: mean {spoken(a.middle)}, standard deviation {spoken(a.spread)})"
             yield _dead(a.layer, measured, *_why_dead(case, a), case.beyond(a.dead, "dead share"), a.number - 1)
             break
     for call in case.run.calls:
@@ -49,14 +50,14 @@ def _nothing_arrives(case: Case, a: Activation) -> bool:
 
 def _why_dead(case: Case, a: Activation) -> tuple[str, str]:
     if a.spread == 0 and a.middle == 0:
-        return "only zeros arrive", "look at what comes before it"
+        return "only zeros arrive", "look at the layers before it"
     bias = next((p for p in case.parameters if p.short == "bias" and p.layer == a.layer), None)
     before = [c for c in case.run.layers() if c.number < a.number]
     if bias is None and before and before[-1].bias is not None:
         bias = next((p for p in case.parameters if p.tensor is before[-1].bias), None)
     if bias is not None and bias.rms > 0.5 * abs(a.middle):
-        return f"{bias.name} is too low, rms {bias.rms:.2g}", "zero biases"
-    return "what arrives is below 0 whatever the example: a shift, or examples that are alike", "center it"
+        return f"{bias.name} is too negative (rms {spoken(bias.rms)})", "start it at zero"
+    return "what arrives is below 0 for every example: it is shifted, or the examples are alike", "subtract its mean"
 
 
 def recurrent_scale(case: Case) -> Iterator[Finding]:
@@ -71,16 +72,16 @@ def recurrent_scale(case: Case) -> Iterator[Finding]:
             recurrent = p.short.startswith("weight_hh")
             size = factor if recurrent else factor * (call.received.rms if p.short.startswith("weight_ih_l0") else 1)
             if recurrent and 0 < size < 0.3 / case.limits["recurrence"] and isinstance(call.module, nn.RNN):
-                measured = f"{p.name} multiplies the state by about {size:.1g}"
-                cause = "there are no gates that could keep the state, so each step forgets the one before"
-                cure = "an orthogonal recurrent matrix"
+                measured = f"{p.name} multiplies the state by about {spoken(size, 1)}"
+                cause = "no gates keep the state, so each step forgets the one before"
+                cure = "draw the recurrent matrix orthogonal"
                 yield Finding("parameter-scale", call.layer, measured, cause, cure, "glorot", 0.5, position=call.number)
                 return
             if size > case.limits["recurrence" if recurrent else "gate"]:
-                what = "a state of size 1" if recurrent else "what arrives"
-                measured = f"{p.name} makes sums of size {size:.2g} of {what}"
-                cause = "gates and states saturate, and no gradient gets through steps where they do"
-                cure = "an orthogonal recurrent matrix for each gate, and weights of the usual size for what arrives"
+                what = "a state of size 1" if recurrent else "its input"
+                measured = f"{p.name} turns {what} into sums of size {spoken(size)}"
+                cause = "gates and states saturate at such sums, and no gradient gets through those that do"
+                cure = "draw the recurrent matrix of each gate orthogonal, and the input's weights at the usual size"
                 yield Finding("saturated-units", call.layer, measured, cause, cure, "glorot", 0.5, position=call.number)
                 return
 
@@ -88,21 +89,21 @@ def recurrent_scale(case: Case) -> Iterator[Finding]:
 def saturated_units(case: Case) -> Iterator[Finding]:
     """Activations and attention most of whose outputs lie at an end of their range."""
     limit = case.limits["saturated share"]
-    found = [(a.number, a.layer, _flat(a), f"standard deviation {a.spread:.2g}") for a in case.run.activations]
+    found = [(a.number, a.layer, _flat(a), f"standard deviation {spoken(a.spread)}") for a in case.run.activations]
     for call in case.run.calls:
         if isinstance(call.module, EDGED):
             found.append((call.number, call.layer, call.returned.edge_share, "outputs near the ends"))
     worst = [one for one in sorted(found) if one[2] > limit]
     for number, layer, share, arrives in worst[:1]:
         measured = f"{share:.0%} of its outputs lie where its slope is near 0 (what it receives: {arrives})"
-        cause = "pre-activations too large for this activation"
+        cause = "what it receives is too large for this activation"
         severity = case.beyond(share, "saturated share")
-        cure = "a smaller start, or normalize"
+        cure = "draw the weights before it smaller, or normalize"
         yield Finding("saturated-units", layer, measured, cause, cure, "glorot", severity, position=number - 1)
     sure = [(layer, share) for layer, share, _ in case.run.attention if share > SURE_SHARE]
     for layer, share in sure[:1]:
-        measured = f"{share:.0%} of its attention looks at one place only"
-        cause = "logits of attention too large: queries and keys out of scale, or not divided by sqrt(width)"
+        measured = f"{share:.0%} of its queries attend to a single position"
+        cause = "the products of queries and keys are too large, or were not divided by sqrt(width of a head)"
         cure = "draw queries and keys smaller, divide by sqrt(width of a head), or normalize both"
         yield Finding("saturated-units", layer, measured, cause, cure, "any-activation-any-layer", 0.3)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tutorial_utils.command import counted
+from tutorial_utils.command import counted, spoken
 from tutorial_utils.diagnose.case import Case, before
 from tutorial_utils.diagnose.findings import Finding
 from tutorial_utils.diagnose.measure import Call
@@ -42,7 +42,7 @@ def _bad_tensors(case: Case) -> Iterator[Finding]:
         if p.tensor.numel() and not math.isfinite(p.low + p.high) and not p.absurd(TOO_SMALL, TOO_LARGE):
             bad = int((~p.tensor.detach().isfinite()).sum())
             measured = _bad_share(bad, p.tensor.numel(), p.name)
-            yield _finding(p.layer, measured, "the parameter was broken before this pass", "initialize it again")
+            yield _finding(p.layer, measured, "the parameter held them before this pass", "initialize it again")
 
 
 def _computed_with(case: Case, s: Statistics) -> bool:
@@ -57,14 +57,16 @@ def _bad_outputs(case: Case) -> Iterator[Finding]:
         if case.run.has_loss and not math.isfinite(case.run.loss):
             yield _finding(case.last_layer, f"the loss is {case.run.loss}", *_OVERFLOW)
         return
-    given = "" if call.received is None else f", the largest it was given is {_largest(call.received):.2g}"
+    given = (
+        "" if call.received is None else f", though the largest number it received is {spoken(_largest(call.received))}"
+    )
     measured = _bad_share(call.returned.not_finite, call.returned.numel, "its output") + given
     yield _finding(call.layer, measured, *_OVERFLOW)
 
 
 _OVERFLOW = (
     "the signal overflowed, or a root, logarithm or quotient has no finite value here",
-    "start smaller, or keep that function away from the edge of its domain",
+    "draw smaller weights, or keep that function away from the edge of its domain",
 )
 
 
@@ -80,7 +82,9 @@ def _bad_gradients(case: Case) -> Iterator[Finding]:
         assert gradient is not None
         measured = _bad_share(gradient.not_finite, gradient.numel, "its gradient")
         cause = "the slope of something behind it is infinite (a root or norm at 0), or the gradient overflowed"
-        yield _finding(bad[-1].layer, measured, cause, "add a small number under the root, or start smaller", "glorot")
+        yield _finding(
+            bad[-1].layer, measured, cause, "add a small number under the root, or draw smaller weights", "glorot"
+        )
 
 
 def _bad_share(bad: int, of: int, what: str) -> str:
@@ -106,11 +110,11 @@ def _judged(case: Case, tensor: Tensor, s: Statistics) -> Iterator[Finding]:
     """What is wrong with one tensor of the batch; a normalization in front takes offset and scale away."""
     if len(tensor) > 1 and _equal_rows(tensor):
         measured = f"all {len(tensor)} examples {'are 0' if s.low == s.high == 0 else 'are the same'}"
-        yield _input(case, measured, "a constant batch", "look at how it is read", 1e3, "offset")
+        yield _input(case, measured, "the batch is constant", "check how the data are read", 1e3, "offset")
     column, ratio, largest = _dominating(tensor)
     if ratio > case.limits["column"] and largest > case.limits["input rms"]:
         name = "channel" if tensor.dim() > 3 else "column"
-        measured = f"{name} {column} has rms {largest:.2g}, {ratio:.2g} times that of the typical {name}"
+        measured = f"{name} {column} has rms {spoken(largest)}, {spoken(ratio)} times that of the typical {name}"
         cause, cure = f"one {name} outweighs all others", f"{STANDARDIZE}, {name} by {name}"
         yield _input(case, measured, cause, cure, ratio, "column")
     if not _absorbed(case, s):
@@ -120,16 +124,17 @@ def _judged(case: Case, tensor: Tensor, s: Statistics) -> Iterator[Finding]:
 def _not_standardized(case: Case, tensor: Tensor, s: Statistics) -> Iterator[Finding]:
     limits, offset = case.limits, _offset(tensor, s)
     if offset > limits["offset"]:
-        measured = f"its mean is {offset:.2g} times its standard deviation (mean {s.mean:.3g}, rms {s.rms:.3g})"
-        cause = "what examples share outweighs what tells them apart"
+        measured = f"its mean is {spoken(offset)} times its standard deviation"
+        measured += f" (mean {spoken(s.mean, 3)}, rms {spoken(s.rms, 3)})"
+        cause = "what all examples share outweighs what tells them apart"
         yield _input(case, measured, cause, STANDARDIZE, offset, "offset")
-    cause = "every scheme assumes inputs of about 1"
+    cause = "every initialization scheme assumes inputs with an rms of about 1"
     if s.rms > limits["input rms"]:
-        measured = f"its rms is {s.rms:.3g} (from {s.low:.3g} to {s.high:.3g})"
+        measured = f"its rms is {spoken(s.rms, 3)} (from {spoken(s.low, 3)} to {spoken(s.high, 3)})"
         yield _input(case, measured, cause, STANDARDIZE, s.rms, "input rms")
     if 0 < s.rms < limits["small input rms"]:
         severity = limits["input rms"] * limits["small input rms"] / s.rms
-        yield _input(case, f"its rms is {s.rms:.2g}", cause, STANDARDIZE, severity, "input rms")
+        yield _input(case, f"its rms is {spoken(s.rms)}", cause, STANDARDIZE, severity, "input rms")
 
 
 def _input(case: Case, measured: str, cause: str, cure: str, ratio: float, limit: str) -> Finding:
@@ -203,13 +208,13 @@ def target_scale(case: Case) -> Iterator[Finding]:
     elif heard.kind == "binary":
         low, high = float(heard.targets.min()), float(heard.targets.max())
         if low < 0 or high > 1:
-            measured = f"binary targets lie between {low:.3g} and {high:.3g}"
+            measured = f"binary targets lie between {spoken(low, 3)} and {spoken(high, 3)}"
             yield _target(measured, "a probability lies between 0 and 1", "divide them by their largest value", 1.0)
     elif heard.kind == "cross-entropy" and heard.targets.numel() >= 8 and not heard.targets.is_floating_point():
         labels = heard.targets.flatten()
         if bool((labels == labels[0]).all()):
             measured = f"all {heard.targets.numel():,} labels are {int(labels[0])}"
-            yield _target(measured, "a batch of one class", "shuffle, or look at how labels are read", 1.0)
+            yield _target(measured, "the batch holds one class only", "shuffle, or check how the labels are read", 1.0)
 
 
 def _target(measured: str, cause: str, cure: str, severity: float) -> Finding:
@@ -226,12 +231,17 @@ def _regression(case: Case, outputs: Tensor, targets: Tensor) -> Iterator[Findin
     size, spread, out = rms(s), float(s.std()) if s.numel() > 1 else 0.0, rms(sample(outputs))
     cure = "standardize the targets, or start the last bias at their mean and scale the output"
     if s.numel() >= 8 and spread == 0 and float(s.flatten()[0]) not in {0.0, 1.0, -1.0}:
-        yield _target(f"all {targets.numel():,} targets are {float(s.flatten()[0]):.3g}", "constant targets", cure, 1.0)
-    elif size > limit * max(out, 1.0):
-        measured = f"its rms is {size:.3g}, that of the outputs {out:.2g}"
         yield _target(
-            measured, "outputs of about 1 have far to go", cure, case.beyond(size / max(out, 1.0), "target rms")
+            f"all {targets.numel():,} targets are {spoken(float(s.flatten()[0]), 3)}", "constant targets", cure, 1.0
         )
+    elif size > limit * max(out, 1.0):
+        measured = f"its rms is {spoken(size, 3)}, that of the outputs {spoken(out)}"
+        yield _target(measured, "the outputs have far to go", cure, case.beyond(size / max(out, 1.0), "target rms"))
     elif 0 < size < max(0.03 / limit, min(out / limit, 0.3 / limit)):
-        measured = f"its rms is {size:.2g}, that of the outputs {out:.2g}"
-        yield _target(measured, "targets that small drown in the outputs", cure, case.beyond(1 / size, "target rms"))
+        measured = f"its rms is {spoken(size)}, that of the outputs {spoken(out)}"
+        yield _target(
+            measured,
+            "the outputs are so large that such targets hardly count",
+            cure,
+            case.beyond(1 / size, "target rms"),
+        )

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from tutorial_utils.command import spoken
 from tutorial_utils.diagnose.activations import Activation
 from tutorial_utils.diagnose.calling import storage
 from tutorial_utils.diagnose.case import Case, Held
-from tutorial_utils.diagnose.findings import Finding
+from tutorial_utils.diagnose.findings import Finding, named
 from tutorial_utils.diagnose.statistics import rms, sample
 
 _ROWS = 4096
@@ -24,12 +25,14 @@ def output_activation(case: Case) -> Iterator[Finding]:
     if heard.kind not in {"cross-entropy", "binary"} or heard.inputs is None or not heard.inputs.numel():
         return
     if not heard.normalized:
-        measured = "the negative log-likelihood is computed of numbers that are no log-probabilities"
-        cause, cure = "nll_loss brings no softmax of its own", "put a log_softmax before it, or use cross_entropy"
+        measured = "nll_loss is computed from numbers that are not log-probabilities"
+        cause, cure = "nll_loss contains no softmax", "put a log_softmax before it, or use cross_entropy"
         yield _finding(case.last_layer, measured, cause, cure)
     elif norm.is_norm and norm.sources[1] == storage(heard.inputs):
-        measured = f"the logits are the output of {norm.layer}, a normalization"
-        cause = "it fixes how far apart logits are, so the model cannot become sure, and one example's depend on others"
+        measured = f"the logits are the output of {named(norm.layer)}, a normalization"
+        cause = (
+            "it fixes how far apart the logits are; over a batch, it makes those of one example depend on the others"
+        )
         yield _finding(norm.layer, measured, cause, "put it before the last layer")
     else:
         yield from _of_logits(case, heard.inputs)
@@ -41,10 +44,12 @@ def _of_logits(case: Case, inputs: Tensor) -> Iterator[Finding]:
     name = _activation(logits, heard.kind, activations[-1].name if activations else "") or _same_memory(case, inputs)
     if name:
         layer = next((a.layer for a in reversed(activations) if a.name == name), case.last_layer)
-        measured = f"what the loss receives looks like the output of {name}, from {float(logits.min()):.2g}"
-        measured += f" to {float(logits.max()):.2g}"
-        loss = "cross_entropy" if heard.kind == "cross-entropy" else "binary_cross_entropy_with_logits"
-        cause = f"{loss} brings its own activation, so it wants any real numbers"
+        measured = f"what the loss receives looks like the output of {name}, from {spoken(float(logits.min()))}"
+        measured += f" to {spoken(float(logits.max()))}"
+        loss, own = ("cross_entropy", "softmax")
+        if heard.kind == "binary":
+            loss, own = "binary_cross_entropy_with_logits", "sigmoid"
+        cause = f"{loss} applies a {own} itself, so it expects numbers that went through no activation"
         yield _finding(layer, measured, cause, f"remove the {name} at the end of the model")
 
 
@@ -59,8 +64,8 @@ def _of_regression(case: Case) -> Iterator[Finding]:
     low, high = RANGES[last.name]
     outside = float(((heard.targets < low - 0.01) | (heard.targets > high + 0.01)).float().mean())
     if outside > 0.05:
-        measured = f"{outside:.0%} of the targets lie where {last.name} has no values"
-        cause = "the last activation keeps the outputs from the targets"
+        measured = f"{outside:.0%} of the targets lie outside the range of {last.name}"
+        cause = "the last activation never gives such outputs"
         yield _finding(last.layer, measured, cause, f"remove the {last.name} at the end, or scale the targets")
 
 
@@ -108,13 +113,13 @@ def first_loss(case: Case) -> Iterator[Finding]:
     limit = case.limits["excess loss"]
     if excess > (limit / 4 if _by_bias(case, heard.inputs) else limit):
         guess = "ln(classes)" if heard.kind == "cross-entropy" else "ln(2)"
-        measured = f"the first loss is {heard.value:.3g}, {guess} is {heard.guess:.3g}"
+        measured = f"the first loss is {spoken(heard.value, 3)}, that of a guess is {guess} = {spoken(heard.guess, 3)}"
         cause, cure, topic = _why(case, heard.inputs)
         severity = max(case.beyond(excess, "excess loss"), 0.1)
         layer, factor = case.last_layer, _temperature(case, heard.inputs)
         if factor is not None:
-            layer, cure = factor.name, "start it so that logits are about 1"
-            cause = f"behind the last layer, logits are multiplied by a number that comes from {layer}"
+            layer, cure = factor.name, "start it so that the logits have an rms of about 1"
+            cause = f"after the last layer, the logits are multiplied by a number that comes from {layer}"
         yield Finding("first-loss", layer, measured, cause, cure, topic, severity)
 
 
@@ -144,9 +149,13 @@ def _why(case: Case, logits: Tensor | None) -> tuple[str, str, str]:
         flat = logits.float().reshape(-1, logits.shape[-1])[:_ROWS]
         shared = rms(flat.mean(0) - flat.mean()) if flat.shape[1] > 1 else abs(float(flat.mean()))
         if shared > 2 * rms(flat - flat.mean(0)):
-            return "one guess for all examples, made before anything was learned: the last bias", "zero it", topic
+            return (
+                "the last bias makes one guess for all examples, before anything was learned",
+                "start it at zero",
+                topic,
+            )
     received = layers[-1].received if layers else None
     if received is not None and received.rms > 5 and layers[-1].gain < 3:
-        cause = f"the last layer receives rms {received.rms:.2g}; the scale is lost before it"
-        return cause, "keep the signal near 1, or normalize before the last layer", topic
-    return "logits far apart before anything was learned", "a smaller last layer", topic
+        cause = f"what the last layer receives is already too large (rms {spoken(received.rms)})"
+        return cause, "keep the signal near rms 1, or normalize before the last layer", topic
+    return "the logits are far apart before anything was learned", "draw the weight of the last layer smaller", topic

@@ -9,10 +9,10 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils._pytree import tree_leaves
 
 from tutorial_utils import anatomy
-from tutorial_utils.command import counted
+from tutorial_utils.command import counted, spoken
 from tutorial_utils.diagnose.calling import storage
 from tutorial_utils.diagnose.case import Case, Held, listed
-from tutorial_utils.diagnose.findings import ALONE, Finding
+from tutorial_utils.diagnose.findings import ALONE, Finding, named
 from tutorial_utils.diagnose.measure import EMBEDDINGS, Call, Run
 from tutorial_utils.diagnose.normalizing import NORMS
 from tutorial_utils.diagnose.rules_signal import goes_on_small, is_first_guess
@@ -73,7 +73,7 @@ def equal_units(case: Case) -> Iterator[Finding]:
         copies, of = anatomy.equal_units(groups), math.prod(groups.shape[:2])
         if copies >= case.limits["equal units"] * of > 0:
             measured = f"{copies} of the {of} units of {p.name} are copies of another"
-            cause = "equal weights receive equal gradients, so these units stay one unit"
+            cause = "equal weights receive equal gradients, so these units stay copies"
             cure = "draw them at random"
             severity = case.beyond(copies / of, "equal units")
             yield Finding("equal-units", p.layer, measured, cause, cure, "why-the-start-matters", severity)
@@ -85,8 +85,8 @@ def equal_layers(case: Case) -> Iterator[Finding]:
     for n, call in enumerate(calls):
         twin = next((other for other in calls[:n] if _is_twin(case, call, other)), None)
         if twin is not None:
-            measured = f"its weight, its input and its gradient are those of {twin.layer}"
-            cause = "equal weights with equal inputs receive equal gradients, so both stay one layer"
+            measured = f"its weight, its input and its gradient are the same as those of {named(twin.layer)}"
+            cause = "equal weights with equal inputs receive equal gradients, so both layers stay copies"
             cure = "draw each at random (a deep copy copies the numbers, too)"
             yield Finding("equal-units", call.layer, measured, cause, cure, "why-the-start-matters", 1.0)
             return
@@ -111,7 +111,7 @@ def equal_rows(case: Case) -> Iterator[Finding]:
             rows = p.tensor.detach()
             if bool((rows[:: max(1, len(rows) // 4096)] == rows[:1]).all()):
                 measured = f"all {len(rows)} rows of {p.name} are the same"
-                cause = "every index is looked up as the same vector, so the input is lost in the first step"
+                cause = "every index is turned into the same vector, so the input is lost at once"
                 topic = "why-the-start-matters"
                 yield Finding("equal-units", p.layer, measured, cause, "draw them at random", topic, 1.0)
 
@@ -145,14 +145,14 @@ def zero_initialized(case: Case) -> Iterator[Finding]:
     for p in blocking[:1]:
         after = "" if not others else f" (so {_are(others)} {listed(others)})"
         measured = f"{p.name} is exactly 0{after}, and nothing of the input gets past it"
-        cause = "a layer of zeros in the middle of the path"
+        cause = "a layer of zeros stands in the middle of the path, and no shortcut leads around it"
         cure = "draw it at random; only the last layer of a branch or of the model may start at zero"
         yield Finding("zero-initialized", p.layer, measured, cause, cure, "why-the-start-matters", 3.0)
     meant = [p for p in zero if p not in blocking]
     if meant:
         names = [p.name for p in meant]
         measured = f"{listed(names)} {_are(names)} exactly 0"
-        cause = "zeros at the end of a branch or of the model let it start as if it were not there"
+        cause = "this is usual at the end of a branch, which starts as if it were not there, and at the end of a model"
         cure = "nothing, if it is meant; else draw it at random"
         yield Finding("zero-initialized", meant[0].layer, measured, cause, cure, "initialize-your-model", 0.0)
 
@@ -191,8 +191,8 @@ def parameter_scale(case: Case) -> Iterator[Finding]:
 def _large_norms(case: Case) -> Iterator[Finding]:
     for p in case.parameters:
         if isinstance(p.owner, NORMS) and p.short == "weight" and p.rms > case.limits["norm scale"]:
-            measured = f"{p.name} has rms {p.rms:.3g}"
-            cause = "it multiplies a signal of rms 1, and whatever it makes of it goes on"
+            measured = f"{p.name} has rms {spoken(p.rms, 3)}"
+            cause = "it multiplies a signal of rms 1, so what comes next receives a signal as large"
             yield _scale(p.layer, measured, cause, "start it at 1", case.beyond(p.rms, "norm scale"))
 
 
@@ -204,8 +204,8 @@ def _small_norms(case: Case) -> Iterator[Finding]:
             continue
         size = rms(weight)
         if size < 1 / case.limits["norm scale"] and goes_on_small(case, call):
-            measured = f"its weight has rms {size:.2g}, and what comes next receives a signal as small"
-            cause = "the weight of a normalization is a factor, not a matrix: it starts at 1"
+            measured = f"its weight has rms {spoken(size)}, so what comes next receives a signal as small"
+            cause = "the weight of a normalization is a factor, not a matrix, so it should start at 1"
             yield _scale(call.layer, measured, cause, "start it at 1", case.beyond(1 / size, "norm scale"))
             return
 
@@ -218,8 +218,8 @@ def _small_factors(case: Case) -> Iterator[Finding]:
             continue
         behind = [c.received for c in case.run.layers() if c.number > own.number]
         if behind and behind[0] is not None and behind[0].rms < 3 * own.returned.rms:
-            measured = f"{p.name} is {p.high:.2g}, and what comes next receives a signal as small"
-            cause = "a factor as small belongs at the end of a branch, beside a shortcut that keeps the signal"
+            measured = f"{p.name} is {spoken(p.high)}, so what comes next receives a signal as small"
+            cause = "a factor this small belongs at the end of a branch, beside a shortcut that keeps the signal"
             cure = "start it at 1, or add the shortcut"
             yield _scale(p.layer, measured, cause, cure, case.beyond(1 / own.gain, "gain"))
             return
@@ -235,8 +235,8 @@ def _drowning_biases(case: Case) -> Iterator[Finding]:
         size, fan_in = rms(bias), math.prod(weight.shape[1:])
         signal = (call.received.rms if call.received else 0.0) * rms(weight) * math.sqrt(fan_in)
         if size > case.limits["bias"] * signal and size > 1:
-            measured = f"its bias has rms {size:.3g}, all else that it puts out about {signal:.2g}"
-            cause = "the bias drowns what depends on the input"
+            measured = f"its bias has rms {spoken(size, 3)}, the rest of its output about {spoken(signal)}"
+            cause = "the bias is the same for all inputs and outweighs what depends on them"
             yield _scale(call.layer, measured, cause, "start it at 0", case.beyond(size / max(signal, 1e-9), "bias"))
 
 
@@ -255,7 +255,9 @@ def unregistered(case: Case) -> Iterator[Finding]:
     strangers = case.run.strangers
     if strangers:
         shapes = listed([str(tuple(tensor.shape)) for tensor in strangers])
-        measured = f"the output depends on tensors that want a gradient, of shape {shapes}, but are no parameters"
+        measured = (
+            f"the output depends on trainable tensors of shape {shapes} that are not among the model's parameters"
+        )
         cause = "a Python list or dict hides its layers from model.parameters(), so no optimizer moves them"
         cure = "keep layers in nn.ModuleList or nn.ModuleDict, and a tensor in nn.Parameter"
         place = _place(case.model, {id(tensor) for tensor in strangers})
@@ -317,7 +319,7 @@ def _without_part(case: Case) -> Iterator[Finding]:
 
 
 def _no_part(group: list[Held], cause: str, cure: str, severity: float, position: int) -> Finding:
-    measured = f"{listed([p.name for p in group])} {'has' if len(group) == 1 else 'have'} no part in the loss"
+    measured = f"the loss does not depend on {listed([p.name for p in group])}"
     topic = "initialize-your-model"
     return Finding("no-gradient", group[0].layer, measured, cause, cure, topic, severity, position=position)
 
@@ -344,7 +346,7 @@ def _all_zero(case: Case) -> Iterator[Finding]:
         values = gradient.coalesce().values() if gradient.layout is torch.sparse_coo else gradient
         if values.numel() and not bool(values.any()):
             measured = f"the gradient of {p.name} is exactly 0"
-            cause = "something behind it multiplies by 0, is switched off, or does not depend on it"
+            cause = "a layer behind it multiplies by 0, is switched off, or does not depend on it"
             cure = "look at the layers behind it"
             yield Finding("no-gradient", p.layer, measured, cause, cure, "why-the-start-matters", 0.5)
             return

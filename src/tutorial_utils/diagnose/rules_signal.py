@@ -7,14 +7,17 @@ from statistics import median
 
 from torch import nn
 
+from tutorial_utils.command import spoken
 from tutorial_utils.diagnose.activations import SURE_SHARE
 from tutorial_utils.diagnose.case import Case, before, listed
-from tutorial_utils.diagnose.findings import Finding
+from tutorial_utils.diagnose.findings import Finding, named
 from tutorial_utils.diagnose.measure import Call
 from tutorial_utils.diagnose.normalizing import PER_EXAMPLE
 from tutorial_utils.diagnose.statistics import rank_correlation, rms, sample
 
-GAIN = "draw its weight with the gain of your activation (gains.gain), or normalize"
+KEEP = "draw the weights with the gain of your activation (He's for ReLU)"
+LESS = "; or use fewer layers, or residual branches"
+GAIN = "draw its weight with the gain of your activation (tutorial_utils.gains.gain), or normalize"
 
 
 def forward_scale(case: Case) -> Iterator[Finding]:
@@ -57,15 +60,19 @@ def _agreed(case: Case, call: Call, layers: list[Call]) -> float:
 
 
 def _one(case: Case, call: Call, typical: float, ratio: float, norm: Call | None) -> Finding:
-    measured = f"rms {call.received.rms if call.received else 0:.2g} in, {call.returned.rms:.2g} out: a factor of"
-    measured += f" {call.gain:.2g}, where {typical:.2g} is typical here"
+    measured = (
+        f"it multiplies the signal by {spoken(call.gain)} (rms {spoken(call.received.rms if call.received else 0)}"
+    )
+    measured += f" in, {spoken(call.returned.rms)} out), where about {spoken(typical)} would be normal"
+    size, steps = ("large", "small") if call.gain > typical else ("small", "large")
     severity = max(case.beyond(ratio, "gain"), 0.1)
     if norm is None or _drowned(case, norm):
-        cause = "its weight is out of scale, or was drawn with the wrong fan"
+        cause = f"its weight is too {size}, perhaps because it was drawn with the wrong fan"
         topic = "variance-through-a-layer"
         return Finding("forward-scale", call.layer, measured, cause, GAIN, topic, severity, position=call.number)
-    cause = f"its weight is out of scale; {norm.layer} hides that from the signal, not from the steps of training"
-    cure = "draw its weight by the usual scheme: relative to its size, its gradient is out of scale as well"
+    cause = f"its weight is too {size}; {named(norm.layer)}, a normalization, hides that from the signal, but the steps"
+    cause += f" of training are too {steps} for such a weight"
+    cure = "draw its weight by the usual scheme"
     return Finding("parameter-scale", call.layer, measured, cause, cure, "what-batchnorm-buys", severity)
 
 
@@ -111,8 +118,8 @@ def _epsilon(case: Case) -> Iterator[Finding]:
     for norm in case.freed.norms:
         eps = getattr(norm.module, "eps", None) or 0.0
         if norm.small > 1 and eps > 1e-4 and math.isfinite(norm.small) and norm.small < 1e20:
-            measured = f"its eps of {eps:.2g} is {norm.small:.2g} times the variance of what it receives"
-            cause = "eps is there against a division by 0; as large as this, it takes the place of the variance"
+            measured = f"its eps, {spoken(eps)}, is {spoken(norm.small)} times the variance of what it receives"
+            cause = "eps is only there against a division by 0; this large, it takes the place of the variance"
             yield Finding(
                 "forward-scale", norm.layer, measured, cause, "the usual eps, 1e-5", "batchnorm-training", 0.5
             )
@@ -137,14 +144,15 @@ def _by_all(case: Case, layers: list[Call], sizes: list[float], grows: bool) -> 
     call, gains = layers[sizes.index(extreme)], [c.gain for c in layers]
     if grows and max(gains) > 5 * call.gain:
         call = next(c for c in layers if c.gain > max(gains) / 2)
-    measured = f"what it receives has rms {extreme:.2g}, {ratio:.1g} times {'more' if grows else 'less'}"
-    measured += " than at the other end"
+    ends = (min(sizes), max(sizes)) if grows else (max(sizes), min(sizes))
+    measured = f"through the layers the signal {'grows' if grows else 'shrinks'} from rms {spoken(ends[0])} to"
+    measured += f" {spoken(ends[1])}, {spoken(ratio, 1)} times {'more' if grows else 'less'}"
     factor = math.exp((math.log(sizes[-1]) - math.log(sizes[0])) / (len(sizes) - 1))
-    cause = f"the signal is multiplied by about {factor:.2g} from layer to layer; it must be near 1"
+    cause = f"each layer multiplies the signal by about {spoken(factor)}; this should be near 1"
     cure = GAIN
     if grows and _is_residual(layers):
-        cause += "; every branch adds as much as is already there"
-        cure = "scale the branches by 1/sqrt(their number), start their last layers at zero, or normalize"
+        cause += "; each residual branch adds as much as is already there"
+        cure = "multiply each branch by 1/sqrt(number of branches), start its last layer at zero, or normalize"
     topic, severity = "variance-through-a-layer", case.beyond(ratio, "trend")
     return Finding("forward-scale", call.layer, measured, cause, cure, topic, severity, position=call.number)
 
@@ -173,11 +181,22 @@ def _few_small(case: Case, layers: list[Call]) -> Iterator[Finding]:
 
 
 def _by_few(case: Case, few: list[Call], ratio: float) -> Finding:
-    kept = listed([f"{c.layer} ({c.gain:.2g})" for c in few])
-    measured = f"rms out over rms in is far below 1 in {kept}"
-    cause = "their weights are too small, or were drawn with the wrong fan (groups and transposition change it)"
+    kept = listed([f"{spoken(c.gain)} in {named(c.layer)}" for c in few])
+    measured = f"the signal is multiplied by far less than 1: {kept}"
+    cause = (
+        "these weights are too small, perhaps drawn with the wrong fan (groups and transposed convolutions change it)"
+    )
     severity, topic = case.beyond(ratio, "trend"), "any-activation-any-layer"
-    return Finding("forward-scale", few[0].layer, measured, cause, GAIN, topic, severity, position=few[0].number)
+    return Finding(
+        "forward-scale",
+        few[0].layer,
+        measured,
+        cause,
+        GAIN.replace("its weight", "their weights"),
+        topic,
+        severity,
+        position=few[0].number,
+    )
 
 
 def _is_residual(layers: list[Call]) -> bool:
@@ -196,11 +215,19 @@ def embedding_scale(case: Case) -> Iterator[Finding]:
             continue
         ratio = after.rms / call.returned.rms
         if ratio > 10 and after.apart < 0.01 * call.returned.apart:
-            cause = "what is added to it, such as positions, is the same for all examples and drowns it"
-            yield _embedding(call, after.rms, cause, "draw both at one size, or multiply by sqrt(width)", ratio / 10)
+            cause = "what is added to its vectors, such as positions, is the same for all examples and much larger"
+            yield _embedding(
+                call,
+                after.rms,
+                cause,
+                "start both at the same size, or multiply the vectors by sqrt(width)",
+                ratio / 10,
+            )
         elif after.rms > case.limits["input rms"] and _drowns(case, after.rms):
-            cause = "beside it, nothing that the branches add is seen: the blocks hardly take part"
-            yield _embedding(call, after.rms, cause, "bring the stream to about 1", after.rms / 10)
+            cause = "its vectors are so large that what the blocks add to them hardly counts"
+            yield _embedding(
+                call, after.rms, cause, "start it so that the blocks receive an rms of about 1", after.rms / 10
+            )
         return
 
 
@@ -211,7 +238,7 @@ def _drowns(case: Case, size: float) -> bool:
 
 
 def _embedding(call: Call, size: float, cause: str, cure: str, ratio: float) -> Finding:
-    measured = f"it puts out rms {call.returned.rms:.2g}, and what comes next receives {size:.2g}"
+    measured = f"its vectors have rms {spoken(call.returned.rms)}, what the next layer receives has {spoken(size)}"
     topic, severity = "initialize-your-model", max(math.log10(ratio), 0.1)
     return Finding("parameter-scale", call.layer, measured, cause, cure, topic, severity)
 
@@ -253,13 +280,25 @@ def _lost_at(case: Case, calls: list[Call], index: int, start: float) -> Iterato
     if read is None and _was_picked(calls, index, start * limit):
         return
     left = call.returned.apart / start
-    measured = f"{left:.1g} of the difference between examples is left (cosine {call.returned.cosine:.6f})"
+    measured = _alike(call.returned.apart, start)
     cause, cure, topic = _why_lost(call)
     severity, layer = case.beyond(limit**2 / max(left, 1e-16), "lost input"), call.layer
     if read is not None and not arrives:
-        layer, measured = read.layer, f"of its state, {measured}"
-        cause, cure = "what came first is forgotten step by step", "fewer steps, gates that start open, no padding last"
+        layer, measured = read.layer, f"in its last state, {measured.removeprefix('from here on, ')}"
+        cause = "step by step, it forgets what came first"
+        cure = "fewer steps, forget gates that start open, no padding at the end"
     yield Finding("lost-input", layer, measured, cause, cure, topic, severity, position=call.number)
+
+
+def _alike(apart: float, start: float) -> str:
+    """How alike examples have become, by 1 minus their cosine, compared with the input."""
+    if apart < 1e-15 * start:
+        return "from here on, all examples are the same"
+    closer, here, there = spoken(start / apart), spoken(apart), spoken(start)
+    return (
+        f"from here on, examples look alike: they are {closer} times closer than at the input "
+        f"(1 - cosine of two examples: {here} here, {there} there)"
+    )
 
 
 def _silence(case: Case, silent: Call) -> Finding:
@@ -268,11 +307,11 @@ def _silence(case: Case, silent: Call) -> Finding:
     before_it = [c for c in case.freed.calls if c.number < silent.number and c.layer not in named]
     makers = [c for c in before_it if c.received and c.received.second_moment > 0 and c.returned.second_moment == 0]
     call = makers[-1] if makers else silent
-    measured = "it makes exact zeros of what it receives" if makers else "what it receives is exactly 0"
+    measured = "its output is exactly 0, though what it receives is not" if makers else "what it receives is exactly 0"
     cause, cure = "everything before it is switched off or multiplied by 0", "look at what stands before it"
     if makers:
-        cause = "it subtracts all there is, divides by infinity, or multiplies by 0"
-        cure = "look at the dimensions it takes its mean over, and at the range of its type"
+        cause = "it subtracts everything, divides by infinity, or multiplies by 0"
+        cure = "check over which dimensions it takes a mean, and whether its dtype can hold the numbers"
     return Finding("lost-input", call.layer, measured, cause, cure, "why-the-start-matters", 1.0, position=call.number)
 
 
@@ -294,10 +333,10 @@ def _was_picked(calls: list[Call], index: int, limit: float) -> bool:
 
 def _why_lost(call: Call) -> tuple[str, str, str]:
     if call.bias is not None and rms(call.bias) > 0.5 * call.returned.rms:
-        cure = "zero biases and weights that keep the signal (He for ReLU), fewer layers, or residual branches"
-        return "the biases, the same for all examples, outweigh a signal that shrank", cure, "reset-parameters"
+        cause = "the signal shrank from layer to layer; now the biases, the same for all examples, outweigh it"
+        return cause, f"{KEEP} and start the biases at zero{LESS}", "reset-parameters"
     if call.received is not None and abs(call.received.mean) > 0.5 * call.received.rms:
         cure = "an activation with mean 0, fewer layers, residual branches, or normalization"
-        return "the mean of the activation, the same for all examples, outweighs the signal", cure, "glorot"
-    cure = "weights that keep the signal (He for ReLU), fewer layers, or residual branches"
-    return "layer after layer pulls all directions together", cure, "he"
+        cause = "the mean of the activation, the same for all examples, outweighs what differs between them"
+        return cause, cure, "glorot"
+    return "each layer makes the directions of different examples more alike", KEEP + LESS, "he"
