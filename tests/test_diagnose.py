@@ -337,6 +337,26 @@ def test_a_gradient_that_grows_at_every_layer(gain: float) -> None:
     assert roots(diagnosed(model, data(64))) == [("exploding-gradient", "linear1")]
 
 
+class WantsGradients(nn.Module):
+    """Makes what it computed from its input want a gradient, as some models do for a checkpoint."""
+
+    def __init__(self, prepare: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.prepare, self.layers = prepare, he(20, 32, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.prepare(x.detach())
+        x.requires_grad = True
+        return self.layers(x)
+
+
+@pytest.mark.parametrize(
+    "prepare", [lambda x: x[:, :], lambda x: x - x.mean(), torch.clone], ids=["view", "new", "copy"]
+)
+def test_a_tensor_made_on_the_way_is_no_hidden_layer(prepare: Callable[[Tensor], Tensor]) -> None:
+    assert "unregistered" not in {kind for kind, _ in roots(diagnosed(WantsGradients(prepare), data()))}
+
+
 def test_a_gradient_that_hardly_grows() -> None:
     assert diagnosed(deep("xavier_normal", nn.Tanh), data(64)).healthy
 

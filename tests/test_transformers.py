@@ -74,6 +74,15 @@ def test_every_architecture_is_audited_and_diagnosed_whole(name: str) -> None:
     assert result.table.finite_share.eq(1).all() and result.healthy, result
 
 
+@pytest.mark.parametrize("depths", [[3, 4, 6, 3], [3, 4, 23, 3]], ids=["ResNet-50", "ResNet-101"])
+def test_a_deep_resnet_is_not_accused_of_what_its_shortcuts_repair(depths: list[int]) -> None:
+    torch.manual_seed(0)
+    size = {"embedding_size": 16, "hidden_sizes": [64, 128, 256, 512], "depths": depths, "layer_type": "bottleneck"}
+    model = transformers.ResNetForImageClassification(transformers.ResNetConfig(**size))
+    result = diagnose(model, {"pixel_values": torch.randn(16, 3, 64, 64)})
+    assert result.healthy, result
+
+
 def test_gpt2_draws_its_residual_projections_smaller() -> None:
     torch.manual_seed(0)
     table = audit(gpt2())

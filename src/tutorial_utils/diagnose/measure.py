@@ -117,6 +117,7 @@ class Run:
     multipliers: set[int] = field(default_factory=set)
     matrices: set[int] = field(default_factory=set)  # those of them that multiply as matrices
     touched: set[int] = field(default_factory=set)  # addresses of all memory that an operation read
+    made: set[int] = field(default_factory=set)  # addresses of all memory that an operation on the way forward took
     sums: int = 0  # of two signals of one shape, as where a shortcut joins its branch
     shuffled: dict[int, int] = field(default_factory=dict)  # address of what is laid out in space: channels per place
     output: Any = None
@@ -163,6 +164,8 @@ class Watch(TorchDispatchMode):
             self.originals.before_write(kwargs["out"])
         noted = self._before(name, args, kwargs) if self.phase != "backward" else None
         result = func(*args, **kwargs)
+        if self.phase == "forward":
+            self.run.made |= {storage(one) for one in floating(result)} - {storage(one) for one in floating(args)}
         if noted is not None:
             noted.output = storage(result) if isinstance(result, Tensor) else 0
         return result
@@ -250,7 +253,7 @@ def _run(model: nn.Module, arguments: Arguments, originals: Originals, progress:
         with torch.inference_mode(False), torch.enable_grad(), _eager(), watch:
             positional, named = arguments.tracked()
             run.output = model(*positional, **named)
-            run.strangers = _strangers(model, run.output, arguments)
+            run.strangers = _strangers(model, run, arguments)
             watch.phase, watch.stack = "loss", []
             loss = _loss(run, arguments)
             run.value = math.nan if loss is None else float(loss.detach().double())
@@ -391,11 +394,16 @@ def _checkpointed(loss: Tensor) -> bool:
     return any("CheckpointFunction" in type(node).__name__ for node in _graph([loss]))
 
 
-def _strangers(model: nn.Module, output: Any, arguments: Arguments) -> list[Tensor]:
-    """The tensors that gradients of the output would reach, but that are neither parameters nor inputs."""
-    known = {id(tensor) for tensor in (*model.parameters(), *arguments.sources, *arguments.leaves())}
-    reached = [node.variable for node in _graph(floating(output)) if hasattr(node, "variable")]
-    return [tensor for tensor in reached if id(tensor) not in known]
+def _strangers(model: nn.Module, run: Run, arguments: Arguments) -> list[Tensor]:
+    """The tensors that gradients of the output would reach: no parameters, no inputs, and nothing made on the way.
+
+    A model may make something that it computed want a gradient, as Wav2Vec2 does with its input.
+    """
+    inputs = (*arguments.sources, *arguments.leaves())
+    known = {id(tensor) for tensor in (*model.parameters(), *inputs)}
+    of_this_pass = run.made | {storage(tensor) for tensor in inputs}
+    reached = [node.variable for node in _graph(floating(run.output)) if hasattr(node, "variable")]
+    return [tensor for tensor in reached if id(tensor) not in known and storage(tensor) not in of_this_pass]
 
 
 def _graph(tensors: list[Tensor]) -> Iterator[Any]:

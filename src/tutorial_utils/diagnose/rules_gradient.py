@@ -45,7 +45,7 @@ def _normalized_growth(case: Case, layers: list[Call], reach: list[float]) -> bo
 
 def _steady_growth(case: Case, reach: list[float], k: int) -> bool:
     """Whether every layer multiplies the gradient, as in the chaotic phase of a network without normalization."""
-    if case.freed.norms or min(reach) == 0:
+    if any(call.is_norm for call in case.freed.calls) or min(reach) == 0:
         return False
     return _trend(reach) > 1 and median(reach[:k]) > case.limits["steady gradient"] * max(reach[-k:])
 
