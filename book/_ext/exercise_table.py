@@ -65,6 +65,8 @@ class ExerciseTable(SphinxDirective):
         lines = [totals(), "", *(line for master in editions.masters() for line in table(master))]
         box = nodes.Element()
         self.state.nested_parse(StringList(lines, source="the exercises"), self.content_offset, box)
+        for found in box.findall(nodes.table):
+            found["classes"].append("exercise-list")
         return list(box.children)
 
 
