@@ -530,8 +530,9 @@ def _centered(member: Member) -> Member:
 
 
 @claim(
-    "At the start, in wide layers with independent weights of mean zero and large batches, the gradient's second moment"
-    " grows by Φ(β)/Var(ReLU(z + β)) per layer of BatchNorm and ReLU, which is π/(π - 1) for β = 0.",
+    "At the start, on normal inputs, in wide layers with independent weights of mean zero and large batches, the"
+    " gradient's second moment grows by about Φ(β)/Var(ReLU(z + β)) per layer of BatchNorm and ReLU, which is π/(π - 1)"
+    " for β = 0.",
     source="Yang et al. (2019) for β = 0; derivation",
     quantity="growth per layer over the formula, batches of 512",
     criterion=Method.MEAN.within(0.95, 1.05, seeds=12),
