@@ -154,8 +154,8 @@ def _noisy(seed: int) -> dict[str, Any]:
 
 
 @claim(
-    "Before BatchNorm a far too large learning rate corrects itself by lengthening the weights: held at their initial"
-    " length, they learn worse.",
+    "In a layer that a BatchNorm follows, a far too large learning rate corrects itself by making the weights longer:"
+    " held at their initial length, they learn worse.",
     source="Arora, Li and Lyu (2019), who prove it for gradient descent",
     quantity="final loss, free over held, at rate 10 for the weights before BatchNorm and 0.1 for the rest",
     criterion=Method.MEDIAN.within(0.0, 0.5, seeds=9),
@@ -530,8 +530,9 @@ def _centered(member: Member) -> Member:
 
 
 @claim(
-    "At the start, in wide layers with independent weights of mean zero and large batches, the gradient's second moment"
-    " grows by Φ(β)/Var(ReLU(z + β)) per layer of BatchNorm and ReLU, which is π/(π - 1) for β = 0.",
+    "At the start, on normal inputs, in wide layers with independent weights of mean zero and large batches, the"
+    " gradient's second moment grows by about Φ(β)/Var(ReLU(z + β)) per layer of BatchNorm and ReLU, which is π/(π - 1)"
+    " for β = 0.",
     source="Yang et al. (2019) for β = 0; derivation",
     quantity="growth per layer over the formula, batches of 512",
     criterion=Method.MEAN.within(0.95, 1.05, seeds=12),
