@@ -182,8 +182,8 @@ def residual_blocks_double(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "With L branches, each divided by √L and none ending in a normalization, the stream's second moment ends at "
-    "(1 + 1/L)^L, less than e for every L.",
+    "With L branches that keep the second moment of what they read, each divided by √L and none beginning or ending "
+    "in a normalization, the stream's second moment ends at (1 + 1/L)^L, less than e for every L.",
     source="derivation; cf. Radford et al. (2019)",
     quantity="second moment of the stream after L blocks over that prediction",
     criterion=Method.MEAN.within(0.85, 1.15, seeds=48),

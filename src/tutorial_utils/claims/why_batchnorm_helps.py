@@ -154,8 +154,8 @@ def _noisy(seed: int) -> dict[str, Any]:
 
 
 @claim(
-    "In a layer that a BatchNorm follows, a far too large learning rate corrects itself by making the weights longer:"
-    " held at their initial length, they learn worse.",
+    "In a layer that a BatchNorm follows, a far too large learning rate of plain SGD corrects itself by making the "
+    "weights longer: held at their initial length, they learn worse.",
     source="Arora, Li and Lyu (2019), who prove it for gradient descent",
     quantity="final loss, free over held, at rate 10 for the weights before BatchNorm and 0.1 for the rest",
     criterion=Method.MEDIAN.within(0.0, 0.5, seeds=9),
