@@ -48,20 +48,26 @@ const memory = memoryOf(() => localStorage), memoryOfVisit = memoryOf(() => sess
   addEventListener("load", watch);
   document.fonts.addEventListener("loadingdone", watch); // a font changes what a box holds, not always its size
 })();
-// Who comes back finds the page scrolled by as many pixels as before, so its sections must be as tall as they were then,
-// not as tall as guessed. The browser may have scrolled before this could say so: then it is done once more.
+// Who comes back finds the page scrolled by as many pixels as before. But sections far away may be as tall as guessed, so
+// the same line of the same section is brought back instead, unless the reader is scrolling already.
 (() => {
   const sections = [...document.querySelectorAll(".far-section")];
-  const key = () => `heights ${location.pathname} ${innerWidth}`;
-  const left = JSON.parse(memoryOfVisit.get(key()) ?? "null");
-  if (left?.heights?.length === sections.length && performance.getEntriesByType("navigation")[0]?.type !== "navigate") {
-    sections.forEach((section, k) => { section.style.containIntrinsicBlockSize = `auto ${left.heights[k]}px`; });
-    let moved = false; // by a reader who does not wait for the page
+  const key = `place ${location.pathname}`;
+  const top = (k) => (sections[k] ?? document.documentElement).getBoundingClientRect().top;
+  const left = JSON.parse(memoryOfVisit.get(key) ?? "null");
+  if (left && performance.getEntriesByType("navigation")[0]?.type !== "navigate") {
+    let moved = false;
     ["wheel", "touchmove", "keydown"].forEach((how) => addEventListener(how, () => { moved = true; }, { once: true, passive: true }));
-    addEventListener("load", () => { if (!moved) scrollTo({ top: left.top, behavior: "instant" }); });
+    const back = () => { if (!moved) scrollBy({ top: top(left.section) - left.top, behavior: "instant" }); };
+    history.scrollRestoration = "manual"; // this once, or the browser scrolls to its own place after the load
+    back();
+    addEventListener("load", () => { back(); setTimeout(() => { history.scrollRestoration = "auto"; }, 500); });
   }
-  const leave = () => ({ top: scrollY, heights: sections.map((section) => section.getBoundingClientRect().height) });
-  if (sections.length) addEventListener("pagehide", () => memoryOfVisit.set(key(), JSON.stringify(leave())));
+  const leave = () => {
+    const section = sections.findLastIndex((_, k) => top(k) < 100);
+    memoryOfVisit.set(key, JSON.stringify({ section, top: top(section) }));
+  };
+  if (sections.length) addEventListener("pagehide", leave);
 })();
 // Paper is white: who reads in the dark prints in the light.
 (() => {
