@@ -308,25 +308,26 @@ def cause_by_zero_entries(net, x, y):
     return known
 
 
-def calling(cause, word):
-    return lambda net, x, y: {cause: word}.get(*2 * (EXERCISES["diagnose-cause"].reference(net, x, y),))
+def renamed(cause, word, *inputs):
+    known = EXERCISES["diagnose-cause"].reference(*inputs)
+    return word if known == cause else known
 
 
 @wrong("diagnose-cause", "You do not see stale statistics")
-def cause_without_statistics(net, x, y):
-    return calling("stale statistics", "healthy")(net, x, y)
+def cause_without_statistics(*inputs):
+    return renamed("stale statistics", "healthy", *inputs)
 
 
 @wrong("diagnose-cause", "You do not see the zero scale")
-def cause_without_scales(net, x, y):
-    return calling("zero scale", "healthy")(net, x, y)
+def cause_without_scales(*inputs):
+    return renamed("zero scale", "healthy", *inputs)
 
 
 @wrong("diagnose-cause", "wrong with the healthy network")
-def cause_without_patience(net, x, y):
-    return calling("healthy", "large head")(net, x, y)
+def cause_without_patience(*inputs):
+    return renamed("healthy", "large head", *inputs)
 
 
 @wrong("diagnose-cause", "every network but the one with dead units")
-def cause_by_the_loss_first(net, x, y):
-    return calling("dead units", "large head")(net, x, y)
+def cause_by_the_loss_first(*inputs):
+    return renamed("dead units", "large head", *inputs)

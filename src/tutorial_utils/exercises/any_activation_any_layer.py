@@ -388,15 +388,15 @@ def _signs(values: Tensor) -> str:
 def _orthogonal(
     scale: Function = lambda gain: gain,
     *,
-    signs: Function = torch.sign,
+    signs: Function = lambda q, r: r.diagonal().sign(),
     numbers: Function = torch.randn,
     shape: Function = lambda rows, columns: (max(rows, columns), min(rows, columns)),
 ) -> Function:
-    """An answer, right unless told otherwise; ``signs`` makes those of Q's columns from the diagonal of R."""
+    """An answer, right unless told otherwise; ``signs`` makes those of the columns from Q and R."""
 
     def draw(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
         q, r = torch.linalg.qr(numbers(*shape(rows, columns), generator=generator))
-        weight: Tensor = scale(gain) * q * signs(r.diagonal())
+        weight: Tensor = scale(gain) * q * signs(q, r)
         return weight if len(weight) == rows else weight.T
 
     return draw
@@ -419,13 +419,6 @@ def _rotation(rows: int, columns: int, gain: float, generator: torch.Generator) 
     return square[:rows, :columns]
 
 
-def _own_signs(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:
-    """Multiplies the columns of Q by the signs of its own diagonal."""
-    q, _ = torch.linalg.qr(torch.randn(max(rows, columns), min(rows, columns), generator=generator))
-    weight: Tensor = gain * q * q.diagonal().sign()
-    return weight if rows >= columns else weight.T
-
-
 @exercise(
     "gain-orthogonal",
     inputs=(_tall, _wide),
@@ -443,11 +436,9 @@ def _own_signs(rows: int, columns: int, gain: float, generator: torch.Generator)
         "Your singular values are all 1: multiply by the gain.": _orthogonal(lambda gain: 1.0),
         "Your singular values are the square of the gain.": _orthogonal(lambda gain: gain**2),
         "torch.linalg.qr fixes signs: one corner never changes its sign, so some matrices never occur. Multiply the "
-        "columns of Q by the signs of the diagonal of R.": _orthogonal(signs=torch.ones_like),
+        "columns of Q by the signs of the diagonal of R.": _orthogonal(signs=lambda q, r: 1),
         "You gave the whole matrix one sign, so the determinant of a square draw never changes its own. Multiply each "
-        "column of Q by the sign of its entry on the diagonal of R.": _orthogonal(
-            signs=lambda diagonal: diagonal[0].sign()
-        ),
+        "column of Q by the sign of its entry on the diagonal of R.": _orthogonal(signs=lambda q, r: r[0, 0].sign()),
         "One corner is never negative, so some matrices never occur. Are the numbers that you begin with all positive, "
         "as those of torch.rand, or do you choose signs by the entries themselves?": _orthogonal(numbers=torch.rand),
         "Your numbers are not normal, such as the uniform ones of torch.rand. Then the corners of a cube are likelier "
@@ -466,7 +457,7 @@ def _own_signs(rows: int, columns: int, gain: float, generator: torch.Generator)
             _orthogonal()(rows, columns, gain, None)
         ),
         "You took the signs from the diagonal of Q, which is positive afterward in every draw. Take them from the "
-        "diagonal of R.": _own_signs,
+        "diagonal of R.": _orthogonal(signs=lambda q, r: q.diagonal().sign()),
     },
 )
 def gain_orthogonal(rows: int, columns: int, gain: float, generator: torch.Generator) -> Tensor:

@@ -323,36 +323,26 @@ def _masked(
     return normalize
 
 
-def _second_moment_of_all(features: Tensor, real: Tensor, eps: float) -> Tensor:
-    """Takes the right mean, and the variance around it over all steps, padding included."""
-    mask = real[:, None].to(features.dtype)
-    mean = (features * mask).sum((0, 2), keepdim=True) / mask.sum()
-    var = (features - mean).square().mean((0, 2), keepdim=True)
-    return (features - mean) / (var + eps).sqrt() * mask
+def _normalized_by(mean: Function, of_squares: Function | None = None) -> Function:
+    """Normalizes by an average over the real steps, made from numbers and mask, and by one of squares if it differs."""
+
+    def normalize(features: Tensor, real: Tensor, eps: float) -> Tensor:
+        mask = real[:, None].to(features.dtype)
+        centered = features - mean(features, mask)
+        var = (of_squares or mean)(centered.square(), mask)
+        result: Tensor = centered / (var + eps).sqrt() * mask
+        return result
+
+    return normalize
 
 
-def _over_all_steps(features: Tensor, real: Tensor, eps: float) -> Tensor:
-    """Sums over the real steps, and divides by all of them."""
-    mask = real[:, None].to(features.dtype)
-    mean = (features * mask).mean((0, 2), keepdim=True)
-    var = ((features - mean).square() * mask).mean((0, 2), keepdim=True)
-    return (features - mean) / (var + eps).sqrt() * mask
+def _of_real_steps(numbers: Tensor, mask: Tensor) -> Tensor:
+    return (numbers * mask).sum((0, 2), keepdim=True) / mask.sum()
 
 
-def _with_padding_squared(features: Tensor, real: Tensor, eps: float) -> Tensor:
-    """Adds the squares of the padding, and divides by the real steps."""
-    mask = real[:, None].to(features.dtype)
-    mean = (features * mask).sum((0, 2), keepdim=True) / mask.sum()
-    var = (features - mean).square().sum((0, 2), keepdim=True) / mask.sum()
-    return (features - mean) / (var + eps).sqrt() * mask
-
-
-def _of_means(features: Tensor, real: Tensor, eps: float) -> Tensor:
+def _of_means(numbers: Tensor, mask: Tensor) -> Tensor:
     """Averages over each sequence first, then over the sequences."""
-    mask = real[:, None].to(features.dtype)
-    mean = ((features * mask).sum(2) / mask.sum(2)).mean(0)[:, None]
-    var = (((features - mean).square() * mask).sum(2) / mask.sum(2)).mean(0)[:, None]
-    return (features - mean) / (var + eps).sqrt() * mask
+    return ((numbers * mask).sum(2) / mask.sum(2)).mean(0)[:, None]
 
 
 def _without_zeros(features: Tensor, real: Tensor, eps: float) -> Tensor:
@@ -374,7 +364,9 @@ def _without_zeros(features: Tensor, real: Tensor, eps: float) -> Tensor:
         "Your padding is not zero afterward. The exercise asks for zeros where there is no real step.": _masked(
             fill=lambda result, features: result
         ),
-        "Your mean is right, but your variance counts the padding, too.": _second_moment_of_all,
+        "Your mean is right, but your variance counts the padding, too.": _normalized_by(
+            _of_real_steps, lambda squares, mask: squares.mean((0, 2), keepdim=True)
+        ),
         "You added eps to the standard deviation. It belongs under the root.": _masked(
             root=lambda var, eps: var.sqrt() + eps
         ),
@@ -392,11 +384,13 @@ def _without_zeros(features: Tensor, real: Tensor, eps: float) -> Tensor:
         "You took every 0 for padding. A real number may be 0, too: ask `real`.": _without_zeros,
         "You used one mean and one variance for all channels. Every channel has its own.": _masked(over=(0, 1, 2)),
         "You summed over the real steps and divided by all steps, the padding included. Divide by the number of real "
-        "ones.": _over_all_steps,
+        "ones.": _normalized_by(lambda numbers, mask: (numbers * mask).mean((0, 2), keepdim=True)),
         "You divided by the number of real steps, but the sum of squares has the padding in it: there features - mean "
-        "is not 0. Mask after subtracting.": _with_padding_squared,
+        "is not 0. Mask after subtracting.": _normalized_by(
+            _of_real_steps, lambda squares, mask: squares.sum((0, 2), keepdim=True) / mask.sum()
+        ),
         "You averaged each sequence first. A short one then counts as much as a long one: every real step has the same "
-        "weight.": _of_means,
+        "weight.": _normalized_by(_of_means),
         "You gave each step its own statistics. Every channel has one mean and one variance, over all sequences and "
         "all their real steps.": _masked(over=(0,)),
     },

@@ -812,7 +812,17 @@ def _cause(
     return cause
 
 
-def _only_missed(cause: str, causes: Outcome, right: Outcome) -> bool:
+def _taking(cause: str, name: str) -> Function:
+    """An answer that calls one cause by the name of another."""
+
+    def call(net: Any, x: Tensor, y: Tensor) -> str:
+        found = str(_cause()(net, x, y))
+        return name if found == cause else found
+
+    return call
+
+
+def _only_missed(cause: str, causes: Outcome, right: Outcome, *inputs: Any) -> bool:
     """Whether the network with one cause is the only one that was called by a wrong name."""
     return [one for one in right if causes[one] != right[one]] == [cause]
 
@@ -833,13 +843,9 @@ def _blind(*causes: str) -> Function:
     right="each cause is found where it lies, and the healthy network is left in peace.",
     mistakes={
         "You took the layer whose scale is zero for one with dead units. All of its units are off, too, but only "
-        "because BatchNorm multiplies them by zero: look at `weight` first.": lambda net, x, y: {
-            "zero scale": "dead units"
-        }.get(_cause()(net, x, y), _cause()(net, x, y)),
+        "because BatchNorm multiplies them by zero: look at `weight` first.": _taking("zero scale", "dead units"),
         "You took stale statistics for a large head. They make the loss large as well, but in train mode it would be "
-        "normal: run each BatchNorm in both modes on the same input.": lambda net, x, y: {
-            "stale statistics": "large head"
-        }.get(_cause()(net, x, y), _cause()(net, x, y)),
+        "normal: run each BatchNorm in both modes on the same input.": _taking("stale statistics", "large head"),
         "You do not see equal units. Each row of a weight belongs to one unit: are all rows the same?": _blind(
             "equal units"
         ),
@@ -857,24 +863,20 @@ def _blind(*causes: str) -> Function:
         ),
         "You took the network with dead units for one with stale statistics. Behind dead units nothing varies, so "
         "stored and measured variances are both nearly zero, and their ratio says nothing: compare their difference, "
-        "or what a BatchNorm puts out in both modes.": lambda net, x, y: {"dead units": "stale statistics"}.get(
-            _cause()(net, x, y), _cause()(net, x, y)
-        ),
+        "or what a BatchNorm puts out in both modes.": _taking("dead units", "stale statistics"),
         "You do not see stale statistics. A new network's statistics are no measure, nor are 0 and 1: compare what a "
         "BatchNorm stores with the mean and the variance of what it receives.": When(
-            lambda causes, right, *inputs: _only_missed("stale statistics", causes, right)
+            partial(_only_missed, "stale statistics")
         ),
         "You do not see the zero scale. All numbers in the `weight` of one BatchNorm are zero.": When(
-            lambda causes, right, *inputs: _only_missed("zero scale", causes, right)
+            partial(_only_missed, "zero scale")
         ),
         "You find something wrong with the healthy network, and are right about all others. Leave room for chance: the "
         "loss of a new network is a little above ln C, and no unit is exactly like its neighbor.": When(
-            lambda causes, right, *inputs: _only_missed("healthy", causes, right)
+            partial(_only_missed, "healthy")
         ),
         "You are right about every network but the one with dead units. Count the units that are 0 for every example "
-        "of the batch, behind each ReLU, before you look at the loss.": When(
-            lambda causes, right, *inputs: _only_missed("dead units", causes, right)
-        ),
+        "of the batch, behind each ReLU, before you look at the loss.": When(partial(_only_missed, "dead units")),
         "You call a BatchNorm's scale zero if one of its numbers is. That is one unit of many: all of them must be "
         "zero.": _cause(scale=lambda gamma: not gamma.all()),
         "You compare the loss with the same number whatever the classes are. A guess costs ln C: with ten times as "
