@@ -38,11 +38,12 @@ def diagnosed(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Diagnosis:
 
 
 def roots(result: Diagnosis) -> list[tuple[str, str]]:
-    """What is wrong, notes left out."""
-    return [(finding.kind, finding.layer) for finding in result.findings if finding.severity > 0]
+    """What is wrong, notes left out, as kind and layer."""
+    return [(finding.kind, finding.layer) for finding in rooted(result)]
 
 
 def rooted(result: Diagnosis) -> list[Finding]:
+    """The findings that say what is wrong, notes left out."""
     return [finding for finding in result.findings if finding.severity > 0]
 
 
@@ -359,6 +360,13 @@ class WantsGradients(nn.Module):
 )
 def test_a_tensor_made_on_the_way_is_no_hidden_layer(prepare: Callable[[Tensor], Tensor]) -> None:
     assert "unregistered" not in {kind for kind, _ in roots(diagnosed(WantsGradients(prepare), data()))}
+
+
+def test_a_gradient_that_stays_exactly_as_it_is() -> None:
+    layers = [nn.Linear(8, 8, bias=False) for _ in range(4)]
+    for layer in layers:
+        nn.init.eye_(layer.weight)
+    assert {kind for kind, _ in roots(diagnose(nn.Sequential(*layers), data(8)[0]))} == {"equal-units"}
 
 
 def test_a_gradient_that_hardly_grows() -> None:

@@ -26,33 +26,34 @@ def uneven_gradient(case: Case) -> Iterator[Finding]:
     limit = case.limits["gradient"]
     if median(late) > limit * max(early):
         yield _vanishing(case, layers, reach, median(late) / max(early))
-    elif (
-        (max(late) > 0 and median(early) > limit * max(late))
-        or _normalized_growth(case, layers, reach)
-        or _steady_growth(case, reach, k)
-    ):
+        return
+    if _grows_steadily(case, reach):
+        limit = min(limit, case.limits["steady gradient"])
+    if (max(late) > 0 and median(early) > limit * max(late)) or _normalized_growth(case, layers, reach):
         yield _exploding(case, layers, reach, median(early) / max(late))
 
 
 def _normalized_growth(case: Case, layers: list[Call], reach: list[float]) -> bool:
     """Whether batch normalizations without shortcuts multiply the gradient: never by much, but at every layer."""
-    norms = sum(norm.uses_batch for norm in case.freed.norms)
-    if norms < 20 or norms < len(layers) / 2 or min(reach) == 0 or _has_shortcuts(case, norms):
+    norms = _batch_norms(case)
+    if norms < 20 or norms < len(layers) / 2 or min(reach) == 0 or _has_shortcuts(case):
         return False
     falls = rank_correlation(reach) < -0.95
     return falls and reach[0] > case.limits["normalized gradient"] * reach[-1]
 
 
-def _steady_growth(case: Case, reach: list[float], k: int) -> bool:
+def _grows_steadily(case: Case, reach: list[float]) -> bool:
     """Whether every layer multiplies the gradient, as in the chaotic phase of a network without normalization."""
-    if any(call.is_norm for call in case.freed.calls) or min(reach) == 0:
-        return False
-    return _trend(reach) > 1 and median(reach[:k]) > case.limits["steady gradient"] * max(reach[-k:])
+    return _trend(reach) > 1 and not any(call.is_norm for call in case.freed.calls)
 
 
-def _has_shortcuts(case: Case, norms: int) -> bool:
+def _batch_norms(case: Case) -> int:
+    return sum(norm.uses_batch for norm in case.freed.norms)
+
+
+def _has_shortcuts(case: Case) -> bool:
     """Whether shortcuts join the signal often enough, at least once in six normalizations; ResNet-50 has 16 for 53."""
-    return 6 * case.freed.sums >= norms
+    return 6 * case.freed.sums >= _batch_norms(case)
 
 
 def _trend(reach: list[float]) -> float:
@@ -61,6 +62,8 @@ def _trend(reach: list[float]) -> float:
         return math.nan
     steps = [math.log(a / b) for a, b in pairwise(reach)]
     total = sum(steps)
+    if total == 0:
+        return math.nan
     same = sum(step * total > 0 for step in steps) / len(steps)
     one = max(abs(step) for step in steps) / abs(total)
     return math.exp(total / len(steps)) if same >= 0.8 and one < 0.5 else math.nan
@@ -100,14 +103,13 @@ def _exploding(case: Case, layers: list[Call], reach: list[float], ratio: float)
         f"a 1% change of its output moves the loss {spoken(ratio, 1)} times more than a 1% change of the last layer's"
     )
     severity = max(case.beyond(ratio, "gradient"), 0.1)
-    norms = sum(norm.uses_batch for norm in case.freed.norms)
     each = f" (about {spoken(factor)} times per layer)" if math.isfinite(factor) else ""
-    if norms >= len(layers) / 2:
+    if _batch_norms(case) >= len(layers) / 2:
         cause = (
             f"each batch normalization enlarges the gradient on its way back{each}, whatever the size of the weights"
         )
         cure = "fewer layers, or a very small learning rate for the first steps"
-        cure = cure if _has_shortcuts(case, norms) else f"residual branches, {cure}"
+        cure = cure if _has_shortcuts(case) else f"residual branches, {cure}"
         kind, topic = "normalization-explosion", "why-batchnorm-helps"
     else:
         cause = f"the gradient grows on its way back{each}"
