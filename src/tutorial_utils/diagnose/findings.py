@@ -60,6 +60,9 @@ LIMITS = {
     "momentum": 0.5,  # the last batch is half of the running statistics
 }
 
+BY_GAIN = "with the gain of your activation (tutorial_utils.gains.gain)"
+"""How most cures say to draw weights."""
+
 LOCAL = {"forward-scale", "saturated-units", "dead-units", "lost-input"}
 SIGNAL = {"forward-scale", "parameter-scale", "saturated-units", "dead-units", "lost-input"}
 GRADIENT = {"vanishing-gradient", "exploding-gradient", "normalization-explosion", "no-gradient"}

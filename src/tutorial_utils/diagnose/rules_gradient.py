@@ -7,7 +7,7 @@ from statistics import median
 
 from tutorial_utils.command import spoken
 from tutorial_utils.diagnose.case import Case
-from tutorial_utils.diagnose.findings import Finding
+from tutorial_utils.diagnose.findings import BY_GAIN, Finding
 from tutorial_utils.diagnose.measure import Call
 from tutorial_utils.diagnose.statistics import rank_correlation
 
@@ -82,7 +82,7 @@ def _vanishing(case: Case, layers: list[Call], reach: list[float], ratio: float)
         cause = "most of the gradient is lost on its way from this layer to the one before it"
         if math.isinf(ratio):
             measured = "the gradient that comes back to it is exactly 0"
-    cure = "draw the weights with the gain of your activation (tutorial_utils.gains.gain), normalize, or add shortcuts"
+    cure = f"draw the weights {BY_GAIN}, normalize, or add shortcuts"
     if math.isinf(ratio):
         cause = "something behind it has a slope of 0 (rounding, an activation that is off) or multiplies by 0"
         cure = "look at the layers behind it; if rounding is meant, let the gradient pass as if nothing were rounded"
@@ -113,6 +113,6 @@ def _exploding(case: Case, layers: list[Call], reach: list[float], ratio: float)
         kind, topic = "normalization-explosion", "why-batchnorm-helps"
     else:
         cause = f"the gradient grows on its way back{each}"
-        cure = "draw the weights with the gain of your activation (tutorial_utils.gains.gain), or normalize"
+        cure = f"draw the weights {BY_GAIN}, or normalize"
         kind, topic = "exploding-gradient", "glorot"
     return Finding(kind, layers[0].layer, measured, cause, cure, topic, severity)

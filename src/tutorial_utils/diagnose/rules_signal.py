@@ -10,14 +10,14 @@ from torch import nn
 from tutorial_utils.command import spoken
 from tutorial_utils.diagnose.activations import SURE_SHARE
 from tutorial_utils.diagnose.case import Case, before, listed
-from tutorial_utils.diagnose.findings import Finding, named
+from tutorial_utils.diagnose.findings import BY_GAIN, Finding, named
 from tutorial_utils.diagnose.measure import Call
 from tutorial_utils.diagnose.normalizing import PER_EXAMPLE
 from tutorial_utils.diagnose.statistics import rank_correlation, rms, sample
 
 KEEP = "draw the weights with the gain of your activation (He's for ReLU)"
 LESS = "; or use fewer layers, or residual branches"
-GAIN = "draw its weight with the gain of your activation (tutorial_utils.gains.gain), or normalize"
+ITS_GAIN = f"draw its weight {BY_GAIN}, or normalize"
 
 
 def forward_scale(case: Case) -> Iterator[Finding]:
@@ -69,7 +69,7 @@ def _one(case: Case, call: Call, typical: float, ratio: float, norm: Call | None
     if norm is None or _drowned(case, norm):
         cause = f"its weight is too {size}, perhaps because it was drawn with the wrong fan"
         topic = "variance-through-a-layer"
-        return Finding("forward-scale", call.layer, measured, cause, GAIN, topic, severity, position=call.number)
+        return Finding("forward-scale", call.layer, measured, cause, ITS_GAIN, topic, severity, position=call.number)
     cause = f"its weight is too {size}; {named(norm.layer)}, a normalization, hides that from the signal, but the steps"
     cause += f" of training are too {steps} for such a weight"
     cure = "draw its weight by the usual scheme"
@@ -149,7 +149,7 @@ def _by_all(case: Case, layers: list[Call], sizes: list[float], grows: bool) -> 
     measured += f" {spoken(ends[1])}, {spoken(ratio, 1)} times {'more' if grows else 'less'}"
     factor = math.exp((math.log(sizes[-1]) - math.log(sizes[0])) / (len(sizes) - 1))
     cause = f"each layer multiplies the signal by about {spoken(factor)}; this should be near 1"
-    cure = GAIN
+    cure = ITS_GAIN
     if grows and _is_residual(layers):
         cause += "; each residual branch adds as much as is already there"
         cure = "multiply each branch by 1/sqrt(number of branches), start its last layer at zero, or normalize"
@@ -186,17 +186,9 @@ def _by_few(case: Case, few: list[Call], ratio: float) -> Finding:
     cause = (
         "these weights are too small, perhaps drawn with the wrong fan (groups and transposed convolutions change it)"
     )
+    cure = f"draw their weights {BY_GAIN}, or normalize"
     severity, topic = case.beyond(ratio, "trend"), "any-activation-any-layer"
-    return Finding(
-        "forward-scale",
-        few[0].layer,
-        measured,
-        cause,
-        GAIN.replace("its weight", "their weights"),
-        topic,
-        severity,
-        position=few[0].number,
-    )
+    return Finding("forward-scale", few[0].layer, measured, cause, cure, topic, severity, position=few[0].number)
 
 
 def _is_residual(layers: list[Call]) -> bool:
@@ -303,8 +295,8 @@ def _alike(apart: float, start: float) -> str:
 
 def _silence(case: Case, silent: Call) -> Finding:
     """What makes zeros of numbers, an activation apart, which has a rule of its own; else what receives them."""
-    named = {a.layer for a in case.freed.activations}
-    before_it = [c for c in case.freed.calls if c.number < silent.number and c.layer not in named]
+    activations = {a.layer for a in case.freed.activations}
+    before_it = [c for c in case.freed.calls if c.number < silent.number and c.layer not in activations]
     makers = [c for c in before_it if c.received and c.received.second_moment > 0 and c.returned.second_moment == 0]
     call = makers[-1] if makers else silent
     measured = "its output is exactly 0, though what it receives is not" if makers else "what it receives is exactly 0"
