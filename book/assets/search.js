@@ -25,7 +25,11 @@
   });
   const load = () => engine ??= Promise.all(["minisearch.js", "language_data.js", "sections.js"].map(script)).then(() => {
     const stemmer = new Stemmer();
-    const stem = (word) => /^[a-z]+$/.test(word) ? stemmer.stemWord(word) : word;
+    const stems = new Map(); // each word stands in many sections, and is stemmed once
+    const stem = (word) => {
+      if (!stems.has(word)) stems.set(word, /^[a-z]+$/.test(word) ? stemmer.stemWord(word) : word);
+      return stems.get(word);
+    };
     const oneWord = (text) => text.replace(/\b(batch|layer|group|instance)[ -]norm(?:alization)?\b/g, "$1norm");
     const tokens = (text) => oneWord(text.toLowerCase()).match(/[\p{L}\p{N}]+(?:[_.][\p{L}\p{N}]+)*_?/gu) ?? [];
     // A name such as kaiming_uniform_ is found whole and by its parts; a number such as 0.693 only whole.
