@@ -3,7 +3,7 @@
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Page
-from site_checks import PHONE, TWO_FRAMES, WIDE
+from site_checks import PHONE, WIDE
 
 import topics
 from tutorial_utils.claims import CLAIMS
@@ -112,17 +112,22 @@ def test_a_badge_leads_to_its_row(open_page, address):
     assert 0 < page.locator("tr:target").bounding_box()["y"] < page.viewport_size["height"]
 
 
-def test_a_badge_says_the_verdict_and_its_tip_the_claim(open_page, address):
+def test_a_badge_says_the_verdict_beside_the_claim(open_page, address):
     page, badge = a_badge(open_page, address)
-    tip = page.locator(f"{badge} + .claim-tip")
-    page.locator(badge).scroll_into_view_if_needed()
-    page.evaluate(TWO_FRAMES)  # its section was far away and is laid out now
-    assert page.locator(badge).inner_text() == "true in some cases" and not tip.is_visible()
-    page.locator(badge).hover()
+    assert page.locator(badge).text_content() == "true in some cases"
+    assert CLAIMS["bn-fewer-dents"].statement in page.locator(f"li:has(> {badge})").text_content()
+
+
+def test_words_that_lead_to_a_claim_have_a_tip(open_page, address):
+    words = 'a.claim-words[href$="#bn-bias-gets-no-gradient"]'
+    page = open_page(f"{address}chapters/{topics.pages()['batchnorm-training'].path.name}.html").page
+    link, tip = page.locator(words).first, page.locator(f"{words} + .claim-tip").first
+    assert not tip.is_visible()
+    link.hover()
     assert tip.is_visible()
     page.mouse.move(0, 0)
-    page.locator(badge).focus()
-    assert CLAIMS["bn-fewer-dents"].statement in tip.inner_text()
-    assert page.locator(badge).get_attribute("aria-describedby") == tip.get_attribute("id")
+    link.focus()
+    assert CLAIMS["bn-bias-gets-no-gradient"].statement in tip.inner_text()
+    assert link.get_attribute("aria-describedby") == tip.get_attribute("id")
     page.keyboard.press("Escape")
     assert not tip.is_visible()

@@ -269,6 +269,14 @@ def test_a_tip_says_where_a_statement_holds_if_that_is_short(monkeypatch):
     assert words(claim_links.closing(entry, "tip")) == "a < b refuted in general, true where named"
 
 
+def test_a_list_of_evidence_says_verdict_statement_and_where_it_holds(monkeypatch):
+    monkeypatch.setitem(claim_links.CLAIMS, "x", claim())
+    entry = measured_twice(claim(controls=("LayerNorm",)))
+    assert words(claim_links.line(entry, "e.html#x")) == "true in some cases a < b (true for: deep)"
+    monkeypatch.setattr(claim_links, "ROOM", 10)
+    assert words(claim_links.line(entry, "e.html#x")) == "true in some cases a < b"
+
+
 @pytest.mark.parametrize(("number", "where"), [(3, "Chapter 3"), (None, "Appendix")])
 def test_a_claim_leads_to_its_section(number, where):
     page = topics.Page("he", Path("he"), number)
