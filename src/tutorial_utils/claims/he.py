@@ -151,7 +151,7 @@ def small_constant_std_shrinks_gradients(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "Where both starts converge, He's and Glorot's end at the same accuracy.",
+    "At three hidden layers, where both converge, He's and Glorot's initialization reach the same accuracy.",
     source="He et al. (2015), section 4",
     quantity="test accuracy, He minus Glorot, three hidden ReLU layers, best of two rates",
     criterion=Method.MEDIAN.within(-0.02, 0.02, seeds=48),
