@@ -20,10 +20,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # scipy.stats is imported where it is first used
+import scipy  # scipy.special and scipy.stats are imported where they are first used
 import torch
 from numpy.typing import NDArray
-from scipy import special
 from torch import Tensor, nn
 from torch.nn import init
 
@@ -368,7 +367,9 @@ def _orthogonal_gain(matrix: Tensor, eps: float, alpha: float) -> float:
         square = gram.diagonal().mean()
         cosines = gram / square - torch.eye(len(part), dtype=gram.dtype)
         pairs = len(part) * (len(part) - 1) // 2
-        closeness = special.chdtr(pairs, vectors.shape[1] * cosines.triu(1).square().sum().item()) if pairs else 1.0
+        closeness = (
+            scipy.special.chdtr(pairs, vectors.shape[1] * cosines.triu(1).square().sum().item()) if pairs else 1.0
+        )
         if not (cosines.abs().max() <= _tolerance(eps) and closeness < alpha):
             return math.nan
     return math.sqrt(square.item())
@@ -396,11 +397,11 @@ def _below(distribution: Distribution, values: Entries) -> Entries:
     family, std, mean = distribution
     z = (values - mean) / std
     if family == "normal":
-        return np.asarray(special.ndtr(z))
+        return np.asarray(scipy.special.ndtr(z))
     if family == "uniform":
         return np.clip((1 + z / math.sqrt(3)) / 2, 0, 1)
-    tail = special.ndtr(-2.0)
-    return np.clip((special.ndtr(z * _STD_WITHIN_TWO) - tail) / (1 - 2 * tail), 0, 1)
+    tail = scipy.special.ndtr(-2.0)
+    return np.clip((scipy.special.ndtr(z * _STD_WITHIN_TWO) - tail) / (1 - 2 * tail), 0, 1)
 
 
 def _p_value(sample: Sample, distribution: Distribution) -> float:
@@ -425,8 +426,8 @@ def _largest_p(sample: Sample, distribution: Distribution) -> float:
 def _scale_p(sample: Sample, distribution: Distribution) -> float:
     """The two-sided chi-squared test of a normal distribution's standard deviation, mean zero."""
     statistic = sample.square_sum / distribution.std**2
-    below = special.chdtr(sample.counted, statistic * (1 + sample.eps) ** 2)
-    above = special.chdtrc(sample.counted, statistic * (1 - sample.eps) ** 2)
+    below = scipy.special.chdtr(sample.counted, statistic * (1 + sample.eps) ** 2)
+    above = scipy.special.chdtrc(sample.counted, statistic * (1 - sample.eps) ** 2)
     return min(1.0, 2 * float(min(below, above)))
 
 
@@ -484,7 +485,7 @@ def _truncated_p(sample: Sample) -> float:
     shape = _shape_p(_without_largest(sample), law, sample.eps * sample.largest)
     excess = abs(sample.square_sum / sample.counted / law.std**2 - 1) - 2 * sample.eps - 10 / sample.size
     z = max(excess, 0.0) / math.sqrt((_KURTOSIS_WITHIN_TWO - 1) / sample.counted)
-    return min(1.0, 2 * min(shape, 2 * float(special.ndtr(-z))))
+    return min(1.0, 2 * min(shape, 2 * float(scipy.special.ndtr(-z))))
 
 
 def _without_largest(sample: Sample) -> Entries:

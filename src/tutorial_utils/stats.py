@@ -3,8 +3,8 @@
 import math
 from typing import NamedTuple
 
+import scipy  # scipy.special is imported where it is first used
 import torch
-from scipy import special
 from torch import Tensor
 
 
@@ -100,6 +100,6 @@ def share_interval(count: int, trials: int, confidence: float = 0.95) -> tuple[f
             " count must be between 0 and trials, trials above 0, confidence between 0 and 1"
         )
     tail = (1 - confidence) / 2
-    low = special.betaincinv(count, trials - count + 1, tail) if count else 0.0
-    high = special.betaincinv(count + 1, trials - count, 1 - tail) if count < trials else 1.0
+    low = scipy.special.betaincinv(count, trials - count + 1, tail) if count else 0.0
+    high = scipy.special.betaincinv(count + 1, trials - count, 1 - tail) if count < trials else 1.0
     return float(low), float(high)
