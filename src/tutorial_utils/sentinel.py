@@ -88,18 +88,15 @@ def _made(make: Callable[[], nn.Module]) -> nn.Module:
 def _filled_memory() -> Iterator[None]:
     """Let torch fill whatever it allocates without writing: that is part of its deterministic mode."""
     settings: Any = torch.utils.deterministic  # whose one setting is no declared attribute
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        settings.fill_uninitialized_memory,
-    )
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    mode, filling = torch.get_deterministic_debug_mode(), settings.fill_uninitialized_memory
+    # torch.use_deterministic_algorithms sets the same, but imports torch's compiler, which takes a second.
+    torch.set_deterministic_debug_mode("warn")
     settings.fill_uninitialized_memory = True
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        settings.fill_uninitialized_memory = before[2]
+        torch.set_deterministic_debug_mode(mode)
+        settings.fill_uninitialized_memory = filling
 
 
 @torch.no_grad()
