@@ -165,7 +165,7 @@ def _ways(
     "glorot-both-ways",
     inputs=_widths,
     parts=("forward", "backward"),
-    right="both products are those of equations F5 and B4 with Glorot's variance.",
+    right="both products are those of the chapter's two formulas over all layers, with Glorot's variance.",
     mistakes={
         "Your backward product has one factor too many. δ at layer 1 is the gradient of its pre-activations, so it "
         "passes the weights of layers 2 to L only.": _ways(skip=(0, 0)),
