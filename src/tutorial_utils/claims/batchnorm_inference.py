@@ -106,7 +106,8 @@ def bn_fixed_statistics_are_deterministic(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "With batch statistics, other companions in a batch of 8 give one example in twenty, or more, another class.",
+    "With batch statistics, in fully connected networks, other companions in a batch of 8 give one example in twenty,"
+    " or more, another class.",
     source="this book; cf. Ioffe and Szegedy (2015), section 3.1",
     quantity="share of test examples whose class differs between two random orders, mean over the pairs of five",
     criterion=Method.MEAN.within(0.05, 1.0, seeds=8),
@@ -317,7 +318,7 @@ def bn_batch_statistics_undo_a_shift(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "BatchNorm can be folded exactly into the layer before it.",
+    "BatchNorm can be folded exactly into the layer before it, whatever the mode.",
     source="folklore; PyTorch docs: in eval mode",
     quantity="largest difference of the outputs, relative to the largest output",
     criterion=Method.RANGE.within(*ROUNDING, seeds=16),

@@ -64,7 +64,7 @@ def bn_makes_gaussian(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "In training, normalization is performed on each batch, so that the outputs are bounded.",
+    "In training, normalization is performed on each batch, so that one bound holds for outputs of every batch.",
     source="source text",
     quantity="growth of the largest output of a batch with one outlier",
     criterion=Method.MEAN.within(0.0, 2.0, seeds=32),  # anything bounded
@@ -165,7 +165,7 @@ class _ConstantStatistics(nn.Module):
 
 
 @claim(
-    "The gradient must flow through the batch's statistics: a network that treats them as constants trains worse.",
+    "The gradient must flow through the batch's statistics: a network that treats both as constants trains worse.",
     source="Ioffe and Szegedy (2015), section 2",
     quantity="final loss at rate 0.1, with constant statistics over with gradient",
     criterion=Method.MEDIAN.within(1.25, math.inf, seeds=9),  # worse by what one would notice
@@ -226,7 +226,7 @@ def bn_rate_belongs_to_a_row(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "With BatchNorm, weight decay does to the function what an exponentially growing learning rate does.",
+    "With BatchNorm in train mode, weight decay does to the function what an exponentially growing learning rate does.",
     source="Li and Arora (2020)",
     quantity="largest difference of two loss curves over 80 steps",
     criterion=Method.RANGE.within(0.0, 1e-6, seeds=8),
@@ -303,7 +303,7 @@ def bn_equal_units_stay_equal(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "Behind BatchNorm the deviation is 1, whatever the scale of the weights before it.",
+    "Behind BatchNorm, in train mode, the deviation is 1, whatever the scale of the weights before it.",
     source="Ioffe and Szegedy (2015), section 3.3",
     quantity="deviation of the output",
     criterion=Method.MEAN.within(0.95, 1.05, seeds=16),
