@@ -16,8 +16,8 @@ from tutorial_utils.claims import CLAIMS
 from tutorial_utils.claims.ledger import Entry, load
 
 PAGE = "evidence.html#"
-ROOM = 80
-"""Characters: where the cases in which a statement holds take more, the tip does not name them."""
+ROOM, LINE = 80, 200
+"""Characters: where the cases in which a statement holds take more, a tip, and a line of a list, do not name them."""
 
 
 @cache
@@ -47,8 +47,9 @@ def closing(entry: Entry, tip: str) -> str:
 
 def line(entry: Entry, address: str) -> str:
     """One claim in the list of a section: its verdict as a badge that leads to the ledger, and its statement."""
-    where = held(entry).removeprefix(entry.verdict).removeprefix(": ")
-    cases = f" <span class='where'>(true for: {escape(where)})</span>" if where else ""
+    where = str(entry).removeprefix(entry.verdict).removeprefix(": ")
+    said = f"true for: {where}" if len(where) <= LINE else "the ledger has the cases in which it is true"
+    cases = f" <span class='where'>({escape(said)})</span>" if where else ""
     return (
         f"<li data-verdict='{entry.verdict.name.lower()}'><a class='reference internal claim-badge'"
         f" href='{escape(address)}'>{SHORT[entry.verdict]}</a> {escape(CLAIMS[entry.id].statement)}{cases}</li>"

@@ -273,8 +273,8 @@ def test_a_list_of_evidence_says_verdict_statement_and_where_it_holds(monkeypatc
     monkeypatch.setitem(claim_links.CLAIMS, "x", claim())
     entry = measured_twice(claim(controls=("LayerNorm",)))
     assert words(claim_links.line(entry, "e.html#x")) == "true in some cases a < b (true for: deep)"
-    monkeypatch.setattr(claim_links, "ROOM", 10)
-    assert words(claim_links.line(entry, "e.html#x")) == "true in some cases a < b"
+    monkeypatch.setattr(claim_links, "LINE", 3)
+    assert words(claim_links.line(entry, "e.html#x")).endswith("a < b (the ledger has the cases in which it is true)")
 
 
 @pytest.mark.parametrize(("number", "where"), [(3, "Chapter 3"), (None, "Appendix")])
