@@ -1,7 +1,9 @@
 """The chapters as committed: complete, up to date, in the book's form, and true to their own numbers."""
 
 import ast
+import builtins
 import re
+import symtable
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,10 +201,34 @@ def page_problems(nb: NotebookNode) -> list[str]:
     return [*width_problems(nb), *cell_problems(nb), *number_problems(nb)]
 
 
+def symbols(source: str) -> tuple[set[str], set[str], set[str]]:
+    """The names that code reads at once, that its functions read when they are called, and that it binds."""
+    table = symtable.symtable(source, "cell", "exec")
+    own = table.get_symbols()
+    bound = {one.get_name() for one in own if one.is_assigned() or one.is_imported() or one.is_namespace()}
+    inner, when_called = table.get_children(), set()
+    while inner:
+        scope = inner.pop()
+        inner += scope.get_children()
+        when_called |= {one.get_name() for one in scope.get_symbols() if one.is_global() and one.is_referenced()}
+    return {one.get_name() for one in own if one.is_referenced()}, when_called, bound
+
+
+def retyping_problems(nb: NotebookNode) -> Iterator[str]:
+    """Names in visible code that neither visible code nor a cell named Setup defines: who retypes it needs them."""
+    cells = [symbols(cell.source) for cell in code_cells(nb) if not is_folded(cell) or caption(cell)[:5] == "Setup"]
+    known = set(dir(builtins))
+    anywhere = known.union(*(bound for *_, bound in cells))
+    for at_once, when_called, bound in cells:
+        known |= bound
+        if missing := sorted((at_once - known) | (when_called - anywhere)):
+            yield f"visible code needs {', '.join(missing)}, from a folded cell that is not named Setup"
+
+
 def problems(nb: NotebookNode) -> list[str]:
     text = markdown(nb)
     own = [*opening_problems(text), *section_problems(text), *layer_problems(nb), *predict_problems(nb)]
-    return [*page_problems(nb), *own]
+    return [*page_problems(nb), *own, *retyping_problems(nb)]
 
 
 def lacks_kernelspec(text: str) -> bool:
@@ -368,6 +394,8 @@ BAD = {
     "7 names of the package": made_up(setup="# Setup\n" + MANY, source="a, b, c, d, e, f, g"),
     "no line 'Answer: ...' is printed": made_up(printed="0.25\n"),
     "asks nothing": made_up(GOOD.replace("How much does it keep?", "It keeps something.")),
+    "visible code needs tau": made_up(source="tau / 4"),
+    "visible code needs sigma": made_up(source="def quarter():\n    return sigma / 4"),
     "3 cells with the tag nbval-ignore-output": made_up(ignored=MAX_IGNORED_OUTPUTS + 1),
 }
 
