@@ -194,7 +194,7 @@ def test_every_topic_is_registered_in_order() -> None:
 def test_an_effect_on_the_other_side_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CLAIMS, "x", example())  # agrees from 1 to 2
     outcomes = {"agrees": AGREES, "refutes": REFUTES, "open": OPEN, "control": CONTROL}
-    monkeypatch.setitem(STORED, "x", Entry("x", Verdict.IN_GENERAL, outcomes, ()))
+    monkeypatch.setitem(STORED, "x", Entry("x", Verdict.IN_SOME_CASES, outcomes, ()))
 
     def quick(**effects: float) -> Entry:
         evidence = tuple(Evidence(name, effects.get(name, 0.0), -9.0, 9.0, 8) for name in outcomes)
@@ -396,8 +396,8 @@ def test_outcome(interval: tuple[float, float], outcome: Outcome) -> None:
         ([AGREES], Verdict.SUPPORTED, Verdict.SUPPORTED),
         ([AGREES, AGREES], Verdict.SUPPORTED, Verdict.SUPPORTED),
         ([AGREES, OPEN], Verdict.UNDECIDED, Verdict.SUPPORTED),
-        ([AGREES, REFUTES], Verdict.IN_GENERAL, Verdict.SUPPORTED),
-        ([AGREES, REFUTES, OPEN], Verdict.IN_GENERAL, Verdict.SUPPORTED),
+        ([AGREES, REFUTES], Verdict.IN_SOME_CASES, Verdict.SUPPORTED),
+        ([AGREES, REFUTES, OPEN], Verdict.IN_SOME_CASES, Verdict.SUPPORTED),
         ([REFUTES], Verdict.REFUTED, Verdict.NOT_FOUND),
         ([REFUTES, REFUTES], Verdict.REFUTED, Verdict.NOT_FOUND),
         ([REFUTES, OPEN], Verdict.REFUTED, Verdict.UNDECIDED),
@@ -420,8 +420,8 @@ def test_a_condition_counts_only_where_all_sets_of_seeds_agree() -> None:
     first, second = set_of(1.2, 0.1, 1.2, 0.1, 1.2), set_of(1.3, 0.2, 0.1, 1.3, 0.8)
     entry = concluded(example(), first, second)
     assert list(entry.outcomes.values()) == [AGREES, REFUTES, OPEN, OPEN, OPEN]
-    assert entry.sets == (first, second) and entry.verdict is Verdict.IN_GENERAL and entry.where == "0"
-    assert str(entry) == "refuted in general, true where named: 0"
+    assert entry.sets == (first, second) and entry.verdict is Verdict.IN_SOME_CASES and entry.where == "0"
+    assert str(entry) == "true in some cases: 0"
     assert str(concluded(example(scope="existential"), first, second)) == "supported: 0"
     assert str(concluded(example(), first[:1], second[:1])) == "supported"
     assert str(concluded(example(), first[2:], second[2:])) == "not decided by these measurements"
@@ -601,15 +601,15 @@ def test_a_claim_named_twice_is_measured_once(cheap: str, monkeypatch: pytest.Mo
 
 
 def test_another_condition_is_a_change() -> None:
-    old = Entry("x", Verdict.IN_GENERAL, {"a": AGREES, "b": REFUTES}, ())
+    old = Entry("x", Verdict.IN_SOME_CASES, {"a": AGREES, "b": REFUTES}, ())
     new = old._replace(outcomes={"a": REFUTES, "b": AGREES})
-    general = "refuted in general, true where named"
+    general = "true in some cases"
     assert changes({"x": old}, {"x": new}) == [f"x: {general}: a -> {general}: b"]
     assert not changes({"x": old}, {"x": old, "y": old})
 
 
 def test_conditions_that_were_decided_and_are_not_so_now() -> None:
-    old = Entry("x", Verdict.IN_GENERAL, {"a": AGREES, "b": REFUTES, "c": OPEN, "d": CONTROL}, ())
+    old = Entry("x", Verdict.IN_SOME_CASES, {"a": AGREES, "b": REFUTES, "c": OPEN, "d": CONTROL}, ())
     new = old._replace(outcomes={"a": OPEN, "b": REFUTES, "c": AGREES, "d": CONTROL}, verdict=Verdict.REFUTED)
     assert unlike(old, new) == ["a"] and unlike(old, old) == []
     assert replication({"x": old}, {"x": new, "y": new}) == "NOT AGAIN x: a\n0 of 1 (0%) verdicts repeat"

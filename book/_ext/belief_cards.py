@@ -18,7 +18,7 @@ from tutorial_utils.claims import CLAIMS
 from tutorial_utils.claims.ledger import Entry
 from tutorial_utils.claims.registry import Claim, Outcome, Verdict
 
-GUESSES = {Verdict.REFUTED: "nowhere", Verdict.IN_GENERAL: "in some cases"}
+GUESSES = {Verdict.REFUTED: "nowhere", Verdict.IN_SOME_CASES: "in some cases"}
 """The verdicts of what measured wrong, each as an answer to "Where does it hold?"."""
 OPEN = 6
 """How many cards stand outside the fold."""

@@ -31,7 +31,7 @@ COLUMNS = ("Claim", "Verdict", "Effect and interval", "Measured under", "Shown i
 SHORT = {
     Verdict.SUPPORTED: "supported",
     Verdict.REFUTED: "refuted",
-    Verdict.IN_GENERAL: "true in some cases",
+    Verdict.IN_SOME_CASES: "true in some cases",
     Verdict.NOT_FOUND: "not found",
     Verdict.UNDECIDED: "not decided",
 }

@@ -227,7 +227,7 @@ def test_the_row_of_a_claim():
     )
     html = claims_table.row(about, measured_twice(about), "<a href='p.html#s'>S</a>")
     row = BeautifulSoup(html, "html.parser")
-    assert row.tr["id"] == "x" and row.a["href"] == "p.html#s" and row.tr["data-verdict"] == "in_general"
+    assert row.tr["id"] == "x" and row.a["href"] == "p.html#s" and row.tr["data-verdict"] == "in_some_cases"
     for part in (
         "a < b folklore",
         "agrees from 1 to 2",
@@ -235,7 +235,7 @@ def test_the_row_of_a_claim():
         "shallow: 3 decades [3, 3]; again 3 [3, 3]: refutes",
         "wide: 1.5 decades [1.5, 1.5]; again 3 [3, 3] ≠ : open",
         "LayerNorm: 1.5 decades [1.5, 1.5]; again 1.5 [1.5, 1.5]: control",
-        "refuted in general, true where named : deep",
+        "true in some cases : deep",
         "universal Data: digits, mnist Pixels standardized: global, pixel Optimizer: SGD Budget: 100 steps, batch 32 "
         "Controls: LayerNorm Seeds: twice 8",
     ):
@@ -264,9 +264,9 @@ def test_cards_take_a_topic_at_a_time(monkeypatch):
 def test_a_tip_says_where_a_statement_holds_if_that_is_short(monkeypatch):
     monkeypatch.setitem(claim_links.CLAIMS, "x", claim())
     entry = measured_twice(claim(controls=("LayerNorm",)))
-    assert words(claim_links.closing(entry, "tip")) == "a < b refuted in general, true where named: deep"
+    assert words(claim_links.closing(entry, "tip")) == "a < b true in some cases: deep"
     monkeypatch.setattr(claim_links, "ROOM", 10)
-    assert words(claim_links.closing(entry, "tip")) == "a < b refuted in general, true where named"
+    assert words(claim_links.closing(entry, "tip")) == "a < b true in some cases"
 
 
 def test_a_list_of_evidence_says_verdict_statement_and_where_it_holds(monkeypatch):

@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
     def __str__(self) -> str:
         """The verdict, and where the statement holds if not everywhere."""
-        named = self.verdict in (Verdict.SUPPORTED, Verdict.IN_GENERAL) and self.where
+        named = self.verdict in (Verdict.SUPPORTED, Verdict.IN_SOME_CASES) and self.where
         return f"{self.verdict}: {named}" if named else self.verdict
 
 

@@ -24,7 +24,7 @@ class Verdict(StrEnum):
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
-    IN_GENERAL = "refuted in general, true where named"
+    IN_SOME_CASES = "true in some cases"
     NOT_FOUND = "not found in what was tried"  # no number of cases refutes that there is one
     UNDECIDED = "not decided by these measurements"
 
@@ -162,7 +162,7 @@ class Claim:
             nowhere = votes == {Outcome.REFUTES}
             return Verdict.SUPPORTED if agreed else Verdict.NOT_FOUND if nowhere else Verdict.UNDECIDED
         if refuted:
-            return Verdict.IN_GENERAL if agreed else Verdict.REFUTED
+            return Verdict.IN_SOME_CASES if agreed else Verdict.REFUTED
         return Verdict.SUPPORTED if votes == {Outcome.AGREES} else Verdict.UNDECIDED
 
 

@@ -61,7 +61,7 @@ STATEMENTS = (
         "The randomized weights are depends on the size of the previous layer of neurons.",
         "The variance follows fan_in, in every mode.",
         ("he-weights-follow-previous-layer",),
-        Verdict.IN_GENERAL,
+        Verdict.IN_SOME_CASES,
         "With fan_in, PyTorch's default, He's weights follow the layer before; with fan_out they follow the next one.",
     ),
     Statement(
@@ -77,7 +77,7 @@ STATEMENTS = (
             "apply-reaches-every-matrix",
             "small-positive-bias-helps",
         ),
-        Verdict.IN_GENERAL,
+        Verdict.IN_SOME_CASES,
         "The first snippet draws what Linear draws, a third of He's variance; the second reaches Linear layers only.",
     ),
     Statement(
@@ -85,7 +85,7 @@ STATEMENTS = (
         "Normalization is performs on each batch so that outputs of each NNs are bounded.",
         "One bound holds for batches of every size.",
         ("bn-outputs-bounded",),
-        Verdict.IN_GENERAL,
+        Verdict.IN_SOME_CASES,
         "A normalized value of a batch of m lies within √(m - 1); that bound grows with the batch, and eval has none.",
     ),
     Statement(
@@ -93,7 +93,7 @@ STATEMENTS = (
         "If normalization is performed through the values input during inference, [...] it's wrong !",
         "The statistics of test batches cost accuracy, whatever the batches.",
         ("bn-test-batch-statistics-are-wrong",),
-        Verdict.IN_GENERAL,
+        Verdict.IN_SOME_CASES,
         "Small or sorted test batches cost accuracy, large mixed ones hardly any, and on shifted images they gain it.",
     ),
     Statement(
@@ -101,7 +101,7 @@ STATEMENTS = (
         "Using the moving average of the mini-batch stored in advance.",
         "Moving averages are as accurate as averages with the final weights.",
         ("bn-moving-averages-suffice",),
-        Verdict.IN_GENERAL,
+        Verdict.IN_SOME_CASES,
         "Moving averages suffice once they have forgotten their start; after a few steps with a slow one they do not.",
     ),
     Statement(
@@ -117,7 +117,7 @@ STATEMENTS = (
         "Normalization reduces possibility of a local optimum [...] by reducing dent of the local minimum.",
         "The barriers between solutions are lower with BatchNorm, as the network evaluates them.",
         ("bn-fewer-dents",),
-        Verdict.IN_GENERAL,
+        Verdict.IN_SOME_CASES,
         "The barrier between two solutions is no lower with BatchNorm, unless its statistics are recomputed there.",
     ),
     Statement(
@@ -125,7 +125,7 @@ STATEMENTS = (
         "Instability is caused by 'Internal Covariance Shift' [...]. 'Batch Norm' also prevents this disadvantage.",
         "What a layer sees, and what its gradient is, change less when the layers before it learn.",
         ("bn-less-covariate-shift", "bn-less-gradient-shift"),
-        Verdict.IN_GENERAL,
+        Verdict.IN_SOME_CASES,
         "Each input's mean and standard deviation change less; how inputs vary together, and the gradient, need not.",
     ),
     Statement(
@@ -141,7 +141,7 @@ STATEMENTS = (
         "Performance of training becomes less dependence on weight initial value selection.",
         "More scales of the start lead to a good network with BatchNorm, and nearly all do.",
         ("bn-less-dependence-on-the-start", "bn-free-from-initialization"),
-        Verdict.IN_GENERAL,
+        Verdict.IN_SOME_CASES,
         "With BatchNorm more scales of the weights work, not all; equal weights stay equal, and β is a start, too.",
     ),
     Statement(
@@ -149,7 +149,7 @@ STATEMENTS = (
         "It could reduce the risk of over-fitting",
         "The gap between training and test accuracy is smaller with BatchNorm, at a common rate and at its own.",
         ("bn-less-overfitting",),
-        Verdict.IN_GENERAL,
+        Verdict.IN_SOME_CASES,
         "The gap was smaller in one case, digits with centered pixels at own rates; at a common rate it can be larger.",
     ),
 )

@@ -174,7 +174,7 @@ def verdict_of(outcomes: list[str]) -> str:
     ('supported', 'not decided', 'refuted')
     """
     if "refutes" in outcomes:
-        return "refuted in general, true where named" if "agrees" in outcomes else "refuted"
+        return "true in some cases" if "agrees" in outcomes else "refuted"
     return "supported" if set(outcomes) == {"agrees"} else "not decided"
 
 
