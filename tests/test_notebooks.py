@@ -152,6 +152,17 @@ def test_ids_survive_an_insertion(plain: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_kernel")
+def test_a_first_reading_takes_what_stands_open_before_its_end() -> None:
+    closed = ":::{admonition} Optional\n:class: dropdown\n" + "closed " * 900 + "\n:::\n"
+    folded = nbformat.v4.new_code_cell("x = 1\n" * 350, metadata={"tags": ["hide-input"]})
+    opening = nbformat.v4.new_markdown_cell("open " * 1000 + "\n\n" + closed)
+    ends = nbformat.v4.new_markdown_cell(f"{notebooks.READING_ENDS}.** " + "later " * 500)
+    page = nbformat.v4.new_notebook(cells=[opening, folded, ends])
+    assert notebooks.reading_time(page) == "About 10 minutes for the first reading, 35 for everything."
+    page.cells.pop()
+    assert notebooks.reading_time(page) == "About 30 minutes."
+
+
 def test_what_is_up_to_date_is_not_executed(plain: Path) -> None:
     assert notebooks.compile_chapter(plain).action == "up to date"
 

@@ -50,6 +50,9 @@ SOURCES = (
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 CELL_TIMEOUT = 120
 """Seconds after which a cell counts as hanging. On a busy machine the end of a cell may go unnoticed until then."""
+READING_ENDS = "**Here the first reading ends"
+"""What marks the end of a chapter's first reading, which leaves out closed boxes and folded code."""
+CLOSED_BOX = re.compile(r"^:::\{admonition\}[^\n]*\n:class: dropdown\n.*?^:::$", re.MULTILINE | re.DOTALL)
 PREREQUISITES = re.compile(r"^\*\*Prerequisites\.\*\* .*$", re.MULTILINE)
 WORDS_A_MINUTE, LINES_A_MINUTE = 100, 35
 """How fast text and code are read; fitted to the minutes that the authors once estimated for eleven chapters."""
@@ -118,11 +121,32 @@ def parse(text: str, name: str) -> NotebookNode:
     return nb
 
 
-def minutes(nb: NotebookNode) -> int:
+def minutes(cells: Sequence[NotebookNode]) -> int:
     """About how long reading takes, in steps of five."""
-    words = sum(len(cell.source.split()) for cell in nb.cells if cell.cell_type == "markdown")
-    lines = sum(len(cell.source.splitlines()) for cell in code_cells(nb))
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    lines = sum(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code")
     return max(5, 5 * round((words / WORDS_A_MINUTE + lines / LINES_A_MINUTE) / 5))
+
+
+def first_reading(nb: NotebookNode) -> list[NotebookNode]:
+    """What stands open on the page before its first reading ends; nothing if it marks no such end."""
+    cells: list[NotebookNode] = []
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            before, end, _ = cell.source.partition(READING_ENDS)
+            cells.append(nbformat.v4.new_markdown_cell(CLOSED_BOX.sub("", before)))
+            if end:
+                return cells
+        elif not notebook_lint.is_folded(cell):
+            cells.append(cell)
+    return []
+
+
+def reading_time(nb: NotebookNode) -> str:
+    """How long a page takes, in words."""
+    if first := first_reading(nb):
+        return f"About {minutes(first)} minutes for the first reading, {minutes(nb.cells)} for everything."
+    return f"About {minutes(nb.cells)} minutes."
 
 
 def fold(cell: NotebookNode) -> None:
@@ -136,7 +160,7 @@ def fold(cell: NotebookNode) -> None:
 
 def complete(nb: NotebookNode, folder: Path) -> NotebookNode:
     """Put in what sources leave to the compiler: files of linked topics, a chapter's minutes, names of folds."""
-    time = f" About {minutes(nb)} minutes."
+    time = f" {reading_time(nb)}"
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             cell.source = PREREQUISITES.sub(rf"\g<0>{time}", topics.linked(cell.source, folder))
