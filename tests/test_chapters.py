@@ -29,8 +29,8 @@ MAX_SNIPPET_LINES = 6
 """Lines of the first cell: the answer of the chapter, to copy."""
 MAX_PACKAGE_NAMES = 6
 """Names of the package in the visible code of a chapter: what a reader must learn beside torch."""
-MAX_WORDS_BEFORE_PICTURE = 260
-"""Words of prose before the first picture or explorer: two screens."""
+MAX_WORDS_BEFORE_PICTURE = 270
+"""Words of prose before the first picture or explorer, those of the reading time included: two screens."""
 MAX_WIDTH = 84
 """Characters in a line of code or of printed text: what a page shows on a laptop without scrolling sideways."""
 MAX_IGNORED_OUTPUTS = 2
