@@ -151,7 +151,6 @@ def test_ids_survive_an_insertion(plain: Path) -> None:
     assert len(set(after)) == len(after) == len(before) + 1
 
 
-@pytest.mark.usefixtures("no_kernel")
 def test_a_first_reading_takes_what_stands_open_before_its_end() -> None:
     closed = ":::{admonition} Optional\n:class: dropdown\n" + "closed " * 900 + "\n:::\n"
     folded = nbformat.v4.new_code_cell("x = 1\n" * 350, metadata={"tags": ["hide-input"]})
@@ -163,6 +162,7 @@ def test_a_first_reading_takes_what_stands_open_before_its_end() -> None:
     assert notebooks.reading_time(page) == "About 30 minutes."
 
 
+@pytest.mark.usefixtures("no_kernel")
 def test_what_is_up_to_date_is_not_executed(plain: Path) -> None:
     assert notebooks.compile_chapter(plain).action == "up to date"
 
