@@ -137,7 +137,7 @@ def test_an_address_with_a_state_draws_it(open_page: Callable[..., Visit], addre
 def test_a_page_says_where_its_controls_move_and_shows_their_first_picture() -> None:
     words = "un this chapter (Binder, Colab or JupyterLab) to move the controls."
     pages = {page: BeautifulSoup(text, "html.parser") for page, text in TEXTS.items() if words in text}
-    assert len([page for page in pages if page.startswith("chapters/")]) >= 4
+    assert len([page for page in pages if page.startswith("chapters/")]) >= 5
     for page, soup in pages.items():
         (cell,) = (cell for cell in soup.select(".cell") if "@interact(" in cell.get_text())
         assert cell.select_one(".cell_output").get_text().strip(), page
