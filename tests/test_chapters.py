@@ -29,8 +29,8 @@ MAX_SNIPPET_LINES = 6
 """Lines of the first cell: the answer of the chapter, to copy."""
 MAX_PACKAGE_NAMES = 6
 """Names of the package in the visible code of a chapter: what a reader must learn beside torch."""
-MAX_WORDS_BEFORE_PICTURE = 270
-"""Words of prose before the first picture or explorer, those of the reading time included: two screens."""
+MAX_WORDS_BEFORE_PICTURE = 260
+"""Words of prose before the first picture or explorer: two screens."""
 MAX_WIDTH = 84
 """Characters in a line of code or of printed text: what a page shows on a laptop without scrolling sideways."""
 MAX_IGNORED_OUTPUTS = 2
@@ -132,11 +132,15 @@ def cell_problems(nb: NotebookNode) -> Iterator[str]:
             yield f"folded code cell {number} does not begin with a comment that names it: {cell.source[:60]!r}"
 
 
+def is_setup(cell: NotebookNode) -> bool:
+    return caption(cell).startswith("Setup")
+
+
 def first_cells_problems(nb: NotebookNode) -> Iterator[str]:
     snippet, setup = [*code_cells(nb), None, None][:2]
     if snippet is None or is_folded(snippet) or len(snippet.source.splitlines()) > MAX_SNIPPET_LINES:
         yield f"the first code cell is not the answer to copy, visible and of at most {MAX_SNIPPET_LINES} lines"
-    if setup is None or not is_folded(setup) or not caption(setup).startswith("Setup"):
+    if setup is None or not is_folded(setup) or not is_setup(setup):
         yield "the second code cell is not folded and named 'Setup'"
 
 
@@ -216,7 +220,7 @@ def symbols(source: str) -> tuple[set[str], set[str], set[str]]:
 
 def retyping_problems(nb: NotebookNode) -> Iterator[str]:
     """Names in visible code that neither visible code nor a cell named Setup defines: who retypes it needs them."""
-    cells = [symbols(cell.source) for cell in code_cells(nb) if not is_folded(cell) or caption(cell)[:5] == "Setup"]
+    cells = [symbols(cell.source) for cell in code_cells(nb) if not is_folded(cell) or is_setup(cell)]
     known = set(dir(builtins))
     anywhere = known.union(*(bound for *_, bound in cells))
     for at_once, when_called, bound in cells:
