@@ -52,7 +52,6 @@ CELL_TIMEOUT = 120
 """Seconds after which a cell counts as hanging. On a busy machine the end of a cell may go unnoticed until then."""
 READING_ENDS = "**Here the first reading ends"
 """What marks the end of a chapter's first reading, which leaves out closed boxes and folded code."""
-CLOSED_BOX = re.compile(r"^:::\{admonition\}[^\n]*\n:class: dropdown\n.*?^:::$", re.MULTILINE | re.DOTALL)
 PREREQUISITES = re.compile(r"^\*\*Prerequisites\.\*\* .*$", re.MULTILINE)
 WORDS_A_MINUTE, LINES_A_MINUTE = 100, 35
 """How fast text and code are read; fitted to the minutes that the authors once estimated for eleven chapters."""
@@ -134,7 +133,7 @@ def first_reading(nb: NotebookNode) -> list[NotebookNode]:
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             before, end, _ = cell.source.partition(READING_ENDS)
-            cells.append(nbformat.v4.new_markdown_cell(CLOSED_BOX.sub("", before)))
+            cells.append(nbformat.v4.new_markdown_cell(plain_markdown.without_closed_boxes(before)))
             if end:
                 return cells
         elif not notebook_lint.is_folded(cell):

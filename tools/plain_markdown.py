@@ -170,8 +170,18 @@ def folded(title: str, body: str) -> str:
     return f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>"
 
 
+def is_closed(block: re.Match[str]) -> bool:
+    """Whether a box shows its title only until it is clicked."""
+    return "dropdown" in block["options"]
+
+
+def without_closed_boxes(text: str) -> str:
+    """What a page shows of a text before anything is clicked."""
+    return BLOCK.sub(lambda block: "" if is_closed(block) else block[0], text)
+
+
 def _admonition(block: re.Match[str], page: Source) -> str:
-    box = folded if "dropdown" in block["options"] else quotation
+    box = folded if is_closed(block) else quotation
     return box(block["title"], block["body"].strip())
 
 
