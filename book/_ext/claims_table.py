@@ -28,10 +28,7 @@ from tutorial_utils.claims.registry import Claim, Evidence, Outcome, Verdict
 SCRIPT = "ledger.js"
 WIDTH, ROW = 120.0, 14.0  # of a drawing, in CSS pixels
 COLUMNS = ("Claim", "Verdict", "Effect and interval", "Measured under", "Shown in")
-SHORT = {
-    Verdict.SUPPORTED: "supported",
-    Verdict.REFUTED: "refuted",
-    Verdict.IN_SOME_CASES: "true in some cases",
+SHORT = {verdict: str(verdict) for verdict in Verdict} | {
     Verdict.NOT_FOUND: "not found",
     Verdict.UNDECIDED: "not decided",
 }
