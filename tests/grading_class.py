@@ -11,11 +11,8 @@ import nbformat
 from nbformat import NotebookNode
 
 NAME = "10-batchnorm-training"
-FORWARD, BACKWARD, LAYER, LARGEST, RATE, DECAY = (
-    *("bn-forward", "bn-backward", "bn-broken-layer"),
-    *("bn-largest-output", "bn-matching-rate", "bn-decay-rates"),
-)
-ALL = frozenset({FORWARD, BACKWARD, LAYER, LARGEST, RATE, DECAY})
+FORWARD, BACKWARD, LAYER, LARGEST = "bn-forward", "bn-backward", "bn-broken-layer", "bn-largest-output"
+ALL = frozenset({FORWARD, BACKWARD, LAYER, LARGEST})
 NOTHING: frozenset[str] = frozenset()
 SECRET = "the-midterm-is-on-chapter-twelve"
 """Stands in one student's notebook; nobody else may get to see it."""
@@ -237,7 +234,7 @@ def copied(paper: Paper) -> Any:
     return paper.solve(student="ada")
 
 
-@student(frozenset({FORWARD, LARGEST, RATE, DECAY}))
+@student(frozenset({FORWARD, LARGEST}))
 def endless(paper: Paper) -> Any:
     """Honest, with a loop that does not end in one function, and an error in another."""
     paper.solve(student="endless")
@@ -609,7 +606,7 @@ def renamed_checks(paper: Paper) -> Any:
     for exercise in ALL:
         check = paper.check(exercise)
         check.metadata.nbgrader.update(grade_id=f"{LARGEST}-check", solution=True, locked=False)
-        check.id, check.source = paper.check(RATE).id, "1000"
+        check.id, check.source = paper.check(LARGEST).id, "1000"
     return paper.nb
 
 
@@ -669,7 +666,7 @@ def equal_to_everything(paper: Paper) -> Any:
         "    __rsub__ = __sub__\n    __ne__ = __lt__ = __gt__ = lambda self, o: False\n    __hash__ = None\n"
         "class Any(torch.Tensor):\n    @classmethod\n"
         "    def __torch_function__(cls, *a, **k): return torch.ones(1, dtype=torch.bool)\n"
-        "largest = matching_rate = rates_without_decay = lambda *a: Number(1)\n"
+        "largest = lambda *a: Number(1)\n"
         "batch_norm = batch_norm_backward = lambda z, *a: z.as_subclass(Any)\nSoundNorm = Any",
     )
     return paper.nb
@@ -809,9 +806,8 @@ def swells(paper: Paper) -> Any:
     """Answers that are short messages, and fill the memory or the hours of who looks at them."""
     paper.solve(frozenset({LARGEST}), "swells")
     paper.answer(FORWARD, "def batch_norm(*a): return torch.zeros(10**9, 0)")
-    paper.answer(BACKWARD, "def batch_norm_backward(*a): return {str(i): i for i in range(10**5)}")
+    paper.answer(BACKWARD, "def batch_norm_backward(*a): return [0] * 10**6, {str(i): i for i in range(10**5)}")
     paper.answer(LAYER, "def SoundNorm(*a): return torch.zeros(1).expand(10**9)")
-    paper.answer(RATE, "def matching_rate(*a): return [0] * 10**6")
     return paper.nb
 
 
@@ -975,7 +971,7 @@ def load(*a, **k):
     name, expression, observe, inputs, *rest = request
     return (name, expression, lambda answer, *given: [given[0], False], inputs, *rest)
 pickle.load = load
-largest = matching_rate = rates_without_decay = batch_norm = batch_norm_backward = SoundNorm = lambda *a: a[0]
+largest = batch_norm = batch_norm_backward = SoundNorm = lambda *a: a[0]
 """
 
 
@@ -996,7 +992,7 @@ class Liar(torch.Tensor):
     __bool__, __len__, __hash__ = (lambda self: True), (lambda self: 10**9), (lambda self: 0)
     numpy = lambda self, *a: __import__("numpy").zeros(10**9, dtype="bool")
 def liar(*a): return torch.zeros(3).as_subclass(Liar)
-largest = matching_rate = rates_without_decay = batch_norm = liar
+largest = batch_norm = liar
 def batch_norm_backward(*a): return (liar(), liar(), liar())
 class SoundNorm(nn.Module):
     __class__ = nn.BatchNorm1d

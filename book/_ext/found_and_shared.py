@@ -36,6 +36,7 @@ SEARCHED_AS = {
     "batchnorm-inference": "Batch normalization in eval mode, running_mean, momentum",
     "batchnorm-clinic": "Batch normalization problems, worse in eval mode",
     "what-batchnorm-buys": "Benefits of batch normalization",
+    "scale-invariance": "Effective learning rate, weight decay with BatchNorm",
     "why-batchnorm-helps": "Internal covariate shift, loss landscape",
 }
 """Words that people search for and the heading of a chapter lacks, by topic; they stand in the title of the window."""

@@ -10,9 +10,11 @@ from explorer_reading import CONTRAST, LINES, READ, explorers, frame_at, problem
 from playwright.sync_api import Browser, BrowserContext
 from site_checks import HTML, PHONE, Visit, pages
 
+import topics
 from tutorial_utils.explore.live import SCRIPTS, STYLE
 
 PHONE_HEIGHT = 640
+BALANCE = f"chapters/{topics.pages()['scale-invariance'].path.name}.html"  # a page with one explorer
 LABORATORY = '<div id="laboratory"'  # an explorer whose frames its own script computes
 TEXTS = {page: (HTML / page).read_text("utf-8") for page in pages(HTML)}
 FOUND = {page: explorers(text) for page, text in TEXTS.items() if "<good-explorer" in text}
@@ -120,7 +122,7 @@ def test_the_scripts_are_on_the_pages_that_need_them_and_on_no_other() -> None:
 
 
 def test_nothing_is_drawn_or_loaded_before_an_explorer_is_near(open_page: Callable[..., Visit], address: str) -> None:
-    page = open_page(address + "chapters/10-batchnorm-training.html").page
+    page = open_page(address + BALANCE).page
     drawing = "[...document.scripts].filter((script) => script.src.includes('plot.min.js')).length"
     assert page.evaluate(drawing) == 0 and page.locator("good-explorer > table").count() > 0
     page.locator("good-explorer").scroll_into_view_if_needed()
@@ -129,7 +131,7 @@ def test_nothing_is_drawn_or_loaded_before_an_explorer_is_near(open_page: Callab
 
 
 def test_an_address_with_a_state_draws_it(open_page: Callable[..., Visit], address: str) -> None:
-    page = open_page(address + "chapters/10-batchnorm-training.html#at=balance").page
+    page = open_page(address + BALANCE + "#at=balance").page
     page.locator("good-explorer.explorer svg").first.wait_for()
     assert 0 <= page.locator("good-explorer").evaluate("(root) => root.getBoundingClientRect().top") < 200
 

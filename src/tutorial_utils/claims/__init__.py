@@ -23,6 +23,7 @@ TOPICS = (
     "batchnorm_inference",
     "batchnorm_clinic",
     "what_batchnorm_buys",
+    "scale_invariance",
     "why_batchnorm_helps",
     "glorot_table_1",
 )

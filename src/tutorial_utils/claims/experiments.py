@@ -384,6 +384,9 @@ class Member(NamedTuple):
     data: Split
 
 
+HIDDEN = "linear1", "linear2", "linear3"  # the layers of a he_network that a BatchNorm follows
+
+
 def he_network(
     data: Split,
     seed: int,
@@ -411,6 +414,12 @@ def he_network(
         if isinstance(layer, nn.BatchNorm1d):
             nn.init.constant_(layer.bias, beta)
     return Member(initialize_(net, "kaiming_normal", nonlinearity=gain, generator=generator), generator, data)
+
+
+def first_gradients(norm: BuildNorm, seed: int) -> tuple[nn.Sequential, dict[str, Tensor]]:
+    """A network at its start, and the gradients of its first batch."""
+    net, _, data = he_network(DIGITS_GLOBAL.split(seed), seed, norm)
+    return net, parameter_gradients(net, data.x_train[:64], data.y_train[:64])
 
 
 def train_on(data: Split, net: nn.Module, generator: torch.Generator, *, lr: float = 0.1, **options: Any) -> Tensor:
