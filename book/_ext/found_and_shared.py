@@ -37,6 +37,7 @@ SEARCHED_AS = {
     "batchnorm-clinic": "Batch normalization problems, worse in eval mode",
     "what-batchnorm-buys": "Benefits of batch normalization",
     "why-batchnorm-helps": "Internal covariate shift, loss landscape",
+    "batchnorm-in-depth": "Batch normalization, exploding gradients, initial beta",
 }
 """Words that people search for and the heading of a chapter lacks, by topic; they stand in the title of the window."""
 SIGNS = {r"\pm": "±", r"\sqrt": "√", r"\beta": "β", r"\gamma": "γ", r"\text": ""}

@@ -24,6 +24,7 @@ TOPICS = (
     "batchnorm_clinic",
     "what_batchnorm_buys",
     "why_batchnorm_helps",
+    "batchnorm_in_depth",
     "glorot_table_1",
 )
 for _topic in TOPICS:
