@@ -118,10 +118,10 @@ def saturated_tanh_vanishes(seeds: Seeds) -> Effects:
     settings = {
         "eight layers of 30 units, standard deviation 1": (nn.Tanh, 30, 1.0, 8),
         "eight layers of 300 units, standard deviation 1": (nn.Tanh, 300, 1.0, 8),
-        # in each layer about one image in four finds a unit that lets a gradient above a millionth pass: of 200 images
-        # many do in one layer, and none in eight; of a million ten to twenty do, and one or two of them decide the mean:
-        # in ten of twelve draws it then grows in eight layers, too, 1.1-fold per layer in the median (and 0.1-fold with
-        # 100,000 images, so that the measured factor still rises with their number)
+        # in a layer about one image in four finds a unit that lets more than a millionth of its gradient pass: of 200
+        # images many do in one layer and none in eight; of a million about fifteen do, one or two of them make up the
+        # mean, and in ten of twelve draws it grows over eight layers, too, 1.1-fold per layer in the median (0.1-fold
+        # with 100,000 images: the measured factor rises with their number)
         "one layer of 30 units, standard deviation 100": (nn.Tanh, 30, 100.0, 1),
         "eight layers of 30 units, standard deviation 100": (nn.Tanh, 30, 100.0, 8),
     }
