@@ -52,12 +52,12 @@ def weight_gradients_equal_in_all_layers(seeds: Seeds) -> Effects:
         return float((moments.iloc[1] / moments.iloc[9]) ** 0.5)
 
     networks: dict[str, tuple[Build, str, dict[str, Any]]] = {
-        "tanh, old habit": (nn.Tanh, "lecun_uniform", {"nonlinearity": 3**-0.5}),
-        "ReLU, Glorot": (nn.ReLU, "xavier_normal", {}),
+        "tanh with the old habit": (nn.Tanh, "lecun_uniform", {"nonlinearity": 3**-0.5}),
+        "ReLU with Glorot's start": (nn.ReLU, "xavier_normal", {}),
         "ReLU, PyTorch's default biases": (nn.ReLU, "default", {"bias": True}),
         "tanh, PyTorch's default biases": (nn.Tanh, "default", {"bias": True}),
     }
-    digits = {"tanh, old habit, digits + 3 and labels": ()}
+    digits = {"tanh with the old habit, on digits far from mean zero": ()}
     return each(seeds, ratio, networks) | each(seeds, on_digits, digits)
 
 

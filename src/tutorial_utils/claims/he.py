@@ -182,10 +182,10 @@ def thirty_layers_need_he(seeds: Seeds) -> Effects:
         table = sweep(seeds, on=on, depth=30, width=48, scheme=scheme, **optimizer).table
         return list(table.train_loss / math.log(10))
 
-    stalled = {f"{on}, SGD": loss(on, sgd) for on in (DIGITS, DIGITS_BY_PIXEL, MNIST)}
+    stalled = {f"SGD on {on}": loss(on, sgd) for on in (DIGITS, DIGITS_BY_PIXEL, MNIST)}
     optimizers = {"SGD": sgd, "Adam": adam}
     he = {f"He's start, digits, {name}": loss(DIGITS, one, "kaiming_normal") for name, one in optimizers.items()}
-    return stalled | {"digits, Adam": loss(DIGITS, adam)} | he
+    return stalled | {"Adam on digits": loss(DIGITS, adam)} | he
 
 
 @claim(
