@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tutorial_utils.claims import CLAIMS
+from tutorial_utils.claims import batchnorm_in_depth as in_depth
 from tutorial_utils.claims import why_batchnorm_helps as why
 from tutorial_utils.claims.experiments import (
     DIGITS_GLOBAL,
@@ -108,8 +109,8 @@ def test_a_sigmoid_s_biases_center_what_the_next_layer_sees() -> None:
 
 def test_a_network_that_only_guesses_has_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of a low accuracy is less than guessing; halfway from guessing to it is not."""
-    monkeypatch.setattr(why, "_deep", lambda *_: np.array([0.15, 0.19, 0.2]))
-    assert why._trained([0], DIGITS_GLOBAL, np.array([0.12, 0.18])) == [0.0, 1.0]
+    monkeypatch.setattr(in_depth, "_deep", lambda *_: np.array([0.15, 0.19, 0.2]))
+    assert in_depth._trained([0], DIGITS_GLOBAL, np.array([0.12, 0.18])) == [0.0, 1.0]
 
 
 def test_noise_in_a_stack_is_new_for_each_unit_of_each_network() -> None:
@@ -182,7 +183,7 @@ def test_a_network_s_beta_starts_where_it_is_told() -> None:
 
 @pytest.mark.parametrize(("beta", "factor"), [(0.0, math.pi / (math.pi - 1)), (8.0, 1.0)])
 def test_the_growth_of_relu_behind_beta(beta: float, factor: float) -> None:
-    assert why._growth_of_relu(beta) == pytest.approx(factor)
+    assert in_depth._growth_of_relu(beta) == pytest.approx(factor)
     z = np.maximum(np.random.default_rng(0).normal(size=400_000) + beta, 0)
     assert (z > 0).mean() / z.var() == pytest.approx(factor, rel=0.01)
 

@@ -18,7 +18,7 @@ from torch.nn import functional, init
 
 import notebooks
 from tutorial_utils import gains, normalization, stack
-from tutorial_utils.claims import CLAIMS, TOPICS, any_activation_any_layer, ledger, why_batchnorm_helps
+from tutorial_utils.claims import CLAIMS, TOPICS, any_activation_any_layer, batchnorm_in_depth, ledger
 from tutorial_utils.claims import __main__ as command
 from tutorial_utils.claims.experiments import shared
 from tutorial_utils.claims.ledger import (
@@ -324,8 +324,8 @@ def one_gain_for_all(patch: pytest.MonkeyPatch) -> None:
 
 
 def beta_left_at_zero(patch: pytest.MonkeyPatch) -> None:
-    true = why_batchnorm_helps.he_network
-    patch.setattr(why_batchnorm_helps, "he_network", lambda *a, beta, **options: true(*a, **options))
+    true = batchnorm_in_depth.he_network
+    patch.setattr(batchnorm_in_depth, "he_network", lambda *a, beta, **options: true(*a, **options))
 
 
 def normal_for_orthogonal(patch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,11 @@ def test_a_drawing_takes_colors_and_text_from_the_style_alone(path: Path) -> Non
     assert named <= set(re.findall(r"\.([a-z]+)\b", style(path)))
 
 
+def test_every_drawing_is_shown_on_a_page() -> None:
+    pages = "".join(path.read_text("utf-8") for path in (ROOT / "book").rglob("*.md"))
+    assert not [path.name for path in DRAWINGS if f"schematics/{path.name}" not in pages]
+
+
 def test_colors_mean_what_they_mean_in_the_figures() -> None:
     light = dict(re.findall(r"\.(\w+)\{color:(#\w+)\}", style(DRAWINGS[0]).partition("@media")[0]))
     known = {name: plotting.color(name).lower() for name in ("batch", "layer", "running", "relu")}

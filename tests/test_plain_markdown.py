@@ -11,7 +11,8 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
 import editions
 import notebooks
-from plain_markdown import PlainError, Source, plain
+from notebooks import ROOT
+from plain_markdown import PlainError, Source, bibliography, plain
 
 NOTEBOOKS = [path.with_suffix(".ipynb") for path in notebooks.chapters([])]
 NOTEBOOKS += [path for master in editions.masters() for path in editions.paths(master)]
@@ -117,6 +118,14 @@ def test_each_kind_of_markup_has_a_plain_form() -> None:
         "- Sergey Ioffe and Christian Szegedy. Batch normalization: ",
     ):
         assert piece in text
+
+
+def test_every_work_of_the_bibliography_is_cited() -> None:
+    folders = ROOT / "book", ROOT / "src", ROOT / "exercises"
+    texts = [
+        path.read_text("utf-8") for folder in folders for path in folder.rglob("*") if path.suffix in (".md", ".py")
+    ]
+    assert not [key for key in bibliography().entries if not any(key in text for text in texts)]
 
 
 @pytest.mark.parametrize(

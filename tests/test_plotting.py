@@ -13,7 +13,6 @@ from tutorial_utils.plotting import (
     plot_band,
     plot_heatmap,
     plot_histograms,
-    plot_layers,
     shades,
     use_style,
 )
@@ -37,14 +36,6 @@ def test_style_is_the_book_s() -> None:
     with mpl.rc_context():
         use_style()
         assert mpl.rcParams["figure.dpi"] == 144 and mpl.rcParams["figure.constrained_layout.use"]
-
-
-def test_layers_are_numbered_from_one() -> None:
-    table = pd.DataFrame({"var": [3.0, 2.0, 1.0]})
-    (line,) = plot_layers(table, "var", label="He").get_lines()
-    assert line.get_xdata().tolist() == [1, 2, 3] and line.get_ydata().tolist() == [3, 2, 1]
-    with pytest.raises(ValueError, match="statistic = 'mean' is not a column of the table; it has var"):
-        plot_layers(table, "mean")
 
 
 def test_band_holds_its_share_of_the_runs_and_nan_counts_as_largest() -> None:

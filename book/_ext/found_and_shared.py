@@ -38,6 +38,7 @@ SEARCHED_AS = {
     "what-batchnorm-buys": "Benefits of batch normalization",
     "scale-invariance": "Effective learning rate, weight decay with BatchNorm",
     "why-batchnorm-helps": "Internal covariate shift, loss landscape",
+    "batchnorm-in-depth": "Batch normalization, exploding gradients, initial beta",
 }
 """Words that people search for and the heading of a chapter lacks, by topic; they stand in the title of the window."""
 SIGNS = {r"\pm": "±", r"\sqrt": "√", r"\beta": "β", r"\gamma": "γ", r"\text": ""}

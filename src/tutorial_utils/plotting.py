@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -69,27 +68,6 @@ def shades(count: int) -> list[str]:
     ['#7fb9da', '#08306b']
     """
     return [to_hex(plt.get_cmap("Blues")(0.45 + 0.55 * i / max(count - 1, 1))) for i in range(count)]
-
-
-def plot_layers(table: pd.DataFrame, statistic: str, ax: Axes | None = None, **line: Any) -> Axes:
-    """Draw one statistic of a table of :func:`tutorial_utils.propagation.propagate` against the row number, from 1.
-
-    Args:
-        table: one row per layer.
-        statistic: the column to draw.
-        ax: where to draw; a new figure by default.
-        **line: passed to ``Axes.plot``, such as ``label`` and ``color``.
-
-    Raises:
-        ValueError: if the table has no such column.
-    """
-    if statistic not in table:
-        raise ValueError(f"statistic = {statistic!r} is not a column of the table; it has {', '.join(table.columns)}")
-    ax = ax if ax is not None else plt.subplots()[1]
-    ax.plot(range(1, len(table) + 1), table[statistic], **line)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set(xlabel="layer")
-    return ax
 
 
 def plot_band(x: ArrayLike, samples: ArrayLike, ax: Axes | None = None, *, coverage: float = 0.9, **line: Any) -> Axes:

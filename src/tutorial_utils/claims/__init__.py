@@ -25,6 +25,7 @@ TOPICS = (
     "what_batchnorm_buys",
     "scale_invariance",
     "why_batchnorm_helps",
+    "batchnorm_in_depth",
     "glorot_table_1",
 )
 for _topic in TOPICS:

@@ -110,7 +110,7 @@ def _exploding(case: Case, layers: list[Call], reach: list[float], ratio: float)
         )
         cure = "fewer layers, or a very small learning rate for the first steps"
         cure = cure if _has_shortcuts(case) else f"residual branches, {cure}"
-        kind, topic = "normalization-explosion", "why-batchnorm-helps"
+        kind, topic = "normalization-explosion", "batchnorm-in-depth"
     else:
         cause = f"the gradient grows on its way back{each}"
         cure = f"draw the weights {BY_GAIN}, or normalize"
