@@ -1,8 +1,10 @@
 import math
 
+import numpy as np
 import torch
+from torch.nn import functional
 
-from exercise_bank import right
+from exercise_bank import right, wrong
 
 # --- buys-gradient-growth ----------------------------------------------------------------------------
 
@@ -29,3 +31,44 @@ def growth_by_loop(slope, layers):
     for _ in range(layers):
         norm *= math.sqrt(passed / (passed - mean * mean))
     return norm
+
+
+# --- depth-likeness ----------------------------------------------------------------------------------
+
+
+@right("depth-likeness")
+def kept_by_indices(first, last):
+    found = []
+    for h in (first, last):
+        u = functional.normalize(h - h.mean(dim=0), dim=1)
+        rows, columns = torch.triu_indices(len(h), len(h), offset=1)
+        found.append((u @ u.T)[rows, columns])
+    return torch.corrcoef(torch.stack(found))[0, 1]
+
+
+@right("depth-likeness")
+def kept_by_loop(first, last):
+    def cosines(h):
+        h = h - h.mean(0)
+        return [
+            float(h[i] @ h[j] / (h[i].norm() * h[j].norm())) for i in range(len(h)) for j in range(len(h)) if i != j
+        ]
+
+    return np.corrcoef(cosines(first), cosines(last))[0, 1]
+
+
+@right("depth-likeness")
+def kept_by_mask(first, last):
+    different = ~torch.eye(len(first), dtype=torch.bool)
+    x, y = (
+        functional.cosine_similarity((h - h.mean(0))[:, None], (h - h.mean(0))[None], dim=2)[different]
+        for h in (first, last)
+    )
+    x, y = x - x.mean(), y - y.mean()
+    return (x * y).sum() / (x.square().sum() * y.square().sum()).sqrt()
+
+
+@wrong("depth-likeness", "diagonal")
+def kept_of_all_pairs(first, last):
+    x, y = (functional.normalize(h - h.mean(0), dim=1) for h in (first, last))
+    return torch.corrcoef(torch.stack([(x @ x.T).reshape(-1), (y @ y.T).reshape(-1)]))[0, 1].item()

@@ -3,9 +3,10 @@
 import math
 
 import torch
+from torch import Tensor
 
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
-from tutorial_utils.exercises.toolbox import between, uniform
+from tutorial_utils.exercises.toolbox import between, normal, sizes, uniform
 
 # --- growth of the gradient ---------------------------------------------------------------------------
 
@@ -74,3 +75,99 @@ def _growth(
 def buys_gradient_growth(slope: float, layers: int) -> float:
     """The growth of the gradient's norm in a network of BatchNorm and leaky ReLU."""
     return float(_growth()(slope, layers))
+
+
+# --- what many layers leave of the differences between inputs -----------------------------------------
+
+
+def _two_layers(*, generator: torch.Generator) -> Inputs:
+    """What two layers return for the same examples: units with means, and examples of unlike lengths."""
+    count = between(9, 13, generator=generator)
+    first_units, last_units = sizes(2, 5, 8, generator=generator)
+    lengths = 0.5 + 2 * torch.rand(count, 1, generator=generator, dtype=torch.float64)
+    first = lengths * normal(count, first_units, generator=generator) + normal(first_units, generator=generator)
+    mixed = first @ normal(first_units, last_units, generator=generator)
+    noise = normal(count, last_units, generator=generator)
+    return first, mixed + noise + 2 * normal(last_units, generator=generator)
+
+
+def _of_units(h: Tensor) -> Tensor:
+    return h - h.mean(0)
+
+
+def _cosines(h: Tensor) -> Tensor:
+    directions = h / h.norm(dim=1, keepdim=True)
+    return directions @ directions.T
+
+
+def _squared_distances(h: Tensor) -> Tensor:
+    return (h[:, None] - h).square().sum(2)
+
+
+def _different(like: Tensor) -> Tensor:
+    """Each pair of different examples once."""
+    rows, columns = torch.triu_indices(*like.shape, offset=1).unbind()
+    return like[rows, columns]
+
+
+def _correlation(x: Tensor, y: Tensor) -> Tensor:
+    return torch.corrcoef(torch.stack((x, y)))[0, 1]
+
+
+def _covariance(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cov(torch.stack((x, y)))[0, 1]
+
+
+def _mean_product(x: Tensor, y: Tensor) -> Tensor:
+    """A cosine, which takes no means off."""
+    return x @ y / (x.norm() * y.norm())
+
+
+def _kept(
+    *,
+    center: Function = _of_units,
+    likeness: Function = _cosines,
+    pairs: Function = _different,
+    compare: Function = _correlation,
+) -> Function:
+    """How much of the likeness of examples is kept, right unless told otherwise."""
+    return lambda first, last: compare(*(pairs(likeness(center(h))) for h in (first, last)))
+
+
+@exercise(
+    "depth-likeness",
+    inputs=_two_layers,
+    right="each unit is centered, and each pair of different examples counts.",
+    mistakes={
+        "Each example was also compared with itself. That cosine is 1 in both layers, whatever they do, and makes the "
+        "layers look more alike than they are: leave the diagonal out.": _kept(pairs=torch.flatten),
+        "You left one half of the pairs out but kept the diagonal: the cosine of an example with itself is always 1. "
+        "Take `offset=1`.": _kept(pairs=lambda like: like[tuple(torch.triu_indices(*like.shape))]),
+        "You did not subtract each unit's mean over the batch. What all examples share makes them all look "
+        "alike.": _kept(center=lambda h: h),
+        "You centered each example over its units. It is each unit that has a mean over the batch: `h.mean(0)`.": _kept(
+            center=lambda h: h - h.mean(1, keepdim=True)
+        ),
+        "You compared inner products. A long example has large ones with all others: divide by both lengths.": _kept(
+            likeness=lambda h: h @ h.T
+        ),
+        "You compared distances. The exercise asks for cosines, which do not depend on the lengths.": _kept(
+            likeness=lambda h: _squared_distances(h).sqrt()
+        ),
+        "You compared squared distances. The exercise asks for cosines.": _kept(likeness=_squared_distances),
+        "That is a covariance. Divide by both standard deviations.": _kept(compare=_covariance),
+        "You took the cosine between the two lists. A correlation subtracts the mean of each list first.": _kept(
+            compare=_mean_product
+        ),
+        "That is the square of the correlation.": _kept(compare=lambda x, y: _correlation(x, y).square()),
+        "You also divided each unit by its standard deviation. The cosines of the layers as they are were asked "
+        "for.": _kept(center=lambda h: _of_units(h) / h.std(0)),
+        "You compared sizes only: `abs` makes opposite examples look alike.": _kept(
+            likeness=lambda h: _cosines(h).abs()
+        ),
+    },
+)
+def depth_likeness(first: Tensor, last: Tensor) -> Tensor:
+    """The correlation of cosines, over the pairs of different examples."""
+    result: Tensor = _kept()(first, last)
+    return result
