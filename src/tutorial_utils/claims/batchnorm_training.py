@@ -19,7 +19,6 @@ from tutorial_utils.claims.experiments import (
     final_losses,
     first_gradients,
     he_network,
-    named,
     on_both_layers,
     seeded,
     shifted_normal,
@@ -33,7 +32,7 @@ from tutorial_utils.initializers import initialize_
 @claim(
     "BatchNorm makes the activations Gaussian.",
     source="folklore",
-    quantity="distance of the standardized fourth moment from a Gaussian's, behind BatchNorm over before it",
+    quantity="distance of the standardized fourth moment from a Gaussian's, after BatchNorm over before it",
     criterion=Method.RANGE.within(0.0, 0.5, seeds=16),  # it removes half of what is not Gaussian
     data=("digits", "mnist"),
     preprocessing=("pixel",),
@@ -59,7 +58,7 @@ def bn_makes_gaussian(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "In training, normalization is performed on each batch, so that one bound holds for outputs of every batch.",
+    "In train mode, one bound holds for the outputs of BatchNorm in every batch.",
     source="source text",
     quantity="growth of the largest output of a batch with one outlier",
     criterion=Method.MEAN.within(0.0, 2.0, seeds=32),  # anything bounded
@@ -73,7 +72,7 @@ def bn_outputs_bounded(seeds: Seeds) -> Effects:
     def growth(outlier: float, m: int, seed: int) -> float:
         return largest(outlier, m, seed) / largest(30.0, 64, seed)
 
-    cases = {"the outlier grows a millionfold": (3e7, 64), "the batch grows from 64 to 4096": (3e7, 4096)}
+    cases = {"batches of one size, however large an outlier": (3e7, 64), "batches of 64 and of 4096": (3e7, 4096)}
     return each(seeds, growth, cases)
 
 
@@ -152,12 +151,18 @@ def bn_constant_statistics_hurt(seeds: Seeds) -> Effects:
         )
         return (constant / flowing).tolist()
 
-    deep = {f"depth 8, {name}": ratios(setting, 8) for name, setting in named(IMAGES).items()}
-    return deep | {f"depth 1, {DIGITS_GLOBAL.name}": ratios(DIGITS_GLOBAL, 1)}
+    places = {
+        "digits, one mean for all pixels": Setting("digits", "global"),
+        "digits, a mean for each pixel": Setting("digits", "pixel"),
+        "MNIST, one mean for all pixels": Setting("mnist", "global"),
+        "MNIST, a mean for each pixel": Setting("mnist", "pixel"),
+    }
+    deep = {f"eight hidden layers, {place}": ratios(setting, 8) for place, setting in places.items()}
+    return deep | {"one hidden layer, digits, one mean for all pixels": ratios(DIGITS_GLOBAL, 1)}
 
 
 @claim(
-    "BatchNorm does not break symmetry: units that start with equal weights stay equal.",
+    "BatchNorm does not break symmetry: hidden units that start with equal weights stay equal.",
     source="derivation",
     quantity="rank of the second layer's weights after 50 steps",
     criterion=Method.RANGE.within(1.0, 1.0, seeds=8),
@@ -175,9 +180,9 @@ def bn_equal_units_stay_equal(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "Behind BatchNorm, in train mode, the deviation is 1, whatever the scale of the weights before it.",
+    "After BatchNorm in train mode, a unit's standard deviation is 1, whatever the scale of the weights before it.",
     source="Ioffe and Szegedy (2015), section 3.3",
-    quantity="deviation of the output",
+    quantity="standard deviation of the output",
     criterion=Method.MEAN.within(0.95, 1.05, seeds=16),
 )
 def bn_invariant_to_scale(seeds: Seeds) -> Effects:
@@ -185,5 +190,5 @@ def bn_invariant_to_scale(seeds: Seeds) -> Effects:
         x = scale * (shifted_normal(seed, 256, 20) - 3) / 2
         return float(nn.BatchNorm1d(20).double()(x).detach().std())
 
-    scales = {"100": 100.0, "1": 1.0, "√eps": 1e-5**0.5, "0.0001": 1e-4}
-    return each(seeds, deviation, {f"input of deviation {name}": scale for name, scale in scales.items()})
+    scales = {"100, far above √ε": 100.0, "1, far above √ε": 1.0, "√ε": 1e-5**0.5, "0.0001, below √ε": 1e-4}
+    return each(seeds, deviation, {f"standard deviation {name}": scale for name, scale in scales.items()})

@@ -45,7 +45,7 @@ def bn_scale_is_a_rate(seeds: Seeds) -> Effects:
 
 
 @claim(
-    "Behind BatchNorm every row of a weight has a rate of its own: η over the square of that row's length.",
+    "Before a BatchNorm, every row of the weights has a rate of its own: η over the square of that row's length.",
     source="derivation from van Laarhoven (2017)",
     quantity="largest difference of two loss curves, each row times its own a against its rate times 1/a²",
     criterion=Method.RANGE.within(0.0, 1e-6, seeds=8),
@@ -109,7 +109,7 @@ def bn_decay_is_a_growing_rate(seeds: Seeds) -> Effects:
     source="Wan et al. (2021)",
     quantity="angle of a step of the first layer over √(2ηλ), root mean square of steps 150 to 200",
     criterion=Method.MEAN.within(0.75, 1.25, seeds=8),
-    budget="200 steps of 32 examples",
+    budget="200 steps of 32 examples, η = 0.5, λ = 0.04",
     **where([DIGITS_GLOBAL, Setting("mnist")]),
 )
 def bn_decay_equilibrium(seeds: Seeds) -> Effects:
@@ -126,8 +126,9 @@ def bn_decay_equilibrium(seeds: Seeds) -> Effects:
         angles = torch.cosine_similarity(w[1:], w[:-1]).acos()
         return float(angles.square().mean().sqrt()) / math.sqrt(2 * lr * decay)
 
-    cases = [(setting, a) for setting in (DIGITS_GLOBAL, Setting("mnist")) for a in (0.3, 3.0)]
-    return each(seeds, angle, {f"start times {a}, {setting.name}": (setting, a) for setting, a in cases})
+    data = {"digits": DIGITS_GLOBAL, "MNIST, a mean for each pixel": Setting("mnist")}
+    cases = {f"start times {a}, {name}": (setting, a) for name, setting in data.items() for a in (0.3, 3.0)}
+    return each(seeds, angle, cases)
 
 
 def _invariant(norm: BuildNorm, a: float, seed: int, setting: Setting = DIGITS_GLOBAL) -> Member:
