@@ -41,6 +41,7 @@ SECTIONS = ["What breaks it", "Check yourself", "References"]
 IN_SHORT = re.compile(r":::\{admonition\} In short\n:class: in-short\n(.*?)\n:::\n\s*", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])\d+\.\d+(?!\d|\.\d)")
 HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)`*\s*$", re.MULTILINE | re.DOTALL)
 NOT_PROSE = re.compile(
     r"""^:::[^\n]*$ | ^:[\w-]+:[^\n]*$ | ^%[^\n]*$    # directives: their fences and options; comments
@@ -218,15 +219,24 @@ def symbols(source: str) -> tuple[set[str], set[str], set[str]]:
     return {one.get_name() for one in own if one.is_referenced()}, when_called, bound
 
 
+def retyped(nb: NotebookNode) -> Iterator[str]:
+    """What a reader who retypes a chapter types, in order: visible cells, cells named Setup, Python in the text."""
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            yield from PYTHON.findall(cell.source)
+        elif cell.cell_type == "code" and (not is_folded(cell) or is_setup(cell)):
+            yield cell.source
+
+
 def retyping_problems(nb: NotebookNode) -> Iterator[str]:
-    """Names in visible code that neither visible code nor a cell named Setup defines: who retypes it needs them."""
-    cells = [symbols(cell.source) for cell in code_cells(nb) if not is_folded(cell) or is_setup(cell)]
+    """Names that what is retyped needs, and that nothing retyped before it defines."""
+    pieces = [symbols(source) for source in retyped(nb)]
     known = set(dir(builtins))
-    anywhere = known.union(*(bound for *_, bound in cells))
-    for at_once, when_called, bound in cells:
+    anywhere = known.union(*(bound for *_, bound in pieces))
+    for at_once, when_called, bound in pieces:
         known |= bound
         if missing := sorted((at_once - known) | (when_called - anywhere)):
-            yield f"visible code needs {', '.join(missing)}, from a folded cell that is not named Setup"
+            yield f"visible code needs {', '.join(missing)}, which nothing visible and no Setup above it defines"
 
 
 def problems(nb: NotebookNode) -> list[str]:
@@ -400,6 +410,7 @@ BAD = {
     "asks nothing": made_up(GOOD.replace("How much does it keep?", "It keeps something.")),
     "visible code needs tau": made_up(source="tau / 4"),
     "visible code needs sigma": made_up(source="def quarter():\n    return sigma / 4"),
+    "visible code needs early": made_up(GOOD.replace("# 8.88", "early(1)"), source="def early(x):\n    return x"),
     "3 cells with the tag nbval-ignore-output": made_up(ignored=MAX_IGNORED_OUTPUTS + 1),
 }
 
