@@ -96,7 +96,7 @@ def _of_units(h: Tensor) -> Tensor:
 
 
 def _cosines(h: Tensor) -> Tensor:
-    directions = h / h.norm(dim=1, keepdim=True)
+    directions: Tensor = h / h.norm(dim=1, keepdim=True)
     return directions @ directions.T
 
 
@@ -106,7 +106,7 @@ def _squared_distances(h: Tensor) -> Tensor:
 
 def _different(like: Tensor) -> Tensor:
     """Each pair of different examples once."""
-    rows, columns = torch.triu_indices(*like.shape, offset=1).unbind()
+    rows, columns = torch.triu_indices(len(like), len(like), offset=1).unbind()
     return like[rows, columns]
 
 
@@ -120,7 +120,8 @@ def _covariance(x: Tensor, y: Tensor) -> Tensor:
 
 def _mean_product(x: Tensor, y: Tensor) -> Tensor:
     """A cosine, which takes no means off."""
-    return x @ y / (x.norm() * y.norm())
+    lengths: Tensor = x.norm() * y.norm()
+    return x @ y / lengths
 
 
 def _kept(
