@@ -1,9 +1,11 @@
 """Exercises about BatchNorm in deep networks."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tutorial_utils.exercises.registry import Function, Inputs, exercise
 from tutorial_utils.exercises.toolbox import between, normal, sizes, uniform
@@ -96,12 +98,8 @@ def _of_units(h: Tensor) -> Tensor:
 
 
 def _cosines(h: Tensor) -> Tensor:
-    directions: Tensor = h / h.norm(dim=1, keepdim=True)
+    directions = functional.normalize(h, dim=1)
     return directions @ directions.T
-
-
-def _squared_distances(h: Tensor) -> Tensor:
-    return (h[:, None] - h).square().sum(2)
 
 
 def _different(like: Tensor) -> Tensor:
@@ -116,12 +114,6 @@ def _correlation(x: Tensor, y: Tensor) -> Tensor:
 
 def _covariance(x: Tensor, y: Tensor) -> Tensor:
     return torch.cov(torch.stack((x, y)))[0, 1]
-
-
-def _mean_product(x: Tensor, y: Tensor) -> Tensor:
-    """A cosine, which takes no means off."""
-    lengths: Tensor = x.norm() * y.norm()
-    return x @ y / lengths
 
 
 def _kept(
@@ -153,12 +145,14 @@ def _kept(
             likeness=lambda h: h @ h.T
         ),
         "You compared distances. The exercise asks for cosines, which do not depend on the lengths.": _kept(
-            likeness=lambda h: _squared_distances(h).sqrt()
+            likeness=lambda h: torch.cdist(h, h)
         ),
-        "You compared squared distances. The exercise asks for cosines.": _kept(likeness=_squared_distances),
+        "You compared squared distances. The exercise asks for cosines.": _kept(
+            likeness=lambda h: torch.cdist(h, h).square()
+        ),
         "That is a covariance. Divide by both standard deviations.": _kept(compare=_covariance),
         "You took the cosine between the two lists. A correlation subtracts the mean of each list first.": _kept(
-            compare=_mean_product
+            compare=partial(torch.cosine_similarity, dim=0)
         ),
         "That is the square of the correlation.": _kept(compare=lambda x, y: _correlation(x, y).square()),
         "You also divided each unit by its standard deviation. The cosines of the layers as they are were asked "
