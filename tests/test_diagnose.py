@@ -22,6 +22,7 @@ from tutorial_utils.data import digits
 from tutorial_utils.diagnose import KINDS, LIMITS, Diagnosis, Finding, assert_healthy, diagnose
 from tutorial_utils.diagnose.findings import EXPLAINS, TITLES, grouped
 from tutorial_utils.diagnose.statistics import norm, statistics
+from tutorial_utils.gains import gain
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
 
@@ -147,6 +148,11 @@ def test_a_large_first_loss_names_the_layers_before_the_last() -> None:
     result = diagnose(model, torch.randn(64, 64, generator=seeded(9)), functional.cross_entropy, torch.arange(64) % 10)
     assert roots(result) == [("first-loss", "linear4")]
     assert "linear1, linear2, linear3 multiply the signal by" in " ".join(repr(result).split())
+
+
+def test_what_reports_call_normal_holds_for_the_usual_activations() -> None:
+    usual = [functional.relu, torch.tanh, torch.sigmoid, functional.gelu, functional.silu, functional.elu]
+    assert all(0.99 < gain(activation) < 2 for activation in usual)
 
 
 def test_the_sigmoid_shares_its_mean(batch: tuple[Tensor, Tensor]) -> None:

@@ -20,7 +20,7 @@ KEEP = "draw the weights with the gain of your activation (He's for ReLU)"
 LESS = "; or use fewer layers, or residual branches"
 ITS_GAIN = f"draw its weight {BY_GAIN}, or normalize"
 NEAR = 3.0
-"""How far a layer that keeps the signal is from multiplying it by 1: the gains of all activations lie from 1 to 2."""
+"""What no layer that keeps the signal multiplies it by: the gains of the usual activations lie from 1 to 2."""
 
 
 def forward_scale(case: Case) -> Iterator[Finding]:
