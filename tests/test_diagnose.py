@@ -17,10 +17,12 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.checkpoint import checkpoint
 
+import topics
 from tutorial_utils.data import digits
 from tutorial_utils.diagnose import KINDS, LIMITS, Diagnosis, Finding, assert_healthy, diagnose
-from tutorial_utils.diagnose.findings import EXPLAINS, grouped
+from tutorial_utils.diagnose.findings import EXPLAINS, TITLES, grouped
 from tutorial_utils.diagnose.statistics import norm, statistics
+from tutorial_utils.gains import gain
 from tutorial_utils.initializers import initialize_
 from tutorial_utils.networks import mlp
 
@@ -109,6 +111,48 @@ def test_a_signal_that_vanishes_or_explodes(batch: tuple[Tensor, Tensor]) -> Non
     assert roots(small)[0] == ("forward-scale", "linear21") and "less" in small.findings[0].measured
     assert roots(large)[0] == ("forward-scale", "linear21") and "more" in large.findings[0].measured
     assert "first-loss" in followers(large)
+
+
+@pytest.mark.parametrize("depth", [3, 10])
+@pytest.mark.parametrize("seed", range(3))
+def test_layers_that_are_all_drawn_wrongly_are_not_held_against_each_other(depth: int, seed: int) -> None:
+    model = mlp([64] * (depth + 1) + [10])
+    for layer in [module for module in model if isinstance(module, nn.Linear)][:-1]:
+        nn.init.uniform_(layer.weight, generator=seeded(seed))
+    result = diagnose(model, torch.randn(64, 64, generator=seeded(9)), functional.cross_entropy, torch.arange(64) % 10)
+    assert roots(result) == [("forward-scale", "linear1")]
+    text = " ".join(repr(result).split())
+    assert f"from here on, {depth} layers multiply the signal by" in text and "1 to 2 would be normal" in text
+    assert "mean 0.5 instead of 0" in text and "draw them around 0" in text
+
+
+@pytest.mark.parametrize("std", [1e-3, 8.0])
+@pytest.mark.parametrize("norm", [False, True])
+def test_one_standard_deviation_for_all_layers_is_one_finding(std: float, norm: bool) -> None:
+    layers: list[nn.Module] = []
+    for seed in range(5):
+        layer = nn.Linear(256, 256, bias=False)
+        nn.init.normal_(layer.weight, std=std, generator=seeded(seed))
+        layers += [layer, nn.BatchNorm1d(256), nn.ReLU()] if norm else [layer, nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(256, 10))
+    result = diagnosed(model, data(256, 32))
+    kind = "parameter-scale" if norm else "forward-scale"
+    assert [root for root in roots(result) if root[0] == kind] == [(kind, "0")]
+    assert f"all these weights are too {'large' if std == 8 else 'small'}" in " ".join(repr(result).split())
+
+
+def test_a_large_first_loss_names_the_layers_before_the_last() -> None:
+    model = mlp([64] * 4 + [10])
+    for n in range(1, 4):
+        nn.init.normal_(model.get_parameter(f"linear{n}.weight"), generator=seeded(n))
+    result = diagnose(model, torch.randn(64, 64, generator=seeded(9)), functional.cross_entropy, torch.arange(64) % 10)
+    assert roots(result) == [("first-loss", "linear4")]
+    assert "linear1, linear2, linear3 multiply the signal by" in " ".join(repr(result).split())
+
+
+def test_what_reports_call_normal_holds_for_the_usual_activations() -> None:
+    usual = [functional.relu, torch.tanh, torch.sigmoid, functional.gelu, functional.silu, functional.elu]
+    assert all(0.99 < gain(activation) < 2 for activation in usual)
 
 
 def test_the_sigmoid_shares_its_mean(batch: tuple[Tensor, Tensor]) -> None:
@@ -490,7 +534,7 @@ def test_kinds_limits_and_topics_are_complete() -> None:
 def test_a_finding_prints_its_kind_cause_cure_and_topic(batch: tuple[Tensor, Tensor]) -> None:
     result = diagnosed(deep("default"), batch)
     text = repr(result)
-    assert all(word in text for word in ("[lost-input]", "cause:", "cure:", "so:", "topic: reset-parameters"))
+    assert all(word in text for word in ("[lost-input]", "cause:", "cure:", "so:", "What PyTorch does by default"))
     assert max(len(line) for line in text.splitlines()) <= 80
     assert all(finding.topic for finding in every(result))
 
@@ -507,6 +551,15 @@ def test_one_of_a_thing_is_told_in_the_singular(batch: tuple[Tensor, Tensor]) ->
         broken = x.clone()
         broken[0, :bad] = torch.nan
         assert f"{told} not finite" in repr(diagnose(wide, broken))
+
+
+def test_reports_name_chapters_by_their_titles() -> None:
+    shown = {label: page for label, page in topics.pages().items() if label in TITLES}
+    headings = {label: re.search(r"^# (.+)$", page.source.read_text("utf-8"), re.M) for label, page in shown.items()}
+    assert {label: heading and heading[1] for label, heading in headings.items()} == TITLES
+    rules = Path(inspect.getfile(diagnose)).parent.glob("rules_*.py")
+    written = "\n".join(path.read_text("utf-8") for path in rules)
+    assert {label for label in topics.pages() if f'"{label}"' in written} == {*TITLES}
 
 
 def test_one_running_statistic_is_told_in_the_singular() -> None:

@@ -462,3 +462,21 @@ def _() -> Problem:
     for fan_in in (20, 64, 64):
         layers += [nn.Linear(fan_in, 64), nn.BatchNorm1d(64), nn.ReLU()]
     return on_rows(draw(nn.Sequential(*layers, nn.Linear(64, 5)), he))
+
+
+# A scheme that suits no layer -----------------------------------------------------------------------------------------
+
+
+def uniform(weight: Tensor) -> None:
+    """What ``nn.init.uniform_(weight)`` does without bounds."""
+    nn.init.uniform_(weight)
+
+
+@fault("10 ReLU layers and the head: uniform_ without bounds, from 0 to 1", {"forward-scale", "parameter-scale"})
+def _() -> Problem:
+    return on_rows(deep_mlp(10, weight=uniform))
+
+
+@fault("3 ReLU layers and the head: uniform_ without bounds", {"forward-scale", "parameter-scale", "first-loss"})
+def _() -> Problem:
+    return on_rows(deep_mlp(3, weight=uniform))

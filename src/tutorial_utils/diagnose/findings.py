@@ -60,6 +60,23 @@ LIMITS = {
     "momentum": 0.5,  # the last batch is half of the running statistics
 }
 
+#: What a report calls the topics that findings point to: the titles of their chapters.
+TITLES = {
+    "why-the-start-matters": "Why the start matters",
+    "variance-through-a-layer": "Variance through a layer",
+    "glorot": "Glorot: one variance for both directions",
+    "he": "He (Kaiming) initialization for ReLU",
+    "any-activation-any-layer": "Any activation, any layer",
+    "reset-parameters": "What PyTorch does by default",
+    "initialize-your-model": "Initialize your model",
+    "diagnose-your-model": "Diagnose your model",
+    "batchnorm-training": "BatchNorm while training",
+    "batchnorm-inference": "BatchNorm at inference",
+    "batchnorm-clinic": "A clinic for BatchNorm",
+    "what-batchnorm-buys": "What BatchNorm buys",
+    "batchnorm-in-depth": "BatchNorm in deep networks",
+}
+
 BY_GAIN = "with the gain of your activation (tutorial_utils.gains.gain)"
 """How most cures say to draw weights."""
 
@@ -122,7 +139,7 @@ class Finding:
         if self.consequences:
             followers = [f"{named(follower.layer)}: {follower.measured}" for follower in self.consequences]
             lines.append("    so:    " + "; ".join(followers[:3]) + ("; ..." if len(followers) > 3 else ""))
-        lines.append(f"    topic: {self.topic}")
+        lines.append(f'    read:  "{TITLES.get(self.topic, self.topic)}"')
         return "\n".join(fold(line) for line in lines)
 
 

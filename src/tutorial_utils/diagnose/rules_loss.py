@@ -10,6 +10,7 @@ from tutorial_utils.diagnose.activations import Activation
 from tutorial_utils.diagnose.calling import storage
 from tutorial_utils.diagnose.case import Case, Held
 from tutorial_utils.diagnose.findings import Finding, named
+from tutorial_utils.diagnose.rules_signal import NEAR, enlarged, not_around_zero, off_center
 from tutorial_utils.diagnose.statistics import rms, sample
 
 _ROWS = 4096
@@ -157,5 +158,12 @@ def _why(case: Case, logits: Tensor | None) -> tuple[str, str, str]:
     received = layers[-1].received if layers else None
     if received is not None and received.rms > 5 and layers[-1].gain < 3:
         cause = f"what the last layer receives is already too large (rms {spoken(received.rms)})"
-        return cause, "keep the signal near rms 1, or normalize before the last layer", topic
+        cure = "keep the signal near rms 1, or normalize before the last layer"
+        enlarging = [c for c in layers[:-1] if c.gain > NEAR]
+        if enlarging:
+            cause += f"; {enlarged(enlarging)}"
+        if off_center(enlarging):
+            why, cure = not_around_zero(enlarging)
+            cause += f"; {why}"
+        return cause, cure, topic
     return "the logits are far apart before anything was learned", "draw the weight of the last layer smaller", topic

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 from statistics import median
+from typing import NamedTuple
 
 from torch import nn
 
@@ -18,12 +19,14 @@ from tutorial_utils.diagnose.statistics import rank_correlation, rms, sample
 KEEP = "draw the weights with the gain of your activation (He's for ReLU)"
 LESS = "; or use fewer layers, or residual branches"
 ITS_GAIN = f"draw its weight {BY_GAIN}, or normalize"
+NEAR = 3.0
+"""What no layer that keeps the signal multiplies it by: the gains of the usual activations lie from 1 to 2."""
 
 
 def forward_scale(case: Case) -> Iterator[Finding]:
     """One layer whose rms out over rms in is out of order; without one, growth or decay all the way."""
     layers = [c for c in case.freed.layers() if math.isfinite(c.gain)]
-    found = [finding for c in layers for finding in _outlier(case, c, layers)]
+    found = [*_single(case, layers)]
     found = found or [*_epsilon(case)]
     found = found or [*_trend(case, layers)]
     yield from found
@@ -31,7 +34,46 @@ def forward_scale(case: Case) -> Iterator[Finding]:
         yield from _few_small(case, layers)
 
 
-def _outlier(case: Case, call: Call, layers: list[Call]) -> Iterator[Finding]:
+class _Outlier(NamedTuple):
+    call: Call
+    large: bool
+    normal: float  # what the other layers multiply by; 1 if they are few
+    ratio: float
+    norm: Call | None  # a normalization right behind it
+
+    @property
+    def of_many(self) -> bool:
+        """Whether those other layers are out of order in the same way, so that none of them is a measure.
+
+        States of recurrent layers are small by design.
+        """
+        if _is_recurrent(self.call):
+            return False
+        return self.normal > NEAR if self.large else self.normal < 1 / NEAR
+
+
+def _single(case: Case, layers: list[Call]) -> Iterator[Finding]:
+    """A finding for each layer that stands out, or one for all where most layers are out of order."""
+    found = [outlier for c in layers if (outlier := _outlier(case, c, layers))]
+    told: set[tuple[bool, bool]] = set()
+    for one in found:
+        alike = [o for o in found if _kind(o) == _kind(one)]
+        if not any(o.of_many for o in alike):
+            yield _one(case, one)
+        elif _kind(one) not in told:
+            told.add(_kind(one))
+            yield _most(case, one, layers, max(o.ratio for o in alike))
+
+
+def _is_recurrent(call: Call) -> bool:
+    return isinstance(call.module, nn.RNNBase)
+
+
+def _kind(outlier: _Outlier) -> tuple[bool, bool]:
+    return outlier.large, outlier.norm is not None
+
+
+def _outlier(case: Case, call: Call, layers: list[Call]) -> _Outlier | None:
     limit, gain = case.limits["gain"], call.gain
     alike = [c.gain for c in layers if type(c.module) is type(call.module) and c.gain > 0]
     typical = median(alike) if len(alike) >= 3 else 1.0
@@ -40,15 +82,14 @@ def _outlier(case: Case, call: Call, layers: list[Call]) -> Iterator[Finding]:
         ratio = gain / agreed
         large = ratio > case.limits["peers"] and not _saturates(case, call)
         small = 0 < ratio < 1 / case.limits["peers"] and goes_on_small(case, call)
-        if large or small:
-            yield _one(case, call, agreed, max(ratio, 1 / ratio), None)
-        return
+        return _Outlier(call, large, agreed, max(ratio, 1 / ratio), None) if large or small else None
     large = gain > limit or (gain > limit * typical and gain > 1)
-    small = 0 < gain < 1 / limit and gain < typical
+    small = 0 < gain < 1 / limit and (gain < typical or (typical < 1 / limit and not _is_recurrent(call)))
     if large and not _is_head(case, call, layers) and not _saturates(case, call):
-        yield _one(case, call, typical, gain, _norm_behind(case, call))
-    elif small and goes_on_small(case, call):
-        yield _one(case, call, typical, 1 / gain, _norm_behind(case, call))
+        return _Outlier(call, True, typical, gain, _norm_behind(case, call))
+    if small and goes_on_small(case, call):
+        return _Outlier(call, False, typical, 1 / gain, _norm_behind(case, call))
+    return None
 
 
 def _agreed(case: Case, call: Call, layers: list[Call]) -> float:
@@ -59,21 +100,82 @@ def _agreed(case: Case, call: Call, layers: list[Call]) -> float:
     return median(peers) if 1 / 3 < median(peers) < 3 else 0.0
 
 
-def _one(case: Case, call: Call, typical: float, ratio: float, norm: Call | None) -> Finding:
-    measured = (
-        f"it multiplies the signal by {spoken(call.gain)} (rms {spoken(call.received.rms if call.received else 0)}"
-    )
-    measured += f" in, {spoken(call.returned.rms)} out), where about {spoken(typical)} would be normal"
-    size, steps = ("large", "small") if call.gain > typical else ("small", "large")
+def _one(case: Case, outlier: _Outlier) -> Finding:
+    call, large, normal, ratio, norm = outlier
+    sizes = f"rms {spoken(call.received.rms if call.received else 0)} in, {spoken(call.returned.rms)} out"
+    usual = "would be normal" if normal == 1 else "is usual in this model"
+    measured = f"it multiplies the signal by {spoken(call.gain)} ({sizes}), where about {spoken(normal)} {usual}"
+    size, steps = ("large", "small") if large else ("small", "large")
     severity = max(case.beyond(ratio, "gain"), 0.1)
     if norm is None or _drowned(case, norm):
-        cause = f"its weight is too {size}, perhaps because it was drawn with the wrong fan"
+        cause, cure = f"its weight is too {size}, perhaps because it was drawn with the wrong fan", ITS_GAIN
+        if large and off_center([call]):
+            cause, cure = not_around_zero([call])
         topic = "variance-through-a-layer"
-        return Finding("forward-scale", call.layer, measured, cause, ITS_GAIN, topic, severity, position=call.number)
+        return Finding("forward-scale", call.layer, measured, cause, cure, topic, severity, position=call.number)
     cause = f"its weight is too {size}; {named(norm.layer)}, a normalization, hides that from the signal, but the steps"
     cause += f" of training are too {steps} for such a weight"
     cure = "draw its weight by the usual scheme"
     return Finding("parameter-scale", call.layer, measured, cause, cure, "what-batchnorm-buys", severity)
+
+
+def _most(case: Case, outlier: _Outlier, layers: list[Call], ratio: float) -> Finding:
+    """Most layers are out of order, so they are held against theory instead of each other; told at the first."""
+    large, hidden = _kind(outlier)
+    plain = [c for c in layers[:-1] if not _is_recurrent(c)]
+    many = [c for c in plain if (c.gain > NEAR if large else 0 < c.gain < 1 / NEAR and goes_on_small(case, c))]
+    many = [c for c in many if (_norm_behind(case, c) is not None) == hidden]
+    measured = f"from here on, {len(many)} layers multiply the signal by {_by(many)}"
+    size, steps = ("large", "small") if large else ("small", "large")
+    cause, cure = f"all these weights are too {size}, so they were drawn by the wrong scheme", f"draw them {BY_GAIN}"
+    if large and off_center(many):
+        cause, cure = not_around_zero(many)
+    call, severity = many[0], max(case.beyond(ratio, "gain"), 0.1)
+    if not hidden:
+        topic = "variance-through-a-layer"
+        return Finding("forward-scale", call.layer, measured, cause, cure, topic, severity, position=call.number)
+    cause += "; the normalizations behind them hide that from the signal, but the steps of training"
+    cause += f" are too {steps} for such weights"
+    return Finding("parameter-scale", call.layer, measured, cause, cure, "what-batchnorm-buys", severity)
+
+
+def _by(calls: list[Call]) -> str:
+    gains = sorted(c.gain for c in calls)
+    span = " to ".join(dict.fromkeys(spoken(gain) for gain in (gains[0], gains[-1])))
+    return f"{span}{' each' if len(calls) > 1 else ''}, where 1 to 2 would be normal"
+
+
+def enlarged(calls: list[Call]) -> str:
+    """Which layers multiply the signal by how much."""
+    one = len(calls) == 1
+    return f"{listed([named(c.layer) for c in calls])} multipl{'ies' if one else 'y'} the signal by {_by(calls)}"
+
+
+def off_center(calls: list[Call]) -> float:
+    """The mean of the weights where it makes most of their size, as if drawn between 0 and 1; else 0.
+
+    So many numbers drawn around 0 have a mean near 0. All of the layers must have one of the same sign.
+    """
+    means = []
+    for call in calls:
+        if call.weight is None or call.weight.numel() < 64:
+            return 0.0
+        values = sample(call.weight.detach())
+        mean = float(values.mean())
+        if abs(mean) < 0.6 * rms(values):
+            return 0.0
+        means.append(mean)
+    same = means and min(means) * max(means) > 0
+    return median(means) if same else 0.0
+
+
+def not_around_zero(calls: list[Call]) -> tuple[str, str]:
+    """Cause and cure of weights of one sign, whose products add up instead of canceling."""
+    one = len(calls) == 1
+    cause = (
+        f"{'its weights have' if one else 'their weights have'} the mean {spoken(off_center(calls), 1)} instead of 0"
+    )
+    return f"{cause}, so the products in a sum do not cancel", f"draw {'it' if one else 'them'} around 0, {BY_GAIN}"
 
 
 def _is_head(case: Case, call: Call, layers: list[Call]) -> bool:
@@ -150,7 +252,13 @@ def _by_all(case: Case, layers: list[Call], sizes: list[float], grows: bool) -> 
     factor = math.exp((math.log(sizes[-1]) - math.log(sizes[0])) / (len(sizes) - 1))
     cause = f"each layer multiplies the signal by about {spoken(factor)}; this should be near 1"
     cure = ITS_GAIN
-    if grows and _is_residual(layers):
+    if grows and off_center(layers[:-1]):
+        cause, (why, cure) = (
+            f"each layer multiplies the signal by about {spoken(factor)}",
+            not_around_zero(layers[:-1]),
+        )
+        cause += f"; {why}"
+    elif grows and _is_residual(layers):
         cause += "; each residual branch adds as much as is already there"
         cure = "multiply each branch by 1/sqrt(number of branches), start its last layer at zero, or normalize"
     topic, severity = "variance-through-a-layer", case.beyond(ratio, "trend")
@@ -171,7 +279,7 @@ def _few_small(case: Case, layers: list[Call]) -> Iterator[Finding]:
     """A few layers far below the typical one, after which the signal stays small up to the last layer."""
     if len(layers) < 4 or layers[-1].received is None or layers[-1].received.rms > 0.1:
         return
-    plain = [c for c in layers[:-1] if not isinstance(c.module, nn.RNNBase)]  # whose states are small by design
+    plain = [c for c in layers[:-1] if not _is_recurrent(c)]  # whose states are small by design
     reset = max((norm.number for norm in case.freed.norms), default=-1)  # what was lost before a normalization is back
     plain = [c for c in plain if c.number > reset]
     few = [c for c in plain if c.gain < 1 / 3 and not _norm_behind(case, c) and goes_on_small(case, c)]
