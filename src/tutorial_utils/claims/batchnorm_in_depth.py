@@ -97,8 +97,9 @@ def _trained(seeds: Seeds, setting: Setting, accuracies: NDArray[np.float64]) ->
 
 
 @claim(
-    "BatchNorm makes plain networks trainable at any depth.",
-    source="folklore",
+    "With BatchNorm as it starts by default, from β = 0, plain networks of 3, 10 and 32 narrow layers train within 60"
+    " steps.",
+    source="folklore, which says: at any depth",
     quantity="share of networks that get halfway from guessing to the accuracy of 3 layers, rates chosen by validation",
     criterion=Method.SHARE.within(0.5, 1.0, seeds=10),
     budget="60 steps of 32 examples, layers of 32 units, the best of three rates",

@@ -34,6 +34,7 @@ from tutorial_utils.claims.registry import Effects, Method, Seeds, claim
 from tutorial_utils.data import Split
 from tutorial_utils.gains import gain
 from tutorial_utils.stack import LAYERS, Stack, StackedLayer
+from tutorial_utils.training import accuracy
 
 PIXELS = Setting("digits", "pixel")
 FACTORS = 0.5, 1.0, 2.0, 4.0  # of the learning rate: how far to go along a gradient
@@ -144,6 +145,61 @@ def _noise(seed: int) -> dict[str, Any]:
 def _noisy(seed: int) -> dict[str, Any]:
     """BatchNorm, and noise behind it."""
     return _noise(seed) | _batch_norm(seed)
+
+
+class _SetAnew(nn.Module):
+    """Mean 0, or size 1 (the root of the mean square), or both, over the batch; constants for the gradient."""
+
+    def __init__(self, width: int, *, mean: bool = True, size: bool = True) -> None:
+        super().__init__()
+        self.mean, self.size = mean, size
+
+    def forward(self, z: Tensor) -> Tensor:
+        examples = 2 if z.dim() == 3 else 0  # a stack has (network, unit, example)
+        if self.mean:
+            z = z - z.mean(examples, keepdim=True).detach()
+        if self.size:
+            z = z / (z.square().mean(examples, keepdim=True).sqrt().detach() + 1e-3)
+        return z
+
+
+LAYERS[_SetAnew] = StackedLayer  # autograd does the rest
+
+
+@claim(
+    "At learning rates of 0.5 and more, plain networks of eight layers learn better if the mean and the size of each"
+    " layer's signal are set anew in every step, without a gradient through the two.",
+    source="this book; cf. Bjorck et al. (2018)",
+    quantity="test accuracy after 50 steps, less that without normalization",
+    unit="points",
+    criterion=Method.MEDIAN.within(5.0, 100.0, seeds=16),
+    controls=(
+        *(f"BatchNorm less both, rate {lr:g}, {setting.name}" for lr in (0.5, 1.0, 2.0) for setting in IMAGES),
+        *(f"{part} alone, rate 1, {setting.name}" for part in ("mean", "size") for setting in IMAGES),
+    ),
+    budget="50 steps of 32 examples, 8 hidden layers of 32 units",
+    after_looking="the rates, the number of steps and the least gain that counts",
+    **where(IMAGES),
+)
+def bn_set_anew_trains(seeds: Seeds) -> Effects:
+    norms: dict[str, BuildNorm | None] = {"plain": None, "BatchNorm": nn.BatchNorm1d, "both": _SetAnew}
+    alone: dict[str, BuildNorm] = {"mean": partial(_SetAnew, size=False), "size": partial(_SetAnew, mean=False)}
+    found: dict[str, list[float]] = {}
+    for lr, setting in product((0.5, 1.0, 2.0), IMAGES):
+        kinds = norms | (alone if lr == 1.0 else {})
+        right = {kind: _percent_right_at(seeds, setting, norm, lr) for kind, norm in kinds.items()}
+        case = f"rate {lr:g}, {setting.name}"
+        found[f"both, {case}"] = list(right["both"] - right["plain"])
+        found[f"BatchNorm less both, {case}"] = list(right["BatchNorm"] - right["both"])
+        found |= {f"{part} alone, {case}": list(right[part] - right["plain"]) for part in alone if part in right}
+    return found
+
+
+def _percent_right_at(seeds: Seeds, setting: Setting, norm: BuildNorm | None, lr: float) -> Any:
+    """Test accuracies in percent after 50 steps at this rate."""
+    members = [he_network(setting.split(seed), seed, norm, depth=8) for seed in seeds]
+    train_together(members, steps=50, lr=lr)
+    return np.array([100 * accuracy(net.eval(), data.x_test, data.y_test) for net, _, data in members])
 
 
 @claim(
