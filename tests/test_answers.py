@@ -1,5 +1,6 @@
 """The answers of the book: every line of code runs, every call draws the stated variance, every number is measured."""
 
+import math
 import re
 from functools import cache
 
@@ -47,7 +48,7 @@ def reader(digits_batch):
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
 def test_the_call_draws_the_stated_variance(row: Row, reader) -> None:
-    names = reader | {"layer": eval(row.layer, reader), "L": 8, "d": 256, "h": 64}
+    names = reader | {"layer": eval(row.layer, reader), "L": 8, "d": 256, "h": 64, "T": 20, "math": math}
     names["fan_in"] = fans(names["layer"]).fan_in if hasattr(names["layer"], "kernel_size") else 400
     exec(row.call, names)
     weight, stated = eval(row.of, names), eval(row.variance, names)
