@@ -133,6 +133,14 @@ def cell_problems(nb: NotebookNode) -> Iterator[str]:
             yield f"folded code cell {number} does not begin with a comment that names it: {cell.source[:60]!r}"
 
 
+def echo_problems(nb: NotebookNode) -> Iterator[str]:
+    """A value that a notebook shows because a cell happens to end with it: `init.zeros_(...)` returns its tensor."""
+    for number, cell in enumerate(code_cells(nb), 1):
+        for output in cell.outputs:
+            if output.output_type == "execute_result" and set(output.data) == {"text/plain"}:
+                yield f"code cell {number} ends with a value nobody asked to see: {output.data['text/plain'][:40]!r}"
+
+
 def is_setup(cell: NotebookNode) -> bool:
     return caption(cell).startswith("Setup")
 
@@ -203,7 +211,7 @@ def predict_problems(nb: NotebookNode) -> Iterator[str]:
 
 
 def page_problems(nb: NotebookNode) -> list[str]:
-    return [*width_problems(nb), *cell_problems(nb), *number_problems(nb)]
+    return [*width_problems(nb), *cell_problems(nb), *echo_problems(nb), *number_problems(nb)]
 
 
 def symbols(source: str) -> tuple[set[str], set[str], set[str]]:
@@ -378,6 +386,12 @@ def without(nb: NotebookNode, *numbers: int) -> NotebookNode:
     return nb
 
 
+def with_echo(nb: NotebookNode) -> NotebookNode:
+    value = nbformat.v4.new_output("execute_result", {"text/plain": "Parameter containing: ..."}, execution_count=1)
+    nb.cells[1].outputs.append(value)
+    return nb
+
+
 def test_a_good_chapter_has_no_problems() -> None:
     assert problems(made_up()) == []
     assert problems(made_up(source="quarter = 0.25", printed="Answer: a quarter")) == []
@@ -411,6 +425,7 @@ BAD = {
     "visible code needs tau": made_up(source="tau / 4"),
     "visible code needs sigma": made_up(source="def quarter():\n    return sigma / 4"),
     "visible code needs early": made_up(GOOD.replace("# 8.88", "early(1)"), source="def early(x):\n    return x"),
+    "ends with a value nobody asked to see": with_echo(made_up()),
     "3 cells with the tag nbval-ignore-output": made_up(ignored=MAX_IGNORED_OUTPUTS + 1),
 }
 
