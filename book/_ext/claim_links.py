@@ -14,6 +14,7 @@ from sphinx.application import Sphinx
 
 from tutorial_utils.claims import CLAIMS
 from tutorial_utils.claims.ledger import Entry, load
+from tutorial_utils.claims.registry import Outcome
 
 PAGE = "evidence.html#"
 ROOM, LINE = 80, 200
@@ -46,9 +47,12 @@ def closing(entry: Entry, tip: str) -> str:
 
 
 def line(entry: Entry, address: str) -> str:
-    """One claim in the list of a section: its verdict as a badge that leads to the ledger, and its statement."""
+    """One claim in the list of a section: its verdict as a badge to the ledger, its statement, and where it holds."""
     where = str(entry).removeprefix(entry.verdict).removeprefix(": ")
     said = f"true for: {where}" if len(where) <= LINE else "the ledger has the cases in which it is true"
+    against = "; ".join(name for name, outcome in entry.outcomes.items() if outcome is Outcome.REFUTES)
+    if against and len(where + against) <= LINE:
+        said += f" | false for: {against}"
     cases = f" <span class='where'>({escape(said)})</span>" if where else ""
     return (
         f"<li data-verdict='{entry.verdict.name.lower()}'><a class='reference internal claim-badge'"

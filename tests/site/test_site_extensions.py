@@ -272,7 +272,9 @@ def test_a_tip_says_where_a_statement_holds_if_that_is_short(monkeypatch):
 def test_a_list_of_evidence_says_verdict_statement_and_where_it_holds(monkeypatch):
     monkeypatch.setitem(claim_links.CLAIMS, "x", claim())
     entry = measured_twice(claim(controls=("LayerNorm",)))
-    assert words(claim_links.line(entry, "e.html#x")) == "true in some cases a < b (true for: deep)"
+    assert (
+        words(claim_links.line(entry, "e.html#x")) == "true in some cases a < b (true for: deep | false for: shallow)"
+    )
     monkeypatch.setattr(claim_links, "LINE", 3)
     assert words(claim_links.line(entry, "e.html#x")).endswith("a < b (the ledger has the cases in which it is true)")
 
