@@ -98,7 +98,7 @@ test-types: setup
 
 test-code: setup
 	@echo "== code"
-	@$(VENV) -m pytest -n 2 --doctest-modules src tests --ignore=tests/site
+	@$(VENV) -m pytest -n 3 --doctest-modules src tests --ignore=tests/site
 
 test-notebooks: setup
 	@echo "== notebooks"

@@ -169,7 +169,7 @@ def bn_running_var_unbiased(seeds: Seeds) -> Effects:
         draws = seeded(seed)
         for _ in range(100):  # the level of an image makes half of the variance of a pixel
             layer(normal(draws, 2, 100, 1, 1) + normal(draws, 2, 100, 8, 8))
-        return float(layer.running_var.mean()) / 2
+        return float(layer.get_buffer("running_var").mean()) / 2
 
     independent = {"torch.nn": nn.BatchNorm1d, "from scratch": normalization.BatchNorm1d}
     effects = {

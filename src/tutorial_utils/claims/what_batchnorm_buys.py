@@ -128,7 +128,7 @@ def _under_both(seeds: Seeds, data: str) -> Mapping[str, pd.DataFrame]:
 def standardize_once(net: nn.Sequential, x: Tensor) -> None:
     """Give the pre-activations of every hidden layer mean 0 and standard deviation 1 on these examples."""
     h = x
-    for layer in net[:-1]:
+    for layer in net[:-1].children():
         if isinstance(layer, nn.Linear):
             z = layer(h)
             std = z.std(0) + 1e-3
