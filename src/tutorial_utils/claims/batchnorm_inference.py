@@ -171,13 +171,12 @@ def bn_running_var_unbiased(seeds: Seeds) -> Effects:
             layer(normal(draws, 2, 100, 1, 1) + normal(draws, 2, 100, 8, 8))
         return float(layer.get_buffer("running_var").mean()) / 2
 
-    independent = {"torch.nn": nn.BatchNorm1d, "from scratch": normalization.BatchNorm1d}
-    effects = {
-        f"first layer, independent rows, {name}": each(seeds, partial(first, norm))[""]
-        for name, norm in independent.items()
+    independent = on_both_layers(seeds, first).items()
+    return {
+        **{f"first layer, independent rows, {name}": ratios for name, ratios in independent},
+        "second layer, batches of 2": each(seeds, second)[""],
+        "images whose pixels agree, batches of 2": each(seeds, image)[""],
     }
-    effects["second layer, batches of 2"] = each(seeds, second)[""]
-    return effects | {"images whose pixels agree, batches of 2": each(seeds, image)[""]}
 
 
 @claim(

@@ -10,7 +10,7 @@ from tutorial_utils.diagnose.activations import Activation
 from tutorial_utils.diagnose.calling import storage
 from tutorial_utils.diagnose.case import Case, Held
 from tutorial_utils.diagnose.findings import Finding, named
-from tutorial_utils.diagnose.rules_signal import NEAR, enlarged, not_around_zero, off_center
+from tutorial_utils.diagnose.rules_signal import NEAR, enlarged, of_one_sign
 from tutorial_utils.diagnose.statistics import rms, sample
 
 _ROWS = 4096
@@ -162,8 +162,8 @@ def _why(case: Case, logits: Tensor | None) -> tuple[str, str, str]:
         enlarging = [c for c in layers[:-1] if c.gain > NEAR]
         if enlarging:
             cause += f"; {enlarged(enlarging)}"
-        if off_center(enlarging):
-            why, cure = not_around_zero(enlarging)
+        if one_sign := of_one_sign(enlarging):
+            why, cure = one_sign
             cause += f"; {why}"
         return cause, cure, topic
     return "the logits are far apart before anything was learned", "draw the weight of the last layer smaller", topic

@@ -109,8 +109,8 @@ def _one(case: Case, outlier: _Outlier) -> Finding:
     severity = max(case.beyond(ratio, "gain"), 0.1)
     if norm is None or _drowned(case, norm):
         cause, cure = f"its weight is too {size}, perhaps because it was drawn with the wrong fan", ITS_GAIN
-        if large and off_center([call]):
-            cause, cure = not_around_zero([call])
+        if large:
+            cause, cure = of_one_sign([call]) or (cause, cure)
         topic = "variance-through-a-layer"
         return Finding("forward-scale", call.layer, measured, cause, cure, topic, severity, position=call.number)
     cause = f"its weight is too {size}; {named(norm.layer)}, a normalization, hides that from the signal, but the steps"
@@ -128,8 +128,8 @@ def _most(case: Case, outlier: _Outlier, layers: list[Call], ratio: float) -> Fi
     measured = f"from here on, {len(many)} layers multiply the signal by {_by(many)}"
     size, steps = ("large", "small") if large else ("small", "large")
     cause, cure = f"all these weights are too {size}, so they were drawn by the wrong scheme", f"draw them {BY_GAIN}"
-    if large and off_center(many):
-        cause, cure = not_around_zero(many)
+    if large:
+        cause, cure = of_one_sign(many) or (cause, cure)
     call, severity = many[0], max(case.beyond(ratio, "gain"), 0.1)
     if not hidden:
         topic = "variance-through-a-layer"
@@ -151,31 +151,25 @@ def enlarged(calls: list[Call]) -> str:
     return f"{listed([named(c.layer) for c in calls])} multipl{'ies' if one else 'y'} the signal by {_by(calls)}"
 
 
-def off_center(calls: list[Call]) -> float:
-    """The mean of the weights where it makes most of their size, as if drawn between 0 and 1; else 0.
+def of_one_sign(calls: list[Call]) -> tuple[str, str] | None:
+    """Cause and cure of weights with a mean that makes most of their size, as if drawn between 0 and 1; else nothing.
 
-    So many numbers drawn around 0 have a mean near 0. All of the layers must have one of the same sign.
+    So many numbers drawn around 0 have a mean near 0. All of the layers must have one of the same sign: then the
+    products in a sum add up instead of canceling.
     """
     means = []
     for call in calls:
         if call.weight is None or call.weight.numel() < 64:
-            return 0.0
+            return None
         values = sample(call.weight.detach())
-        mean = float(values.mean())
-        if abs(mean) < 0.6 * rms(values):
-            return 0.0
-        means.append(mean)
-    same = means and min(means) * max(means) > 0
-    return median(means) if same else 0.0
-
-
-def not_around_zero(calls: list[Call]) -> tuple[str, str]:
-    """Cause and cure of weights of one sign, whose products add up instead of canceling."""
-    one = len(calls) == 1
-    cause = (
-        f"{'its weights have' if one else 'their weights have'} the mean {spoken(off_center(calls), 1)} instead of 0"
-    )
-    return f"{cause}, so the products in a sum do not cancel", f"draw {'it' if one else 'them'} around 0, {BY_GAIN}"
+        means.append(float(values.mean()))
+        if abs(means[-1]) < 0.6 * rms(values):
+            return None
+    if not means or min(means) * max(means) < 0:
+        return None
+    its, it = ("its weights have", "it") if len(calls) == 1 else ("their weights have", "them")
+    cause = f"{its} the mean {spoken(median(means), 1)} instead of 0, so the products in a sum do not cancel"
+    return cause, f"draw {it} around 0, {BY_GAIN}"
 
 
 def _is_head(case: Case, call: Call, layers: list[Call]) -> bool:
@@ -250,14 +244,11 @@ def _by_all(case: Case, layers: list[Call], sizes: list[float], grows: bool) -> 
     measured = f"through the layers the signal {'grows' if grows else 'shrinks'} from rms {spoken(ends[0])} to"
     measured += f" {spoken(ends[1])}, {spoken(ratio, 1)} times {'more' if grows else 'less'}"
     factor = math.exp((math.log(sizes[-1]) - math.log(sizes[0])) / (len(sizes) - 1))
-    cause = f"each layer multiplies the signal by about {spoken(factor)}; this should be near 1"
-    cure = ITS_GAIN
-    if grows and off_center(layers[:-1]):
-        cause, (why, cure) = (
-            f"each layer multiplies the signal by about {spoken(factor)}",
-            not_around_zero(layers[:-1]),
-        )
-        cause += f"; {why}"
+    each = f"each layer multiplies the signal by about {spoken(factor)}"
+    cause, cure = f"{each}; this should be near 1", ITS_GAIN
+    if grows and (one_sign := of_one_sign(layers[:-1])):
+        why, cure = one_sign
+        cause = f"{each}; {why}"
     elif grows and _is_residual(layers):
         cause += "; each residual branch adds as much as is already there"
         cure = "multiply each branch by 1/sqrt(number of branches), start its last layer at zero, or normalize"
