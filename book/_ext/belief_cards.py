@@ -38,7 +38,7 @@ def wrong(entries: Sequence[Entry]) -> list[Entry]:
 def shown(entry: Entry) -> Iterator[str]:
     """Name the conditions that a card shows: first against the statement, then for it."""
     for kind, most in SHOWN.items():
-        yield from [name for name, outcome in entry.outcomes.items() if outcome is kind][:most]
+        yield from entry.cases(kind)[:most]
 
 
 def measured(claim: Claim, entry: Entry) -> str:

@@ -50,7 +50,7 @@ def line(entry: Entry, address: str) -> str:
     """One claim in the list of a section: its verdict as a badge to the ledger, its statement, and where it holds."""
     where = str(entry).removeprefix(entry.verdict).removeprefix(": ")
     said = f"true for: {where}" if len(where) <= LINE else "the ledger has the cases in which it is true"
-    against = "; ".join(name for name, outcome in entry.outcomes.items() if outcome is Outcome.REFUTES)
+    against = "; ".join(entry.cases(Outcome.REFUTES))
     if against and len(where + against) <= LINE:
         said += f" | false for: {against}"
     cases = f" <span class='where'>({escape(said)})</span>" if where else ""

@@ -37,12 +37,15 @@ class Entry(NamedTuple):
     outcomes: dict[str, Outcome]  # of every condition, in its order
     sets: tuple[tuple[Evidence, ...], ...]  # the evidence of every set of seeds, in the same order
 
+    def cases(self, outcome: Outcome) -> list[str]:
+        """The conditions with this outcome, in their order."""
+        return [name for name, one in self.outcomes.items() if one is outcome]
+
     @property
     def where(self) -> str:
         """The conditions under which the statement holds, if they are only some of those that vote."""
-        votes = {name: one for name, one in self.outcomes.items() if one is not Outcome.CONTROL}
-        agreeing = [name for name, one in votes.items() if one is Outcome.AGREES]
-        return "; ".join(agreeing) if len(agreeing) < len(votes) else ""
+        agreeing, votes = self.cases(Outcome.AGREES), len(self.outcomes) - len(self.cases(Outcome.CONTROL))
+        return "; ".join(agreeing) if len(agreeing) < votes else ""
 
     def __str__(self) -> str:
         """The verdict, and where the statement holds if not everywhere."""
